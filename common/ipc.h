@@ -1,0 +1,95 @@
+#ifndef COMMON_IPC_H
+#define COMMON_IPC_H
+
+#include <sys/types.h>
+
+#include "common/err.h"
+#include "common/loop.h"
+#include "common/wire.h"
+
+/*
+ * Messages between the processes of one node: a socketpair between supervisor and worker, NNG between HTTP worker
+ * and consensus worker, behind one face. The table ipc.def declares messages, codecs and handlers.
+ *
+ * What is sent during a turn of the loop leaves as one message at its end (a round trip over NNG costs the same
+ * for one request or a hundred). Every NNG message carries the generations of both ends; what is not for this pair
+ * of lives is dropped, and the first message of each is a greeting. With a message in flight what follows is
+ * gathered: ipc_waiting() tells how much, so that the sender can stop taking in work.
+ */
+enum ipc_role { IPC_SUPERVISOR, IPC_CONSENSUS, IPC_HTTP };
+
+enum ipc_direction {
+	IPC_SUPERVISOR_TO_WORKER,
+	IPC_WORKER_TO_SUPERVISOR,
+	IPC_HTTP_TO_CONSENSUS,
+	IPC_CONSENSUS_TO_HTTP,
+};
+
+enum request_kind { REQUEST_WRITE, REQUEST_READ, REQUEST_STATUS };
+
+/* DESIGN 2, "A read". */
+enum read_level { LEVEL_LINEARIZABLE, LEVEL_LEADER, LEVEL_STALE };
+
+/* Of a write that was answered with an error: may it have taken effect? */
+enum applied { APPLIED_NO, APPLIED_UNKNOWN };
+
+#define WIRE_TABLE "common/ipc.def"
+#define WIRE_PREFIX ipc
+#include "common/wire_declare.h"
+
+enum ipc_type {
+#define MSG(NAME, name, direction, fields) IPC_##NAME,
+#include "common/ipc.def"
+#undef MSG
+	IPC_TYPE_COUNT
+};
+
+/* The name of a message for the log ("request"); "?" for a number that is none. */
+const char *ipc_type_name(unsigned type);
+
+/* A process's face: one function for each message that may come to it; NULL for those that it never gets, which
+ * end the connection as malformed. Borrowed fields are valid for the call. */
+struct ipc_handlers {
+#define MSG(NAME, name, direction, fields) void (*name)(void *arg, const struct ipc_##name *m);
+#include "common/ipc.def"
+#undef MSG
+	/* The peer is here: from now on messages reach it. For NNG: after its greeting, and again after each restart
+	 * of it, with its new generation. */
+	void (*here)(void *arg, uint64_t generation);
+	/* The peer is gone, or the connection cannot be trusted any more. What was sent and not answered is lost. A
+	 * socketpair is dead for good (ipc_close() it, not from within); NNG waits for the next peer. */
+	void (*gone)(void *arg);
+	/* Waiting bytes fell to zero again. May be NULL. */
+	void (*drained)(void *arg);
+};
+
+struct ipc;
+
+/* Takes over one end of a SOCK_SEQPACKET socketpair. `self` decides which messages may come in. */
+struct ipc *ipc_open_pair(
+    struct loop *l, int fd, enum ipc_role self, const struct ipc_handlers *handlers, void *arg);
+/* Makes a socketpair whose ends ipc_open_pair() takes: SOCK_SEQPACKET, CLOEXEC, non-blocking. */
+enum err ipc_pair(int fds[2]);
+
+/* The consensus worker's end for one HTTP worker: listens at `path` (a socket file, mode 0600; a stale socket is
+ * replaced, anything else there is ERR_EXISTS; over 100 bytes is ERR_TOO_LARGE). */
+enum err ipc_listen(struct ipc **out, struct loop *l, const char *path, uint64_t generation,
+    const struct ipc_handlers *handlers, void *arg);
+/* The HTTP worker's end: dials without blocking and comes back by itself. */
+enum err ipc_dial(struct ipc **out, struct loop *l, const char *path, uint64_t generation,
+    const struct ipc_handlers *handlers, void *arg);
+
+/* Accepts NULL. */
+void ipc_close(struct ipc *i);
+
+/* Gathered bytes that have not left yet. */
+size_t ipc_waiting(const struct ipc *i);
+/* Sends what is gathered now instead of at the end of the turn (before _exit). */
+void ipc_flush(struct ipc *i);
+
+/* ipc_send_NAME(i, &message): copies. To a peer that is not here it is dropped. */
+#define MSG(NAME, name, direction, fields) void ipc_send_##name(struct ipc *i, const struct ipc_##name *m);
+#include "common/ipc.def"
+#undef MSG
+
+#endif

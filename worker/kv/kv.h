@@ -1,0 +1,112 @@
+#ifndef WORKER_KV_KV_H
+#define WORKER_KV_KV_H
+
+#include "common/err.h"
+#include "worker/kv/table.h"
+
+/*
+ * The state machine: what an operation does to tables. Pure: no clock, no option, no locale, no randomness; the
+ * same entries in the same order give the same tables, results and hash on every node (RAFT-CHECKLIST C12).
+ * (Of the entry's position and time it knows the numbers only, not raft's types.)
+ */
+
+/* Numbers are in the log: never reused. */
+enum kv_guard_kind {
+	GUARD_MODIFY = 1, /* the key's modify revision is this one */
+	GUARD_ABSENT = 2,
+	GUARD_EXISTS = 3,
+};
+enum kv_step_kind {
+	STEP_PUT = 1,
+	STEP_DELETE = 2,
+	STEP_DELETE_PREFIX = 3,
+	STEP_GET = 4,
+	STEP_RANGE = 5,
+	STEP_TXN = 6, /* nested; its own guards */
+};
+
+#define WIRE_TABLE "worker/kv/kv.def"
+#define WIRE_PREFIX kv
+#include "common/wire_declare.h"
+
+/* Limits that matter in apply. They are the same on every node by being constants; replicated settings later. */
+#define KV_KEY_BYTES_MAX 4096
+#define KV_VALUE_BYTES_MAX (1024 * 1024)
+#define KV_DELETE_KEYS_MAX 10000
+#define KV_DELETE_BYTES_MAX (16 * 1024 * 1024)
+#define KV_PAGE_KEYS_MAX 1000
+#define KV_PAGE_BYTES_MAX (2 * 1024 * 1024)
+#define KV_TXN_STEPS_MAX 10000
+#define KV_TXN_DEPTH_MAX 4
+#define KV_TOKEN_BYTES_MAX 256
+#define KV_TOKENS_MAX 1000000
+#define KV_TOKEN_LIFE_MS (10 * 60 * 1000)
+
+/* One change of one record; empty bytes stand for "no record". Borrowed from the list of changes. */
+struct kv_change {
+	enum kv_table table;
+	struct bytes key, old_record, new_record;
+};
+
+/* The changes of one entry in order: store, state hash and, later, image and watches are fed by this alone. */
+struct kv_changes;
+struct kv_changes *kv_changes_new(void);
+void kv_changes_free(struct kv_changes *c);
+void kv_changes_clear(struct kv_changes *c);
+size_t kv_changes_count(const struct kv_changes *c);
+struct kv_change kv_changes_at(const struct kv_changes *c, size_t i);
+
+/* Additive 128-bit hash over (table, key, record) of all tables but TABLE_META: independent of the order in which
+ * the state came about. */
+struct kv_hash {
+	uint64_t high, low;
+};
+
+/* Kept in TABLE_META in the same unit as what it stands for. */
+struct kv_meta {
+	uint64_t applied_term, applied_index;
+	uint64_t time_ms; /* the log time reached */
+	uint64_t tokens;  /* in the table of tokens */
+	struct kv_hash hash;
+};
+
+struct kv;
+/* Borrows the table, which must outlive it, and reads what it holds. ERR_DAMAGED, ERR_VERSION, ERR_IO. */
+enum err kv_open(struct kv **out, struct table *t);
+void kv_close(struct kv *kv);
+/* As of the last kv_settle(); valid until the next. */
+const struct kv_meta *kv_meta(const struct kv *kv);
+
+/* An operation is checked before it is proposed, by the same rules that apply follows: ERR_OK, ERR_BAD_REQUEST,
+ * ERR_TOO_LARGE, ERR_KEY_TOO_LONG. `writes` tells whether it may have writing steps. */
+enum err kv_txn_check(struct bytes txn, bool writes);
+
+/* Applies one command (kv_command, encoded) as of (term, index) and log time; changes nothing yet: `changes`
+ * (cleared first) says what to change, `result` gets an encoded kv_result appended. A command that is not well
+ * formed has the result BAD_REQUEST and no change, on every node alike. The error returned is the table's. */
+enum err kv_apply_command(struct kv *kv, uint64_t index, uint64_t time_ms, struct bytes command,
+    struct kv_changes *changes, struct buf *result);
+/* The members of the cluster as of an entry: kept as one record in TABLE_MEMBERS. */
+enum err kv_apply_members(
+    struct kv *kv, uint64_t index, struct bytes members, struct kv_changes *changes);
+
+/* Puts the changes into the table and the hash, and counts the entry as applied; `time_ms` is its log time. Called
+ * for every entry, also for one without changes, in order. */
+enum err kv_settle(
+    struct kv *kv, uint64_t term, uint64_t index, uint64_t time_ms, const struct kv_changes *changes);
+/* Writes kv_meta and commits: everything settled since the last time is one atomic unit. */
+enum err kv_commit(struct kv *kv);
+
+/* Does the reading steps of `txn` (encoded) on what is settled; appends an encoded kv_result whose revision is the
+ * applied index. A page of a RANGE ends at its limit, KV_PAGE_KEYS_MAX or KV_PAGE_BYTES_MAX. */
+enum err kv_read(struct kv *kv, struct bytes txn, struct buf *result);
+
+/* Builders, for whoever turns a request into an operation: append one encoded step or guard. */
+void kv_put_step(struct buf *steps, struct bytes key, struct bytes value, struct bytes content_type);
+void kv_delete_step(struct buf *steps, struct bytes key);
+void kv_delete_prefix_step(struct buf *steps, struct bytes prefix);
+void kv_get_step(struct buf *steps, struct bytes key);
+void kv_range_step(struct buf *steps, struct bytes prefix, struct bytes after, uint32_t limit, bool keys_only);
+void kv_guard(struct buf *guards, enum kv_guard_kind kind, struct bytes key, uint64_t modify);
+
+#endif

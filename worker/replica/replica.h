@@ -1,0 +1,93 @@
+#ifndef WORKER_REPLICA_REPLICA_H
+#define WORKER_REPLICA_REPLICA_H
+
+#include "common/clock.h"
+#include "common/disk.h"
+#include "common/ipc.h"
+#include "common/lane.h"
+#include "worker/kv/table.h"
+#include "worker/replica/transport.h"
+
+/*
+ * A replica: raft core, log, state machine and the requests that wait for them, as one unit. Its only contacts
+ * with the world are handed in: disk, table, transport, lanes and the time. The consensus worker gives it real
+ * ones, the simulator simulated ones; the code is the same.
+ *
+ * One thread (the loop) calls everything here; work on disk and table happens on the lanes.
+ */
+struct replica;
+
+struct replica_env {
+	struct disk *disk;	    /* the data directory; locked by the caller */
+	struct table *table;	    /* open */
+	struct transport *transport;
+	struct lane_maker *lanes;
+	/* Exactly one call for each request; the answer is borrowed for the call. Not called from within
+	 * replica_request(). */
+	void (*answer)(void *arg, uint32_t client, const struct ipc_answer *answer);
+	/* The node cannot go on (a sync failed, the state is damaged): called from the loop's thread, once. The worker
+	 * ends with the status (sysexits.h); the simulator ends this life of the node. */
+	void (*fatal)(void *arg, int status, const char *why);
+	void *arg;
+	uint64_t seed; /* for timeouts */
+};
+
+/* Borrowed for replica_open(). */
+struct replica_options {
+	const char *id;
+	const char *peer;	/* advertised, host:port */
+	const char *http;	/* advertised, with scheme */
+	const char *members;	/* [cluster] members, "n1=host:port, n2=..."; "" for none */
+	bool new_cluster;	/* form a cluster of one although another cluster knows this id */
+	struct span election, heartbeat;
+	struct span request;	/* the longest that a request may wait */
+	uint64_t segment_bytes;
+	uint32_t requests_max;	/* in flight */
+	uint64_t request_bytes_max;
+	uint64_t cache_bytes;	/* entries kept in memory for lagging followers */
+};
+
+/* Reads identity and log, raises the start counter, and stands ready. Blocks (it reads the disk). ERR_DAMAGED,
+ * ERR_IO, ERR_BAD_REQUEST (options; logged). */
+enum err replica_open(struct replica **out, const struct replica_options *o, const struct replica_env *env,
+    struct instant now);
+/* Frees it without answering what waits: for the end of a life. Lanes are freed first. */
+void replica_close(struct replica *r);
+
+/* A request; it is answered once, within its time (at most options.request). `client` comes back with the answer;
+ * it names whoever asked, an http worker's life for instance. Fields are borrowed for the call. */
+void replica_request(struct replica *r, uint32_t client, const struct ipc_request *q, struct instant now);
+/* No answer is wanted for it any more. */
+void replica_cancel(struct replica *r, uint32_t client, uint64_t id);
+/* All requests of this client are forgotten. */
+void replica_forget(struct replica *r, uint32_t client);
+
+/* From the transport: the far end of a connection said hello. `dialed` is the address when this node dialed, NULL
+ * when it accepted. */
+void replica_on_hello(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed,
+    struct instant now);
+/* A frame from an accepted connection whose hello named this incarnation. */
+void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes frame, struct instant now);
+/* The accepted connection from this node closed: nothing comes from it until its next hello. */
+void replica_on_lost(struct replica *r, uint64_t incarnation, struct instant now);
+/* The dialed connection to this node closed. */
+void replica_on_unreachable(struct replica *r, uint64_t incarnation, struct instant now);
+
+/* Time passes; call it at replica_deadline() at the latest. */
+void replica_tick(struct replica *r, struct instant now);
+struct instant replica_deadline(const struct replica *r);
+
+/* Does what the calls since the last time led to: sends, persists, applies. Once at the end of every turn in which
+ * any of the functions above was called or a lane's job was done. */
+void replica_flush(struct replica *r, struct instant now);
+
+/* For tests and the simulator: what stands in the committed log, checked for agreement between nodes. */
+struct replica_view {
+	uint64_t incarnation, cluster, term, leader, commit, applied, last;
+	bool leads;
+};
+struct replica_view replica_view(const struct replica *r);
+struct raft;
+const struct raft *replica_raft(const struct replica *r); /* NULL while unformed */
+
+#endif

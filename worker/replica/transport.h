@@ -1,0 +1,47 @@
+#ifndef WORKER_REPLICA_TRANSPORT_H
+#define WORKER_REPLICA_TRANSPORT_H
+
+#include "common/wire.h"
+
+/*
+ * What a replica needs of the network, as an interface that the replica owns: peer/ makes it of TCP connections,
+ * the simulator of events. Nodes are dialed by address and named by incarnation, which only the hello tells.
+ *
+ * Each node dials every other and sends on the connection that it dialed; it receives on those that it accepted.
+ * Frames of one connection come in order, whole, at most once; any may be lost with its connection.
+ */
+#define WIRE_TABLE "worker/replica/transport.def"
+#define WIRE_PREFIX peer
+#include "common/wire_declare.h"
+
+enum peer_type {
+#define MSG(NAME, name, number, fields) PEER_##NAME = number,
+#include "worker/replica/transport.def"
+#undef MSG
+};
+
+#define PEER_VERSION 1
+
+/* A frame is one u8 of enum peer_type and its message; at most this long. */
+#define PEER_FRAME_BYTES_MAX (8 * 1024 * 1024)
+
+struct transport {
+	const struct transport_ops *ops;
+};
+
+struct transport_ops {
+	void (*set_hello)(struct transport *, const struct peer_hello *);
+	void (*set_peers)(struct transport *, const struct bytes *addresses, size_t count);
+	bool (*send)(struct transport *, uint64_t incarnation, struct bytes frame);
+};
+
+/* What this node says of itself from now on; copies. When the cluster id is another than before, all connections
+ * are closed and dialed anew, so that everybody hears it. */
+void transport_set_hello(struct transport *t, const struct peer_hello *hello);
+/* Keeps one connection to each of these addresses (host:port), with back-off, and no other; copies. */
+void transport_set_peers(struct transport *t, const struct bytes *addresses, size_t count);
+/* Queues a frame (copies) on the dialed connection whose far end said this incarnation. False, and nothing
+ * happens, where there is none or its queue is full. */
+bool transport_send(struct transport *t, uint64_t incarnation, struct bytes frame);
+
+#endif
