@@ -1,0 +1,72 @@
+#ifndef COMMON_CONF_H
+#define COMMON_CONF_H
+
+#include <stdio.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+
+/*
+ * The configuration of a node: one typed field for each row of option.def, named section_name. Only the supervisor
+ * parses it; a worker gets it as one message.
+ *
+ *	conf->raft_election	struct span
+ *	conf->http_workers	uint64_t
+ *	conf->node_id		const char *, never NULL
+ */
+typedef char *conf_text;
+typedef uint64_t conf_number;
+typedef struct span conf_span;
+typedef uint64_t conf_bytes;
+typedef bool conf_bool;
+typedef char *conf_addr;
+typedef char *conf_members;
+typedef enum log_level conf_level;
+
+struct conf {
+#define OPT(section, name, type, preset, min, max, effect, doc) conf_##type section##_##name;
+#include "common/option.def"
+#undef OPT
+};
+
+/* A path of a socket in the run directory has at most this many bytes (sun_path holds 107). */
+#define CONF_SOCKET_PATH_MAX 100
+
+/* All defaults; the caller frees it. conf_free() accepts NULL. */
+struct conf *conf_new(void);
+void conf_free(struct conf *c);
+
+/* What is wrong with a configuration leaves as one sentence in *why; ERR_BAD_REQUEST then. */
+
+/* Sets one option from text. An unknown one names the nearest real one. */
+enum err conf_set(struct conf *c, const char *section, const char *name, const char *value, struct buf *why);
+/* Reads a file (inih's dialect: [section], name = value, # or ; comments, "; comment" behind a blank). Every option
+ * at most once, members excepted. The sentence names file and line. ERR_NOT_FOUND and ERR_PERMISSION where it
+ * cannot be opened. Not all or nothing: parse into a configuration of its own. */
+enum err conf_read(struct conf *c, const char *path, struct buf *why);
+/* Fills in what depends on other options or on the machine (id, data, run, the advertised addresses, the number of
+ * workers), then checks the options against each other. To be called once, after the last conf_set(). */
+enum err conf_complete(struct conf *c, struct buf *why);
+
+/* Every option in the order of the table, with its meaning as a comment, readable by conf_read(): reading what was
+ * printed gives an equal configuration. */
+void conf_print(const struct conf *c, struct buf *to);
+bool conf_equal(const struct conf *a, const struct conf *b);
+
+/* Between the processes of one build. A configuration that was not encoded by it is ERR_MALFORMED; the caller
+ * frees *out. */
+void conf_encode(const struct conf *c, struct buf *to);
+enum err conf_decode(struct bytes from, struct conf **out);
+
+/* The rows themselves, for flags, help and manual; NULL behind the last. Static memory. */
+struct conf_option {
+	const char *section, *name, *type, *preset, *min, *max, *effect, *doc;
+};
+const struct conf_option *conf_option(size_t n);
+
+/* The socket between HTTP worker `number` and the consensus worker; the caller frees it. */
+char *conf_socket_path(const struct conf *c, unsigned number);
+
+#endif

@@ -1,0 +1,60 @@
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "common/conf.h"
+#include "common/ipc.h"
+#include "common/loop.h"
+
+/*
+ * The life of any worker. It is started by the supervisor alone, with one end of a socketpair and, if it serves
+ * HTTP, the listening sockets. It takes its configuration as the first message, starts its role, and from then on
+ * answers every sign-of-life question from its loop. When the other end of the pair is gone, so is the worker, at
+ * once. SIGTERM asks it to stop as the supervisor's STOP does; SIGINT and SIGHUP are ignored, SIGPIPE too.
+ *
+ * Everything happens on the loop's thread.
+ */
+struct worker {
+	struct loop *loop;
+	const struct conf *conf;
+	uint64_t
+	    generation; /* of this life; higher than that of any worker started earlier by this supervisor */
+	uint32_t number; /* of this http worker, from 0; 0 for the others */
+	struct instant started; /* when the supervisor was started: the node's uptime counts from here */
+	const int
+	    *sockets; /* inherited listening sockets: non-blocking, close-on-exec; the worker's for life */
+	size_t socket_count;
+	void *role_state; /* the role's own */
+
+	const struct worker_role *role;
+	struct ipc *supervisor;
+};
+
+struct worker_role {
+	const char *name;
+	enum ipc_role number;
+	/* The configuration is there. May block for as long as a start takes (the supervisor waits). Ends in
+	 * worker_ready(), then or later; what makes a start impossible is a fatal() with a status of sysexits.h, of
+	 * which 73, 74, 75, 77 and 78 keep the supervisor from trying again. */
+	void (*start)(struct worker *w);
+	/* Accept from the sockets whose bit is set (bit n: w->sockets[n]) and from no others. Comes again whenever the
+	 * shares are dealt anew. NULL where the role listens to none. */
+	void (*accept)(struct worker *w, uint64_t sockets);
+	/* Finish what is under way, take nothing new, then worker_exit(w, 0). Comes once. The supervisor waits
+	 * limits_request and a little more. */
+	void (*stop)(struct worker *w);
+};
+
+extern const struct worker_role consensus_role; /* worker/consensus.c */
+extern const struct worker_role http_role; /* worker/http.c */
+
+/* The role is at work: tells the supervisor (HELLO), which then sends ACCEPT. */
+void worker_ready(struct worker *w);
+
+/* Sends what is gathered for the supervisor and ends the process, without exit handlers. The role has closed or
+ * flushed what needs it. */
+void worker_exit(struct worker *w, int status) __attribute__((noreturn));
+
+/* Runs a worker of one of these roles (NULL behind the last) to its end. */
+void worker_run(const struct worker_role *const *roles) __attribute__((noreturn));
+
+#endif
