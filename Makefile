@@ -1,0 +1,124 @@
+# Holdfast is built by this one file; configure.ac finds compiler and libraries and writes config.mk.
+#
+# Sources are found by folder. Two builds are made from the same rules: build/ as shipped, build/asan/ with the
+# address and undefined-behaviour sanitizers, for tests.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+# --- Debian packages: the libraries' names stand in configure.ac, at the end of each HF_LIBRARY line ---
+
+LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' configure.ac)
+BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
+TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests curl
+TIDY_PACKAGES = python3 clang-format
+BENCH_PACKAGES = python3 python3-requests wrk
+DEMO_PACKAGES = python3 curl
+
+# --- configuration ---
+
+NOT_BUILDING = help clean format tidy
+ifneq ($(filter-out $(NOT_BUILDING),$(or $(MAKECMDGOALS),all)),)
+include config.mk
+endif
+
+config.mk: configure.ac
+	@.ci/packages $(BUILD_PACKAGES)
+	@mkdir -p build
+	@echo "  configure"
+	@autoheader -f 2>build/autoconf.log && autoconf -f 2>>build/autoconf.log || { cat build/autoconf.log; exit 1; }
+	@./configure --quiet
+	@rm -rf autom4te.cache; touch $@
+
+# --- what is compiled from what ---
+
+SOURCES_common := $(wildcard common/*.c)
+SOURCES_daemon := $(if $(wildcard daemon/main.c),$(wildcard daemon/*.c))
+SOURCES_worker := $(if $(wildcard worker/main.c),$(wildcard worker/*.c worker/*/*.c))
+SOURCES_sim := $(wildcard tests/sim/*.c)
+SOURCES_raft := $(wildcard tests/raft/*.c)
+SOURCES_load := $(wildcard tests/load/*.c)
+TEST_SOURCES := $(wildcard tests/*/*.c)
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
+
+STRICT = -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Werror -pthread -I.
+FLAGS_build = -O2
+FLAGS_build/asan = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+
+# $(call objects,directory of the build,sources)
+objects = $(patsubst %.c,$(1)/obj/%.o,$(2))
+link = @echo "  LD   $@"; mkdir -p $(@D); $(CC) -pthread $(LDFLAGS) -Wl,--as-needed -o $@
+
+# $(call program,build,program,sources,libraries): the rule of one program; without sources there is none.
+# Of libcommon.a it gets what it refers to; what it must not refer to (NNG in holdfastd) it is not given.
+define program
+ifneq ($(strip $(3)),)
+$(1)/$(2): $(call objects,$(1),$(3)) $(1)/libcommon.a
+	$$(link) $$(FLAGS_$(1)) $$^ $(4)
+PROGRAMS_$(1) += $(1)/$(2)
+DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
+endif
+endef
+
+HEART := $(wildcard worker/raft/*.c worker/kv/*.c worker/log/*.c worker/replica/*.c)
+
+define build
+$(1)/obj/%.o: %.c config.mk
+	@echo "  CC   $$@"; mkdir -p $$(@D)
+	@$$(CC) $$(STRICT) $$(FLAGS_$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+
+$(1)/libcommon.a: $(call objects,$(1),$(SOURCES_common))
+	@echo "  AR   $$@"; rm -f $$@; $$(AR) rcs $$@ $$^
+DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(SOURCES_common)))
+
+$(call program,$(1),holdfastd,$(SOURCES_daemon),$$(EVENT_LIBS) $$(INIH_LIBS) $$(SYSTEMD_LIBS))
+$(call program,$(1),holdfast-worker,$(SOURCES_worker),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(NNG_LIBS) $$(DB_LIBS) $$(JANSSON_LIBS) $$(XXHASH_LIBS))
+$(call program,$(1),tests/sim,$(SOURCES_sim) $(if $(SOURCES_sim),$(HEART)),$$(XXHASH_LIBS) -lm)
+$(call program,$(1),tests/raft-script,$(SOURCES_raft) $(if $(SOURCES_raft),$(filter worker/raft/%,$(HEART))),)
+$(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(JANSSON_LIBS) -lm)
+endef
+$(foreach b,build build/asan,$(eval $(call build,$(b))))
+
+# A unit test links what its line "links:" names and nothing else: one word for each test, its parts joined by |.
+UNIT_LINKS := $(shell awk 'FNR == 1 { done = 0 } /links:/ && !done { done = 1; sub(/.*links:/, ""); sub(/\*\/.*/, ""); \
+	n = FILENAME; gsub(/.*\/|\.c$$/, "", n); $$1 = $$1; gsub(/[ \t]+/, "|"); print n "|" $$0 }' \
+	$(UNIT_TESTS:%=tests/unit/%.c) /dev/null)
+# $(call unit,build,name,sources,flags)
+define unit
+$(1)/tests/unit/$(2): $(call objects,$(1),tests/unit/$(2).c $(3))
+	$$(link) $$(FLAGS_$(1)) $$^ $(4) -lcmocka
+UNIT_$(1) += $(1)/tests/unit/$(2)
+DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),tests/unit/$(2).c $(3)))
+endef
+$(foreach b,build build/asan,$(foreach t,$(UNIT_LINKS),$(eval \
+	$(call unit,$(b),$(firstword $(subst |, ,$(t))),$(filter %.c,$(subst |, ,$(t))),$(filter -%,$(subst |, ,$(t)))))))
+
+-include $(sort $(DEPENDENCIES))
+
+# --- targets ---
+
+.PHONY: all
+all: $(filter build/holdfast%,$(PROGRAMS_build)) ## build/holdfastd and build/holdfast-worker
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: packages-test
+packages-test:
+	@.ci/packages $(TEST_PACKAGES)
+
+$(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES)): | packages-test
+
+.PHONY: unit
+unit: $(UNIT_build) $(UNIT_build/asan) ## the unit tests, in both builds
+	@for t in $(UNIT_build) $(UNIT_build/asan); do CMOCKA_MESSAGE_OUTPUT=tap $$t || exit 1; done
+
+.PHONY: clean
+clean: ## removes what make made
+	rm -rf build config.mk config.h config.log config.status configure configure~ autom4te.cache
