@@ -1,6 +1,4 @@
 #include <assert.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/random.h"
 
@@ -17,13 +15,4 @@ uint64_t random_below(struct random *r, uint64_t limit)
 {
 	assert(limit > 0);
 	return (uint64_t)(((__uint128_t)random_next(r) * limit) >> 64);
-}
-
-uint64_t random_secret(void)
-{
-	uint64_t v;
-
-	if (getrandom(&v, sizeof(v), 0) != sizeof(v))
-		abort();
-	return v;
 }
