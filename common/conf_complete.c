@@ -1,0 +1,238 @@
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/addr.h"
+#include "common/conf_type.h"
+#include "common/crc.h"
+
+/* What follows from other options or from the machine, and whether the options agree with each other. */
+
+#define HTTP_WORKERS_DEFAULT_MAX 8
+
+static enum err set(struct conf *c, const char *section, const char *name, char *value, struct buf *why)
+{
+	enum err e = conf_set(c, section, name, value, why);
+
+	free(value);
+	return e;
+}
+
+static enum err fill_id(struct conf *c, struct buf *why)
+{
+	char name[65] = "";
+
+	if (c->node_id[0] != '\0')
+		return ERR_OK;
+	gethostname(name, sizeof(name) - 1);
+	return set(c, "node", "id", xstrdup(name), why);
+}
+
+static enum err fill_data(struct conf *c, struct buf *why)
+{
+	if (c->node_data[0] != '\0')
+		return ERR_OK;
+	return set(c, "node", "data", xasprintf("./holdfast-%s", c->node_id), why);
+}
+
+static bool sockets_fit(const char *run)
+{
+	return strlen(run) + strlen("/http-63.sock") <= CONF_SOCKET_PATH_MAX;
+}
+
+/* The directory's own place in the user's runtime directory, where several nodes may be: named by its full path. */
+static char *run_aside(const char *data)
+{
+	const char *base = getenv("XDG_RUNTIME_DIR");
+	char *cwd = data[0] == '/' ? xstrdup("") : getcwd(NULL, 0);
+	char *full = xasprintf("%s/%s", cwd == NULL ? "" : cwd, data);
+	char *run =
+	    base == NULL ? NULL : xasprintf("%s/holdfast-%08" PRIx32, base, crc32c(0, bytes_text(full)));
+
+	free(cwd);
+	free(full);
+	return run;
+}
+
+static enum err fill_run(struct conf *c, struct buf *why)
+{
+	const char *given = getenv("RUNTIME_DIRECTORY");
+	char *run, *aside;
+
+	if (c->node_run[0] != '\0')
+		return ERR_OK;
+	if (given != NULL && given[0] != '\0')
+		return set(c, "node", "run", strndup(given, strcspn(given, ":")), why);
+	/* In the data directory it is guarded by the same lock. */
+	run = xasprintf("%s/run", c->node_data);
+	aside = sockets_fit(run) ? NULL : run_aside(c->node_data);
+	if (aside != NULL) {
+		free(run);
+		run = aside;
+	}
+	return set(c, "node", "run", run, why);
+}
+
+/* An address of this machine that others may reach it by; the caller frees it. */
+static char *own_address(void)
+{
+	char text[INET_ADDRSTRLEN] = "127.0.0.1";
+	struct ifaddrs *all = NULL;
+
+	if (getifaddrs(&all) == -1)
+		return xstrdup(text);
+	for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next)
+		if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
+		    !(i->ifa_flags & IFF_LOOPBACK)) {
+			struct sockaddr_in in;
+
+			memcpy(&in, i->ifa_addr, sizeof(in));
+			inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
+			break;
+		}
+	freeifaddrs(all);
+	return xstrdup(text);
+}
+
+/* What to tell others where `listen` is what is bound; the caller frees it. */
+static char *reachable(const char *listen)
+{
+	struct addr a;
+	char *host, *text;
+
+	addr_parse(bytes_text(listen), &a);
+	if (a.host[0] != '\0' && strcmp(a.host, "::") != 0 && strcmp(a.host, "0.0.0.0") != 0)
+		return xstrdup(listen);
+	host = own_address();
+	text = xasprintf("%s:%s", host, a.port);
+	free(host);
+	return text;
+}
+
+/* The address that the list of members gives this node, or NULL; the caller frees it. */
+static char *listed_address(const struct conf *c)
+{
+	struct bytes list = bytes_text(c->cluster_members), id, address;
+
+	while (addr_next_member(&list, &id, &address))
+		if (bytes_equal(id, bytes_text(c->node_id)))
+			return bytes_dup_text(address);
+	return NULL;
+}
+
+static enum err fill_addresses(struct conf *c, struct buf *why)
+{
+	enum err e = ERR_OK;
+
+	if (c->http_advertise[0] == '\0')
+		e = set(c, "http", "advertise", reachable(c->http_listen), why);
+	if (e == ERR_OK && c->peer_advertise[0] == '\0') {
+		char *listed = listed_address(c);
+
+		e = set(c, "peer", "advertise", listed != NULL ? listed : reachable(c->peer_listen), why);
+	}
+	return e;
+}
+
+static void fill_workers(struct conf *c)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (c->http_workers != 0)
+		return;
+	c->http_workers = cores < 4 ? 1 : (uint64_t)cores / 2;
+	if (c->http_workers > HTTP_WORKERS_DEFAULT_MAX)
+		c->http_workers = HTTP_WORKERS_DEFAULT_MAX;
+}
+
+static bool is_named_twice(struct bytes list, struct bytes wanted)
+{
+	struct bytes id, address;
+	unsigned times = 0;
+
+	while (addr_next_member(&list, &id, &address))
+		times += bytes_equal(id, wanted) || bytes_equal(address, wanted);
+	return times > 1;
+}
+
+static enum err check_members(const struct conf *c, struct buf *why)
+{
+	struct bytes list = bytes_text(c->cluster_members), whole = list, id, address;
+	char *own = listed_address(c);
+	bool listed = own != NULL;
+
+	free(own);
+	if (whole.size > 0 && !listed) {
+		buf_printf(why, "[cluster] members: this node, %s, is not among them", c->node_id);
+		return ERR_BAD_REQUEST;
+	}
+	while (addr_next_member(&list, &id, &address))
+		if (is_named_twice(whole, id) || is_named_twice(whole, address)) {
+			buf_printf(why, "[cluster] members: %.*s=%.*s is there twice", (int)id.size, id.data,
+			    (int)address.size, address.data);
+			return ERR_BAD_REQUEST;
+		}
+	return ERR_OK;
+}
+
+static enum err check_id(const struct conf *c, struct buf *why)
+{
+	if (c->node_id[0] != '\0' && c->node_id[strcspn(c->node_id, " =,/")] == '\0')
+		return ERR_OK;
+	buf_printf(why, "[node] id: \"%s\" is no name: blanks and = , / do not belong there", c->node_id);
+	return ERR_BAD_REQUEST;
+}
+
+static enum err check_advertised(const struct conf *c, struct buf *why)
+{
+	struct addr http, peer;
+
+	addr_parse(bytes_text(c->http_advertise), &http);
+	addr_parse(bytes_text(c->peer_advertise), &peer);
+	if (http.host[0] != '\0' && peer.host[0] != '\0')
+		return ERR_OK;
+	buf_printf(
+	    why, "[%s] advertise: it needs a host that others can reach", http.host[0] ? "peer" : "http");
+	return ERR_BAD_REQUEST;
+}
+
+static enum err check_relations(const struct conf *c, struct buf *why)
+{
+	if (c->raft_election.ns < span_times(c->raft_heartbeat, 3).ns)
+		buf_append_text(why, "[raft] election: it must be three times [raft] heartbeat at least");
+	else if (c->limits_value > c->http_body_max)
+		buf_append_text(why, "[limits] value: it must not be over [http] body_max");
+	else if (c->limits_request_bytes < 2 * c->http_body_max)
+		buf_append_text(why, "[limits] request_bytes: it must be twice [http] body_max at least");
+	else if (strcmp(c->http_listen, c->peer_listen) == 0)
+		buf_append_text(why, "[peer] listen: it must not be the address of [http] listen");
+	else if (!sockets_fit(c->node_run))
+		buf_printf(why,
+		    "[node] run: sockets in %s would have paths over %d bytes; name a shorter directory",
+		    c->node_run, CONF_SOCKET_PATH_MAX);
+	else
+		return ERR_OK;
+	return ERR_BAD_REQUEST;
+}
+
+enum err conf_complete(struct conf *c, struct buf *why)
+{
+	enum err e;
+
+	if ((e = fill_id(c, why)) != ERR_OK || (e = check_id(c, why)) != ERR_OK)
+		return e;
+	if ((e = fill_data(c, why)) != ERR_OK || (e = fill_run(c, why)) != ERR_OK)
+		return e;
+	if ((e = check_members(c, why)) != ERR_OK || (e = fill_addresses(c, why)) != ERR_OK)
+		return e;
+	fill_workers(c);
+	if ((e = check_advertised(c, why)) != ERR_OK)
+		return e;
+	return check_relations(c, why);
+}
