@@ -14,9 +14,9 @@ struct raft_pos {
 /* On disk and between nodes: numbers are never reused. A node that meets a type it does not know stops; it never
  * skips it. */
 enum entry_type {
-	ENTRY_NOOP = 1,	  /* the first of each term (§5.4.2, §6.4) */
+	ENTRY_NOOP = 1, /* the first of each term (§5.4.2, §6.4) */
 	ENTRY_CONFIG = 2, /* the members of the cluster (§4) */
-	ENTRY_WRITE = 3,  /* an operation on the state, kv/ knows */
+	ENTRY_WRITE = 3, /* an operation on the state, kv/ knows */
 };
 
 struct entry {

@@ -1,0 +1,37 @@
+#ifndef WORKER_RAFT_CONFIG_H
+#define WORKER_RAFT_CONFIG_H
+
+#include "common/wire.h"
+#include "worker/raft/quorum.h"
+
+/*
+ * Who belongs to the cluster (§4): an entry of the log, in force as soon as it is appended. Names and addresses are
+ * attributes that raft itself never looks at.
+ */
+enum raft_roles {
+	RAFT_VOTER = 1, /* votes in the (incoming) configuration */
+	RAFT_OUTGOING = 2, /* votes in the one that a joint change leaves (§4.3) */
+	RAFT_LEARNER = 4, /* gets the log, has no vote (§4.2.1) */
+};
+
+#define WIRE_TABLE "worker/raft/config.def"
+#define WIRE_PREFIX raft
+#include "common/wire_declare.h"
+
+struct raft_config {
+	uint64_t index; /* of its entry */
+	struct quorum quorum;
+	uint64_t members[RAFT_MEMBERS_MAX]; /* everybody, learners included */
+	size_t count;
+	struct blob *data; /* the entry's, for its attributes; shared */
+};
+
+/* Reads an entry's data; takes a reference to it. False when it is malformed: too many members, one twice, an
+ * incarnation 0, a role unknown, or no voter. */
+bool raft_config_get(struct raft_config *c, uint64_t index, struct blob *data);
+void raft_config_free(struct raft_config *c);
+bool raft_config_has(const struct raft_config *c, uint64_t id);
+/* The attributes of a member, borrowed from the configuration; false when it has no such member. */
+bool raft_config_find(const struct raft_config *c, uint64_t id, struct raft_member *out);
+
+#endif

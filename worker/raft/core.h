@@ -1,0 +1,147 @@
+#ifndef WORKER_RAFT_CORE_H
+#define WORKER_RAFT_CORE_H
+
+#include "common/random.h"
+#include "worker/raft/raft_log.h"
+
+/* The inside of struct raft, shared by the files of this folder, each of which is a concept of the thesis. */
+
+#define WINDOW_MESSAGES 256
+#define TICKETS_MAX_OUT 64 /* grows beyond when needed */
+#define READ_ROUNDS_OUT 4
+
+/* How the leader sends to one member. Probing: one append at a time until one is accepted. Streaming: pipelined in
+ * a window (§10.2.2). */
+enum progress_state { PROGRESS_PROBE, PROGRESS_STREAM };
+
+struct in_flight {
+	uint64_t index; /* the last of the append */
+	size_t bytes;
+};
+
+struct progress {
+	uint64_t id;
+	enum progress_state state;
+	uint64_t match, next; /* match < next */
+	bool paused; /* probing: an append is out */
+	bool fetching;
+	bool down; /* no connection */
+	bool nudge; /* an empty append is due, to find out what was lost */
+	uint64_t match_before; /* at the last heartbeat's answer */
+	uint64_t commit_sent;
+	uint64_t round; /* the highest that it answered, §6.4 */
+	struct instant heard;
+	struct in_flight window[WINDOW_MESSAGES]; /* a ring */
+	size_t window_head, window_count, window_bytes;
+};
+
+struct ticket {
+	uint64_t number;
+	uint64_t index; /* the last entry that is durable with it; falls when the log is cut (E10) */
+};
+
+/* A read that waits on the leader. */
+struct read_wait {
+	uint64_t from, start, number;
+	uint64_t index; /* 0: the leader has not committed in its term yet (R1) */
+	uint64_t round; /* 0: in none yet; it joins the next, never one under way (R4) */
+};
+
+struct messages {
+	struct raft_message *data;
+	size_t count, room;
+};
+
+struct raft {
+	struct raft_options o;
+	struct random random;
+	enum raft_role role;
+	struct raft_hard hard;
+	bool hard_dirty;
+	uint64_t leader;
+	struct raft_log log;
+
+	/* Every configuration in the log, the last in force, so that cutting brings the one before back (M4). */
+	struct raft_config *configs;
+	size_t config_count, config_room;
+
+	/* Timers. */
+	struct instant election_at; /* when to stand, or to stand again */
+	struct instant heartbeat_at, quorum_check_at;
+	struct instant heard; /* the leader */
+	bool lost; /* its connection closed and it was not heard since */
+
+	/* Elections. */
+	enum quorum_vote votes[RAFT_MEMBERS_MAX]; /* parallel to the configuration's members */
+	uint64_t vote_ticket; /* a candidate's own vote counts when this is durable (D2) */
+
+	/* Leading. */
+	struct progress *peers; /* all members but self */
+	size_t peer_count;
+	struct instant led_since;
+	uint64_t led_from_ms; /* log time at that moment */
+	size_t uncommitted_bytes;
+
+	/* Reads, §6.4. */
+	uint64_t round, round_confirmed;
+	struct read_wait *reads;
+	size_t read_count, read_room;
+
+	/* Durability. */
+	uint64_t ticket_given, ticket_durable;
+	struct ticket *tickets;
+	size_t ticket_count, ticket_room;
+
+	/* What the next ready gives out; cleared by raft_advance(). */
+	struct messages messages, promises;
+	struct entries to_persist, to_apply;
+	struct raft_read_done *reads_done;
+	size_t read_done_count, read_done_room;
+	struct raft_fetch *fetches;
+	size_t fetch_count, fetch_room;
+};
+
+/* raft.c */
+struct raft_message *send_now(struct raft *r, enum raft_type type, uint64_t to);
+struct raft_message *promise(struct raft *r, enum raft_type type, uint64_t to);
+void add_entry(struct raft *r, const struct entry *e);
+void cut_log(struct raft *r, uint64_t index);
+void advance_commit(struct raft *r, uint64_t index);
+const struct raft_config *config_now(const struct raft *r);
+bool is_voter(const struct raft *r);
+/* The invariants, as one readable function; any false one ends the process. */
+void check(const struct raft *r);
+
+/* election.c */
+void become_follower(struct raft *r, uint64_t term, uint64_t leader, struct instant now);
+void reset_election(struct raft *r, struct instant now);
+void stand(struct raft *r, struct instant now);
+bool leader_is_heard(const struct raft *r, struct instant now);
+void on_prevote(struct raft *r, const struct raft_message *m, struct instant now);
+void on_prevote_answer(struct raft *r, const struct raft_message *m, struct instant now);
+void on_vote(struct raft *r, const struct raft_message *m, struct instant now);
+void on_vote_answer(struct raft *r, const struct raft_message *m, struct instant now);
+void count_own_vote(struct raft *r, struct instant now);
+
+/* replication.c */
+void start_leading(struct raft *r, struct instant now);
+void stop_leading(struct raft *r);
+void send_appends(struct raft *r);
+void send_heartbeats(struct raft *r);
+void count_commit(struct raft *r);
+struct progress *progress_of(const struct raft *r, uint64_t id);
+bool quorum_heard(const struct raft *r, struct instant now);
+void on_append(struct raft *r, const struct raft_message *m, struct instant now);
+void on_append_answer(struct raft *r, const struct raft_message *m, struct instant now);
+void on_heartbeat(struct raft *r, const struct raft_message *m, struct instant now);
+void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct instant now);
+
+/* read.c */
+void start_read_round(struct raft *r);
+void confirm_reads(struct raft *r);
+void give_reads_index(struct raft *r);
+void drop_reads(struct raft *r);
+void on_read(struct raft *r, const struct raft_message *m);
+void on_read_answer(struct raft *r, const struct raft_message *m);
+
+#endif

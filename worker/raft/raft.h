@@ -1,0 +1,167 @@
+#ifndef WORKER_RAFT_RAFT_H
+#define WORKER_RAFT_RAFT_H
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "worker/raft/config.h"
+#include "worker/raft/message.h"
+
+/*
+ * The consensus algorithm of Ongaro's thesis ("Consensus: Bridging Theory and Practice", cited as §) as a pure
+ * value: no I/O, no clock, no threads, no callbacks, its randomness from a seed. Typed inputs change it; what
+ * follows from them comes out of raft_ready():
+ *
+ *	while (raft_ready(r, &rd)) {
+ *		send(rd.messages);			may leave at once
+ *		persist(rd.ticket, rd.hard, rd.entries);	starts; then raft_persisted(r, ticket)
+ *		hold(rd.ticket, rd.promises);		leave only when that ticket is durable
+ *		apply(rd.committed);			in order; already durable on this node
+ *		raft_advance(r);
+ *	}
+ *
+ * The order of these lines is the safety of the algorithm. Persisting is always asynchronous. Each ready that
+ * persists anything carries a ticket one higher than the last; tickets become durable in order. A position in the
+ * log is never the name of a completion: a vote moves no position, and an overwritten entry has that of its
+ * successor (RAFT-CHECKLIST E10, D1).
+ *
+ * Has: pre-vote (§9.6), check-quorum and leader stickiness (§6.2, §4.2.3), the leader's disk write in parallel
+ * (§10.2.1), pipelined appends in a window (§10.2.2), fast back-off after a conflict (§3.5), a no-op at the start
+ * of each term, ReadIndex on leader and followers (§6.4), learners and joint quorums in its arithmetic.
+ */
+struct raft;
+
+struct raft_options {
+	uint64_t self; /* this node's incarnation */
+	uint64_t start; /* its start counter */
+	struct span election, heartbeat;
+	size_t message_bytes_max; /* of entries in one append */
+	size_t window_bytes_max; /* of entries on their way to one follower */
+	size_t uncommitted_bytes_max; /* proposals beyond are refused (C14) */
+	size_t cache_bytes; /* applied entries kept in memory for lagging followers */
+	uint64_t seed;
+};
+
+/* A run of entries of one term, up to where the next begins. */
+struct raft_run {
+	uint64_t term, first;
+};
+
+/* What this node's log and state hold when it starts. Borrowed for raft_new(), which takes references. */
+struct raft_start {
+	struct raft_hard hard;
+	struct raft_pos base; /* before the first entry of the log */
+	struct raft_pos last;
+	uint64_t last_time_ms;
+	const struct raft_run *runs; /* of base + 1 .. last */
+	size_t run_count;
+	uint64_t applied; /* the state holds this; so it is committed */
+	const struct entries *configs; /* the log's ENTRY_CONFIG entries; at least one */
+	const struct entries *tail; /* applied + 1 .. last */
+};
+
+/* A configuration that cannot be read is ERR_DAMAGED. */
+enum err raft_new(
+    struct raft **out, const struct raft_options *o, const struct raft_start *s, struct instant now);
+void raft_free(struct raft *r);
+
+/* ---- inputs ---- */
+
+/* Time passes: timeouts and heartbeats. Call at raft_deadline() at the latest. */
+void raft_tick(struct raft *r, struct instant now);
+struct instant raft_deadline(const struct raft *r);
+
+/* A message from m->from; borrowed. One that is for somebody else, or from nobody I know, does no harm. */
+void raft_receive(struct raft *r, const struct raft_message *m, struct instant now);
+
+/* Appends an entry with this data (takes a reference) to the leader's log. ERR_NOT_LEADER, ERR_BUSY. The position
+ * tells nothing about the outcome yet: the entry may be overwritten by a later leader's. */
+enum err raft_propose(
+    struct raft *r, enum entry_type type, struct blob *data, struct instant now, struct raft_pos *pos);
+
+/* Asks for an index that a linearizable read must see applied (§6.4); it comes out as a raft_read_done with this
+ * number, or never (messages may be lost, leaders fall): the caller asks again under another number. ERR_NO_LEADER
+ * when nobody can be asked now. */
+enum err raft_read(struct raft *r, uint64_t number, struct instant now);
+
+/* Everything up to this ticket is durable. */
+void raft_persisted(struct raft *r, uint64_t ticket, struct instant now);
+
+/* The state holds everything up to this index: older entries may leave memory. */
+void raft_applied(struct raft *r, uint64_t index);
+
+/* The entries that a raft_fetch asked for (takes references), one at least. */
+void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries, struct instant now);
+
+/* The connection on which this peer's messages come has closed. When it is the leader and nothing more comes of it
+ * for 5 to 50 ms, it counts as not heard: a crashed leader costs milliseconds, not an election timeout. */
+void raft_lost(struct raft *r, uint64_t peer, struct instant now);
+/* Messages to this peer are lost from now on, or arrive again. */
+void raft_unreachable(struct raft *r, uint64_t peer);
+void raft_reachable(struct raft *r, uint64_t peer);
+
+/* ---- output ---- */
+
+struct raft_read_done {
+	uint64_t number, index;
+};
+
+/* Entries for a lagging follower that are not in memory any more. */
+struct raft_fetch {
+	uint64_t peer, index;
+	size_t bytes_max;
+};
+
+/* Valid until raft_advance(). */
+struct raft_ready {
+	const struct raft_message *messages;
+	size_t message_count;
+	uint64_t ticket; /* the last one given out; new when there is something to persist */
+	bool persist, hard_changed;
+	struct raft_hard hard;
+	const struct entry *entries;
+	size_t entry_count;
+	const struct raft_message *promises;
+	size_t promise_count;
+	const struct entry *committed;
+	size_t committed_count;
+	const struct raft_read_done *reads;
+	size_t read_count;
+	const struct raft_fetch *fetches;
+	size_t fetch_count;
+};
+
+/* False when there is nothing to do. */
+bool raft_ready(struct raft *r, struct raft_ready *rd, struct instant now);
+void raft_advance(struct raft *r);
+
+/* ---- looking at it ---- */
+
+enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
+
+struct raft_view {
+	enum raft_role role;
+	uint64_t term, vote, leader; /* leader 0: not known */
+	struct raft_pos last;
+	uint64_t first, commit, applied, durable; /* applied: handed out to be */
+	struct instant heard; /* the leader, by a follower; {0}: never */
+};
+struct raft_view raft_view(const struct raft *r);
+const char *raft_role_name(enum raft_role role);
+
+/* The configuration in force, valid until the next input. */
+const struct raft_config *raft_config(const struct raft *r);
+
+/* A leader that a majority answered within the last election timeout. */
+bool raft_confirmed(const struct raft *r, struct instant now);
+
+/* What the leader knows of a member. False on other nodes and for strangers. */
+struct raft_peer_view {
+	uint64_t match, next;
+	struct instant heard; /* {0}: never in this term */
+};
+bool raft_peer_view(const struct raft *r, uint64_t peer, struct raft_peer_view *out);
+
+/* The term of the entry at `index`, 0 when the log does not hold it. */
+uint64_t raft_term_at(const struct raft *r, uint64_t index);
+
+#endif
