@@ -46,8 +46,9 @@ SOURCES_load := $(wildcard tests/load/*.c)
 TEST_SOURCES := $(wildcard tests/*/*.c)
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
 
-STRICT = -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Werror -pthread -I.
-FLAGS_build = -O2
+STRICT = -std=gnu11 -Wall -Wextra -Wshadow -Werror -pthread -I.
+# -Wconversion in one build only: the sanitizers hide from gcc which values an expression can take.
+FLAGS_build = -O2 -Wconversion
 FLAGS_build/asan = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 # $(call objects,directory of the build,sources)
@@ -109,15 +110,47 @@ all: $(filter build/holdfast%,$(PROGRAMS_build)) ## build/holdfastd and build/ho
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: packages-test
-packages-test:
-	@.ci/packages $(TEST_PACKAGES)
+.PHONY: packages-test packages-tidy packages-bench packages-demo
+packages-test: ; @.ci/packages $(TEST_PACKAGES)
+packages-tidy: ; @.ci/packages $(TIDY_PACKAGES)
+packages-bench: ; @.ci/packages $(BENCH_PACKAGES)
+packages-demo: ; @.ci/packages $(DEMO_PACKAGES)
 
 $(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES)): | packages-test
 
+UNIT := $(UNIT_build) $(UNIT_build/asan)
+
+.PHONY: check
+check: $(PROGRAMS_build) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
+	@tests/run
+
 .PHONY: unit
-unit: $(UNIT_build) $(UNIT_build/asan) ## the unit tests, in both builds
-	@for t in $(UNIT_build) $(UNIT_build/asan); do CMOCKA_MESSAGE_OUTPUT=tap $$t || exit 1; done
+unit: $(UNIT) | packages-test ## the unit tests, in both builds
+	@tests/run unit
+
+.PHONY: raft-scripts
+raft-scripts: $(filter %/raft-script,$(PROGRAMS_build)) | packages-test ## the scripts of the Raft core, tests/raft/*.txt
+	@tests/run raft
+
+.PHONY: sim
+sim: $(filter %/sim,$(PROGRAMS_build)) | packages-test ## the simulation; SEED=n repeats one universe
+	@tests/run sim
+
+.PHONY: system
+system: $(filter build/holdfast%,$(PROGRAMS_build)) | packages-test ## the tests with real processes
+	@tests/run system
+
+.PHONY: tidy
+tidy: packages-tidy ## layering, dead prototypes, generated files, formatting
+	@tests/run tidy
+
+.PHONY: format
+format: packages-tidy ## formats the C sources in place
+	@clang-format -i $(wildcard */*.[ch] */*/*.[ch])
+
+.PHONY: demo
+demo: all packages-demo ## three nodes on this machine, to try with curl; Ctrl-C ends them
+	@tests/demo
 
 .PHONY: clean
 clean: ## removes what make made
