@@ -29,15 +29,19 @@ enum kv_step_kind {
 #define WIRE_PREFIX kv
 #include "common/wire_declare.h"
 
-/* Limits that matter in apply. They are the same on every node by being constants; replicated settings later. */
+/* Limits that matter in apply. They are the same on every node by being constants; replicated settings later.
+ * What is over one of them is TOO_LARGE as a whole, and nothing of it is applied. */
 #define KV_KEY_BYTES_MAX 4096
 #define KV_VALUE_BYTES_MAX (1024 * 1024)
 #define KV_DELETE_KEYS_MAX 10000
 #define KV_DELETE_BYTES_MAX (16 * 1024 * 1024)
 #define KV_PAGE_KEYS_MAX 1000
 #define KV_PAGE_BYTES_MAX (2 * 1024 * 1024)
-#define KV_TXN_STEPS_MAX 10000
+#define KV_TXN_STEPS_MAX 10000 /* and so many guards, nested ones included */
 #define KV_TXN_DEPTH_MAX 4
+#define KV_TXN_VISITS_MAX 100000 /* records that its RANGE and DELETE_PREFIX steps pass by */
+#define KV_CONTENT_TYPE_BYTES_MAX 1024
+#define KV_RESULT_BYTES_MAX (4 * 1024 * 1024)
 #define KV_TOKEN_BYTES_MAX 256
 #define KV_TOKENS_MAX 1000000
 #define KV_TOKEN_LIFE_MS (10 * 60 * 1000)
@@ -66,7 +70,7 @@ struct kv_hash {
 struct kv_meta {
 	uint64_t applied_term, applied_index;
 	uint64_t time_ms; /* the log time reached */
-	uint64_t tokens;  /* in the table of tokens */
+	uint64_t tokens; /* in the table of tokens */
 	struct kv_hash hash;
 };
 
@@ -81,24 +85,33 @@ const struct kv_meta *kv_meta(const struct kv *kv);
  * ERR_TOO_LARGE, ERR_KEY_TOO_LONG. `writes` tells whether it may have writing steps. */
 enum err kv_txn_check(struct bytes txn, bool writes);
 
-/* Applies one command (kv_command, encoded) as of (term, index) and log time; changes nothing yet: `changes`
- * (cleared first) says what to change, `result` gets an encoded kv_result appended. A command that is not well
- * formed has the result BAD_REQUEST and no change, on every node alike. The error returned is the table's. */
+/* Applies one command (kv_command, encoded) as of index and log time; changes nothing yet: `changes` (cleared
+ * first) says what to change, `result` gets an encoded kv_result appended. A command that is not well formed has
+ * the result BAD_REQUEST and no change, on every node alike. The error returned is the table's.
+ *
+ * Guards are judged before any step of their txn. A nested txn whose guard fails says so in its own result and does
+ * not undo what is around it; one at the top changes nothing, and neither does any step that is TOO_LARGE.
+ *
+ * A token is remembered with the results OK and CONDITION. A refusal (BAD_REQUEST, KEY_TOO_LONG, TOO_LARGE,
+ * TOKEN_REUSED, TOKENS_FULL) applied nothing and is not remembered: a repeat is judged anew. Expired tokens are
+ * removed a few at a time by each command, through the changes; until then they count as absent. */
 enum err kv_apply_command(struct kv *kv, uint64_t index, uint64_t time_ms, struct bytes command,
     struct kv_changes *changes, struct buf *result);
 /* The members of the cluster as of an entry: kept as one record in TABLE_MEMBERS. */
-enum err kv_apply_members(
-    struct kv *kv, uint64_t index, struct bytes members, struct kv_changes *changes);
+enum err kv_apply_members(struct kv *kv, uint64_t index, struct bytes members, struct kv_changes *changes);
+/* Appends what the last settled one said, and its index. ERR_NOT_FOUND: there was none. */
+enum err kv_members(struct kv *kv, uint64_t *index, struct buf *members);
 
 /* Puts the changes into the table and the hash, and counts the entry as applied; `time_ms` is its log time. Called
- * for every entry, also for one without changes, in order. */
+ * for every entry, also for one without changes, in order: an index that does not follow is a bug (asserted). */
 enum err kv_settle(
     struct kv *kv, uint64_t term, uint64_t index, uint64_t time_ms, const struct kv_changes *changes);
 /* Writes kv_meta and commits: everything settled since the last time is one atomic unit. */
 enum err kv_commit(struct kv *kv);
 
 /* Does the reading steps of `txn` (encoded) on what is settled; appends an encoded kv_result whose revision is the
- * applied index. A page of a RANGE ends at its limit, KV_PAGE_KEYS_MAX or KV_PAGE_BYTES_MAX. */
+ * applied index. A page of a RANGE ends at its limit, KV_PAGE_KEYS_MAX or KV_PAGE_BYTES_MAX. The error returned is
+ * the table's; a refusal is in the result. */
 enum err kv_read(struct kv *kv, struct bytes txn, struct buf *result);
 
 /* Builders, for whoever turns a request into an operation: append one encoded step or guard. */
@@ -106,7 +119,8 @@ void kv_put_step(struct buf *steps, struct bytes key, struct bytes value, struct
 void kv_delete_step(struct buf *steps, struct bytes key);
 void kv_delete_prefix_step(struct buf *steps, struct bytes prefix);
 void kv_get_step(struct buf *steps, struct bytes key);
-void kv_range_step(struct buf *steps, struct bytes prefix, struct bytes after, uint32_t limit, bool keys_only);
+void kv_range_step(
+    struct buf *steps, struct bytes prefix, struct bytes after, uint32_t limit, bool keys_only);
 void kv_guard(struct buf *guards, enum kv_guard_kind kind, struct bytes key, uint64_t modify);
 
 #endif

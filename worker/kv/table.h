@@ -19,9 +19,9 @@ enum kv_table {
 	TABLE_TOKENS = 2,
 	TABLE_SETTINGS = 3,
 	TABLE_MEMBERS = 4,
-	TABLE_LEASES = 5,   /* reserved */
+	TABLE_LEASES = 5, /* reserved */
 	TABLE_SESSIONS = 6, /* reserved */
-	TABLE_ACCESS = 7,   /* reserved */
+	TABLE_ACCESS = 7, /* reserved */
 };
 
 struct table {

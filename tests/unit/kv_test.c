@@ -1,0 +1,627 @@
+/* links: worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c -lxxhash */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* cmocka wants these before it. */
+#include <cmocka.h>
+
+#include "common/random.h"
+#include "tests/common/kv_drive.h"
+#include "tests/common/mem_table.h"
+
+#define T(text) bytes_text(text)
+#define NONE ((struct bytes){ NULL, 0 })
+
+static struct drive d;
+static struct buf guards, steps, otherwise;
+
+static int setup(void **state)
+{
+	(void)state;
+	drive_start(&d, mem_table_new());
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	drive_check_hash(&d);
+	drive_stop(&d);
+	mem_table_free(d.table);
+	buf_free(&guards);
+	buf_free(&steps);
+	buf_free(&otherwise);
+	return 0;
+}
+
+static const struct kv_result *write_steps(void)
+{
+	return drive_write(&d, NONE, &guards, &steps, &otherwise);
+}
+
+static void put(const char *key, const char *value)
+{
+	kv_put_step(&steps, T(key), T(value), NONE);
+}
+
+static void expect_held(const char *key, const char *value)
+{
+	struct kv_record r;
+	bool there = drive_get(&d, T(key), &r);
+
+	assert_int_equal(there, value != NULL);
+	if (value != NULL)
+		assert_true(bytes_equal(r.value, T(value)));
+}
+
+/* The keys of a page as "a b c". */
+static const char *keys_of(struct kv_step_result step)
+{
+	static struct buf text;
+	struct reader r = reader_of(step.records);
+	struct kv_record record;
+
+	buf_clear(&text);
+	while (r.left > 0) {
+		assert_true(kv_record_get(&r, &record));
+		buf_append_text(&text, text.size > 0 ? " " : "");
+		buf_append(&text, record.key);
+	}
+	assert_true(r.bad == false);
+	return buf_text(&text);
+}
+
+static const char *range(const char *prefix, const char *after, uint32_t limit, bool *more)
+{
+	struct kv_step_result step;
+
+	kv_range_step(&steps, T(prefix), T(after), limit, false);
+	step = drive_step(drive_read(&d, &steps), 0);
+	*more = step.more != 0;
+	return keys_of(step);
+}
+
+static void a_put_creates_and_then_modifies(void **state)
+{
+	struct kv_record r;
+
+	(void)state;
+	kv_put_step(&steps, T("k"), T("one"), T("text/plain"));
+	assert_int_equal(write_steps()->revision, 1);
+	assert_int_equal(drive_step(&d.result, 0).count, 1);
+	assert_true(drive_get(&d, T("k"), &r));
+	assert_true(r.create == 1 && r.modify == 1 && r.version == 1);
+	assert_true(bytes_equal(r.content_type, T("text/plain")));
+	put("k", "two");
+	assert_int_equal(drive_step(write_steps(), 0).count, 0);
+	assert_true(drive_get(&d, T("k"), &r));
+	assert_true(r.create == 1 && r.modify == 2 && r.version == 2);
+	assert_int_equal(r.content_type.size, 0);
+	assert_true(bytes_equal(r.value, T("two")));
+}
+
+static void an_empty_value_is_a_value(void **state)
+{
+	(void)state;
+	drive_put(&d, "k", "");
+	expect_held("k", "");
+}
+
+static void a_delete_says_what_it_did(void **state)
+{
+	(void)state;
+	drive_put(&d, "k", "v");
+	kv_delete_step(&steps, T("k"));
+	kv_delete_step(&steps, T("k"));
+	write_steps();
+	assert_int_equal(drive_step(&d.result, 0).count, 1);
+	assert_int_equal(drive_step(&d.result, 1).count, 0);
+	assert_int_equal(kv_changes_count(d.changes), 1);
+	expect_held("k", NULL);
+	assert_int_equal(kv_meta(d.kv)->hash.low, 0);
+	assert_int_equal(kv_meta(d.kv)->hash.high, 0);
+}
+
+static void a_key_put_again_after_its_delete_is_new(void **state)
+{
+	struct kv_record r;
+
+	(void)state;
+	drive_put(&d, "k", "v");
+	kv_delete_step(&steps, T("k"));
+	put("k", "w");
+	put("k", "x");
+	write_steps();
+	assert_true(drive_get(&d, T("k"), &r));
+	assert_true(r.create == 2 && r.modify == 2 && r.version == 2);
+}
+
+static void later_steps_see_earlier_ones(void **state)
+{
+	(void)state;
+	drive_put(&d, "a", "1");
+	drive_put(&d, "c", "1");
+	put("b", "2");
+	kv_get_step(&steps, T("b"));
+	kv_delete_step(&steps, T("a"));
+	kv_range_step(&steps, NONE, NONE, 0, false);
+	kv_delete_prefix_step(&steps, T("b"));
+	kv_get_step(&steps, T("b"));
+	put("d", "2");
+	kv_range_step(&steps, NONE, T("a"), 1, true);
+	write_steps();
+	assert_int_equal(drive_step(&d.result, 1).count, 1);
+	assert_string_equal(keys_of(drive_step(&d.result, 3)), "b c");
+	assert_int_equal(drive_step(&d.result, 4).count, 1);
+	assert_int_equal(drive_step(&d.result, 5).count, 0);
+	assert_string_equal(keys_of(drive_step(&d.result, 7)), "c");
+	assert_int_equal(drive_step(&d.result, 7).more, 1);
+	expect_held("a", NULL);
+	expect_held("d", "2");
+}
+
+static void changes_tell_old_and_new_in_order(void **state)
+{
+	struct kv_change first, second;
+
+	(void)state;
+	put("k", "v");
+	kv_delete_step(&steps, T("k"));
+	write_steps();
+	assert_int_equal(kv_changes_count(d.changes), 2);
+	first = kv_changes_at(d.changes, 0);
+	second = kv_changes_at(d.changes, 1);
+	assert_int_equal(first.table, TABLE_KEYS);
+	assert_true(bytes_equal(first.key, T("k")) && bytes_equal(second.key, T("k")));
+	assert_int_equal(first.old_record.size, 0);
+	assert_true(bytes_equal(first.new_record, second.old_record));
+	assert_int_equal(second.new_record.size, 0);
+}
+
+static void each_kind_of_guard_holds_and_fails(void **state)
+{
+	static const struct {
+		enum kv_guard_kind kind;
+		const char *key;
+		uint64_t modify;
+		bool holds;
+	} cases[] = {
+		{ GUARD_MODIFY, "k", 1, true },
+		{ GUARD_MODIFY, "k", 2, false },
+		{ GUARD_MODIFY, "k", 0, false },
+		{ GUARD_MODIFY, "none", 0, true },
+		{ GUARD_MODIFY, "none", 1, false },
+		{ GUARD_ABSENT, "k", 0, false },
+		{ GUARD_ABSENT, "none", 0, true },
+		{ GUARD_EXISTS, "k", 0, true },
+		{ GUARD_EXISTS, "none", 0, false },
+	};
+
+	(void)state;
+	drive_put(&d, "k", "v");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		bool exists = strcmp(cases[i].key, "k") == 0;
+
+		kv_guard(&guards, GUARD_EXISTS, T("k"), 0);
+		kv_guard(&guards, cases[i].kind, T(cases[i].key), cases[i].modify);
+		put("other", "x");
+		write_steps();
+		assert_int_equal(d.result.error, cases[i].holds ? ERR_OK : ERR_CONDITION);
+		assert_int_equal(kv_changes_count(d.changes), cases[i].holds);
+		if (!cases[i].holds) {
+			assert_int_equal(d.result.failed_guard, 1);
+			assert_int_equal(d.result.present, exists ? 1 : 0);
+			assert_int_equal(d.result.steps.size, 0);
+		}
+	}
+}
+
+static void a_failed_guard_leads_to_the_other_steps(void **state)
+{
+	(void)state;
+	kv_guard(&guards, GUARD_EXISTS, T("k"), 0);
+	put("k", "then");
+	kv_put_step(&otherwise, T("k"), T("otherwise"), NONE);
+	write_steps();
+	assert_int_equal(d.result.error, ERR_OK);
+	assert_int_equal(d.result.otherwise, 1);
+	expect_held("k", "otherwise");
+	kv_guard(&guards, GUARD_EXISTS, T("k"), 0);
+	put("k", "then");
+	kv_put_step(&otherwise, T("k"), T("otherwise"), NONE);
+	write_steps();
+	assert_int_equal(d.result.otherwise, 0);
+	expect_held("k", "then");
+}
+
+static void nest(struct buf *into, struct buf *g, struct buf *s)
+{
+	struct buf txn = { 0 };
+
+	kv_txn_put(&txn, &(struct kv_txn){ buf_bytes(g), buf_bytes(s), NONE });
+	buf_clear(g);
+	buf_clear(s);
+	kv_step_put(into, &(struct kv_step){ .kind = STEP_TXN, .value = buf_bytes(&txn) });
+	buf_free(&txn);
+}
+
+static struct kv_result nested_result(struct kv_step_result step)
+{
+	struct reader r = reader_of(step.records);
+	struct kv_result result;
+
+	kv_result_get(&r, &result);
+	assert_true(reader_done(&r));
+	return result;
+}
+
+static void nested_guards_see_what_came_before(void **state)
+{
+	struct buf inner = { 0 };
+	struct kv_result first, second;
+
+	(void)state;
+	put("k", "1");
+	kv_guard(&guards, GUARD_EXISTS, T("k"), 0);
+	kv_put_step(&inner, T("seen"), T("x"), NONE);
+	kv_get_step(&inner, T("seen"));
+	nest(&steps, &guards, &inner);
+	kv_guard(&guards, GUARD_ABSENT, T("seen"), 0);
+	kv_put_step(&inner, T("never"), T("x"), NONE);
+	nest(&steps, &guards, &inner);
+	put("after", "1");
+	write_steps();
+	assert_int_equal(d.result.error, ERR_OK);
+	first = nested_result(drive_step(&d.result, 1));
+	second = nested_result(drive_step(&d.result, 2));
+	assert_int_equal(first.error, ERR_OK);
+	assert_int_equal(drive_step(&first, 1).count, 1);
+	assert_int_equal(second.error, ERR_CONDITION);
+	assert_int_equal(second.present, 1);
+	expect_held("seen", "x");
+	expect_held("never", NULL);
+	expect_held("after", "1");
+	buf_free(&inner);
+}
+
+static void nesting_is_bounded(void **state)
+{
+	struct buf none = { 0 };
+
+	(void)state;
+	put("k", "v");
+	for (int depth = 2; depth <= KV_TXN_DEPTH_MAX; depth++) {
+		struct buf inner = steps;
+
+		steps = (struct buf){ 0 };
+		nest(&steps, &none, &inner);
+		buf_free(&inner);
+	}
+	struct buf keep = { 0 };
+	buf_append(&keep, buf_bytes(&steps));
+	assert_int_equal(write_steps()->error, ERR_OK);
+	expect_held("k", "v");
+	nest(&steps, &none, &keep);
+	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	buf_free(&keep);
+	buf_free(&none);
+}
+
+static void pages_end_at_their_limit_and_go_on_behind(void **state)
+{
+	bool more;
+
+	(void)state;
+	drive_put(&d, "a/1", "");
+	drive_put(&d, "a/2", "");
+	drive_put(&d, "a/3", "");
+	drive_put(&d, "b", "");
+	assert_string_equal(range("a/", "", 2, &more), "a/1 a/2");
+	assert_true(more);
+	assert_string_equal(range("a/", "a/2", 2, &more), "a/3");
+	assert_false(more);
+	assert_string_equal(range("a/", "a/3", 2, &more), "");
+	assert_string_equal(range("a/", "A", 3, &more), "a/1 a/2 a/3");
+	assert_false(more);
+	assert_string_equal(range("a/", "z", 3, &more), "");
+	assert_string_equal(range("", "", 0, &more), "a/1 a/2 a/3 b");
+	assert_string_equal(range("b", "b", 0, &more), "");
+}
+
+static void put_numbered(unsigned from, unsigned to, size_t value_bytes)
+{
+	struct buf value = { 0 };
+	char key[16];
+
+	buf_extend(&value, value_bytes);
+	for (unsigned i = from; i < to; i++) {
+		snprintf(key, sizeof(key), "n%06u", i);
+		kv_put_step(&steps, T(key), buf_bytes(&value), NONE);
+	}
+	buf_free(&value);
+	assert_int_equal(write_steps()->error, ERR_OK);
+}
+
+static void pages_end_at_1000_keys_and_at_2_mib(void **state)
+{
+	struct kv_step_result step;
+	struct buf value = { 0 };
+	bool more;
+
+	(void)state;
+	put_numbered(0, 1001, 0);
+	kv_range_step(&steps, NONE, NONE, 5000, true);
+	step = drive_step(drive_read(&d, &steps), 0);
+	assert_int_equal(step.count, KV_PAGE_KEYS_MAX);
+	assert_int_equal(step.more, 1);
+	buf_extend(&value, KV_VALUE_BYTES_MAX);
+	for (char key[] = "v1"; key[1] <= '3'; key[1]++) {
+		kv_put_step(&steps, T(key), buf_bytes(&value), NONE);
+		write_steps();
+	}
+	buf_free(&value);
+	assert_string_equal(range("v", "", 0, &more), "v1");
+	assert_true(more);
+	assert_string_equal(range("v", "v2", 0, &more), "v3");
+	assert_false(more);
+	kv_range_step(&steps, T("v"), NONE, 0, true);
+	assert_string_equal(keys_of(drive_step(drive_read(&d, &steps), 0)), "v1 v2 v3");
+}
+
+static void a_result_is_bounded(void **state)
+{
+	struct buf value = { 0 };
+
+	(void)state;
+	buf_extend(&value, KV_VALUE_BYTES_MAX);
+	kv_put_step(&steps, T("big"), buf_bytes(&value), NONE);
+	write_steps();
+	buf_free(&value);
+	for (int i = 0; i < 3; i++)
+		kv_get_step(&steps, T("big"));
+	assert_int_equal(drive_read(&d, &steps)->error, ERR_OK);
+	for (int i = 0; i < 4; i++)
+		kv_get_step(&steps, T("big"));
+	assert_int_equal(drive_read(&d, &steps)->error, ERR_TOO_LARGE);
+	assert_int_equal(d.result.revision, 1);
+}
+
+static void a_delete_by_prefix_is_bounded_in_keys(void **state)
+{
+	(void)state;
+	put_numbered(0, 10000, 0);
+	put_numbered(10000, 10001, 0);
+	put("other", "x");
+	kv_delete_prefix_step(&steps, T("n"));
+	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	assert_int_equal(kv_changes_count(d.changes), 0);
+	expect_held("other", NULL);
+	kv_delete_step(&steps, T("n010000"));
+	kv_delete_prefix_step(&steps, T("n"));
+	assert_int_equal(write_steps()->error, ERR_OK);
+	assert_int_equal(drive_step(&d.result, 1).count, KV_DELETE_KEYS_MAX);
+	assert_int_equal(mem_table_count(d.table), 1);
+}
+
+static void the_bound_of_deletes_is_the_operations_not_the_steps(void **state)
+{
+	(void)state;
+	put_numbered(0, 6000, 0);
+	put_numbered(10000, 14001, 0);
+	kv_delete_prefix_step(&steps, T("n00"));
+	kv_delete_prefix_step(&steps, T("n01"));
+	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	expect_held("n000000", "");
+}
+
+static void a_delete_by_prefix_is_bounded_in_bytes(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 16; i++)
+		put_numbered(i, i + 1, KV_VALUE_BYTES_MAX);
+	kv_delete_prefix_step(&steps, T("n"));
+	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	expect_held("n000017", NULL);
+	kv_delete_prefix_step(&steps, T("n00000"));
+	assert_int_equal(write_steps()->error, ERR_OK);
+	assert_int_equal(drive_step(&d.result, 0).count, 10);
+}
+
+static void limits_hold_at_their_edge(void **state)
+{
+	struct buf value = { 0 }, key = { 0 };
+
+	(void)state;
+	buf_extend(&value, KV_VALUE_BYTES_MAX + 1);
+	buf_extend(&key, KV_KEY_BYTES_MAX + 1);
+	kv_put_step(&steps, bytes_of(key.data, KV_KEY_BYTES_MAX), bytes_of(value.data, KV_VALUE_BYTES_MAX),
+	    bytes_of(value.data, KV_CONTENT_TYPE_BYTES_MAX));
+	assert_int_equal(write_steps()->error, ERR_OK);
+	kv_put_step(&steps, buf_bytes(&key), NONE, NONE);
+	assert_int_equal(write_steps()->error, ERR_KEY_TOO_LONG);
+	kv_put_step(&steps, T("k"), buf_bytes(&value), NONE);
+	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	kv_put_step(&steps, T("k"), NONE, bytes_of(value.data, KV_CONTENT_TYPE_BYTES_MAX + 1));
+	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	kv_put_step(&steps, T(""), T("v"), NONE);
+	assert_int_equal(write_steps()->error, ERR_BAD_REQUEST);
+	for (int i = 0; i < KV_TXN_STEPS_MAX; i++)
+		kv_delete_step(&steps, T("k"));
+	kv_delete_step(&otherwise, T("k"));
+	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	for (int i = 0; i < KV_TXN_STEPS_MAX; i++)
+		kv_delete_step(&steps, T("k"));
+	assert_int_equal(write_steps()->error, ERR_OK);
+	buf_free(&value);
+	buf_free(&key);
+}
+
+static void what_a_step_does_not_take_is_refused(void **state)
+{
+	static const struct kv_step bad[] = {
+		{ .kind = 0 },
+		{ .kind = 7 },
+		{ .kind = 255 },
+		{ .kind = STEP_DELETE,
+		    .key = { (const uint8_t *)"k", 1 },
+		    .value = { (const uint8_t *)"v", 1 } },
+		{ .kind = STEP_GET, .key = { (const uint8_t *)"k", 1 }, .limit = 1 },
+		{ .kind = STEP_RANGE, .keys_only = 2 },
+		{ .kind = STEP_TXN, .value = { (const uint8_t *)"v", 1 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put("k", "v");
+		kv_step_put(&steps, &bad[i]);
+		assert_int_equal(write_steps()->error, ERR_BAD_REQUEST);
+		assert_int_equal(kv_changes_count(d.changes), 0);
+	}
+	put("k", "v");
+	assert_int_equal(drive_read(&d, &steps)->error, ERR_BAD_REQUEST);
+	kv_guard(&guards, (enum kv_guard_kind)9, T("k"), 0);
+	assert_int_equal(write_steps()->error, ERR_BAD_REQUEST);
+}
+
+static void ten_thousand_steps_that_read_all_the_time_are_bounded(void **state)
+{
+	char key[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(key, sizeof(key), "n%06u", i * 7919 % 5000);
+		put(key, "v");
+		kv_range_step(&steps, T("n"), NONE, 1, true);
+	}
+	assert_int_equal(write_steps()->error, ERR_OK);
+	assert_int_equal(mem_table_count(d.table), 5001);
+	for (unsigned i = 0; i < 200; i++)
+		kv_range_step(&steps, T("n"), NONE, 1000, true);
+	assert_int_equal(drive_read(&d, &steps)->error, ERR_TOO_LARGE);
+}
+
+static void members_are_one_record(void **state)
+{
+	struct buf got = { 0 };
+	uint64_t index;
+
+	(void)state;
+	assert_int_equal(kv_members(d.kv, &index, &got), ERR_NOT_FOUND);
+	for (uint64_t i = 1; i <= 2; i++) {
+		assert_int_equal(kv_apply_members(d.kv, i, T(i == 1 ? "abc" : ""), d.changes), ERR_OK);
+		assert_int_equal(kv_settle(d.kv, 1, i, 0, d.changes), ERR_OK);
+		assert_int_equal(kv_commit(d.kv), ERR_OK);
+		buf_clear(&got);
+		assert_int_equal(kv_members(d.kv, &index, &got), ERR_OK);
+		assert_int_equal(index, i);
+		assert_true(bytes_equal(buf_bytes(&got), T(i == 1 ? "abc" : "")));
+	}
+	buf_free(&got);
+}
+
+static void a_state_machine_goes_on_where_it_was_committed(void **state)
+{
+	struct kv_meta before;
+
+	(void)state;
+	drive_put(&d, "k", "v");
+	drive_put(&d, "k", "w");
+	before = *kv_meta(d.kv);
+	drive_reopen(&d);
+	assert_memory_equal(&before, kv_meta(d.kv), sizeof(before));
+	assert_int_equal(drive_put(&d, "k", "x")->revision, 3);
+}
+
+static void the_same_state_by_another_path_has_the_same_hash(void **state)
+{
+	struct table *t = mem_table_new();
+	struct drive e;
+
+	(void)state;
+	drive_start(&e, t);
+	put("a", "1");
+	put("b", "2");
+	write_steps();
+	put("c", "3");
+	write_steps();
+	kv_delete_step(&steps, T("c"));
+	write_steps();
+	put("x", "1");
+	kv_delete_prefix_step(&steps, T("x"));
+	put("b", "2");
+	put("a", "1");
+	drive_write(&e, NONE, NULL, &steps, NULL);
+	assert_int_equal(kv_meta(e.kv)->hash.low, kv_meta(d.kv)->hash.low);
+	assert_int_equal(kv_meta(e.kv)->hash.high, kv_meta(d.kv)->hash.high);
+	assert_int_not_equal(kv_meta(e.kv)->hash.low, 0);
+	drive_stop(&e);
+	mem_table_free(t);
+}
+
+static void c11_a_crash_leaves_index_and_data_of_one_moment(void **state)
+{
+	struct random r = { 11 };
+	struct buf was[64] = { { 0 } };
+	struct kv_meta meta[64] = { { 0 } };
+
+	(void)state;
+	for (int round = 0; round < 50; round++) {
+		size_t commits = 1 + (size_t)random_below(&r, 60);
+
+		for (size_t i = 0; i <= commits; i++) {
+			buf_clear(&was[i]);
+			drive_dump(d.table, TABLE_KEYS, &was[i]);
+			meta[i] = *kv_meta(d.kv);
+			if (i < commits) {
+				char key[2] = { (char)('a' + random_below(&r, 6)), '\0' };
+
+				drive_put(&d, key, i % 2 == 0 ? "x" : "y");
+			}
+		}
+		size_t lose = (size_t)random_below(&r, commits + 1);
+		struct buf is = { 0 };
+
+		mem_table_crash(d.table, lose);
+		drive_reopen(&d);
+		drive_dump(d.table, TABLE_KEYS, &is);
+		assert_true(bytes_equal(buf_bytes(&is), buf_bytes(&was[commits - lose])));
+		assert_memory_equal(kv_meta(d.kv), &meta[commits - lose], sizeof(meta[0]));
+		drive_check_hash(&d);
+		buf_free(&is);
+	}
+	for (size_t i = 0; i < 64; i++)
+		buf_free(&was[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(a_put_creates_and_then_modifies),
+		TEST(an_empty_value_is_a_value),
+		TEST(a_delete_says_what_it_did),
+		TEST(a_key_put_again_after_its_delete_is_new),
+		TEST(later_steps_see_earlier_ones),
+		TEST(changes_tell_old_and_new_in_order),
+		TEST(each_kind_of_guard_holds_and_fails),
+		TEST(a_failed_guard_leads_to_the_other_steps),
+		TEST(nested_guards_see_what_came_before),
+		TEST(nesting_is_bounded),
+		TEST(pages_end_at_their_limit_and_go_on_behind),
+		TEST(pages_end_at_1000_keys_and_at_2_mib),
+		TEST(a_result_is_bounded),
+		TEST(a_delete_by_prefix_is_bounded_in_keys),
+		TEST(the_bound_of_deletes_is_the_operations_not_the_steps),
+		TEST(a_delete_by_prefix_is_bounded_in_bytes),
+		TEST(limits_hold_at_their_edge),
+		TEST(what_a_step_does_not_take_is_refused),
+		TEST(ten_thousand_steps_that_read_all_the_time_are_bounded),
+		TEST(members_are_one_record),
+		TEST(a_state_machine_goes_on_where_it_was_committed),
+		TEST(the_same_state_by_another_path_has_the_same_hash),
+		TEST(c11_a_crash_leaves_index_and_data_of_one_moment),
+	};
+
+	return cmocka_run_group_tests_name("kv", tests, NULL, NULL);
+}

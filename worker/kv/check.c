@@ -1,0 +1,127 @@
+#include "worker/kv/kv.h"
+
+/* What each kind of step may say. */
+enum field { VALUE = 1, CONTENT_TYPE = 2, AFTER = 4, LIMIT = 8, KEYS_ONLY = 16 };
+
+static const struct step_rule {
+	bool known, writes, prefix;
+	unsigned fields;
+} rules[] = {
+	[STEP_PUT] = { true, true, false, VALUE | CONTENT_TYPE },
+	[STEP_DELETE] = { true, true, false, 0 },
+	[STEP_DELETE_PREFIX] = { true, true, true, 0 },
+	[STEP_GET] = { true, false, false, 0 },
+	[STEP_RANGE] = { true, false, true, AFTER | LIMIT | KEYS_ONLY },
+	[STEP_TXN] = { true, false, true, VALUE },
+};
+
+struct check {
+	bool writes;
+	unsigned depth;
+	unsigned steps, guards; /* seen so far, nested ones included */
+};
+
+static enum err check_txn(struct check *c, struct bytes txn);
+
+static enum err check_key(struct bytes key, bool may_be_empty)
+{
+	if (key.size > KV_KEY_BYTES_MAX)
+		return ERR_KEY_TOO_LONG;
+	return key.size == 0 && !may_be_empty ? ERR_BAD_REQUEST : ERR_OK;
+}
+
+static enum err check_guard(const struct kv_guard *g)
+{
+	switch ((enum kv_guard_kind)g->kind) {
+	case GUARD_MODIFY:
+		return check_key(g->key, false);
+	case GUARD_ABSENT:
+	case GUARD_EXISTS:
+		return g->modify != 0 ? ERR_BAD_REQUEST : check_key(g->key, false);
+	}
+	return ERR_BAD_REQUEST;
+}
+
+static enum err check_guards(struct check *c, struct bytes guards)
+{
+	struct reader r = reader_of(guards);
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK && r.left > 0) {
+		struct kv_guard g;
+
+		if (!kv_guard_get(&r, &g))
+			return ERR_BAD_REQUEST;
+		e = ++c->guards > KV_TXN_STEPS_MAX ? ERR_TOO_LARGE : check_guard(&g);
+	}
+	return e;
+}
+
+static unsigned fields_said(const struct kv_step *s)
+{
+	return (s->value.size > 0 ? VALUE : 0U) | (s->content_type.size > 0 ? CONTENT_TYPE : 0U) |
+	       (s->after.size > 0 ? AFTER : 0U) | (s->limit > 0 ? LIMIT : 0U) |
+	       (s->keys_only > 0 ? KEYS_ONLY : 0U);
+}
+
+static const struct step_rule *find_rule(uint8_t kind)
+{
+	return kind < sizeof(rules) / sizeof(rules[0]) && rules[kind].known ? &rules[kind] : NULL;
+}
+
+static enum err check_step(struct check *c, const struct kv_step *s)
+{
+	const struct step_rule *rule = find_rule(s->kind);
+	enum err e;
+
+	if (rule == NULL || (rule->writes && !c->writes))
+		return ERR_BAD_REQUEST;
+	if ((fields_said(s) & ~rule->fields) != 0 || s->keys_only > 1)
+		return ERR_BAD_REQUEST;
+	if (s->kind == STEP_TXN)
+		return s->key.size > 0 ? ERR_BAD_REQUEST : check_txn(c, s->value);
+	if ((e = check_key(s->key, rule->prefix)) != ERR_OK || (e = check_key(s->after, true)) != ERR_OK)
+		return e;
+	if (s->value.size > KV_VALUE_BYTES_MAX || s->content_type.size > KV_CONTENT_TYPE_BYTES_MAX)
+		return ERR_TOO_LARGE;
+	return ERR_OK;
+}
+
+static enum err check_steps(struct check *c, struct bytes steps)
+{
+	struct reader r = reader_of(steps);
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK && r.left > 0) {
+		struct kv_step s;
+
+		if (!kv_step_get(&r, &s))
+			return ERR_BAD_REQUEST;
+		e = ++c->steps > KV_TXN_STEPS_MAX ? ERR_TOO_LARGE : check_step(c, &s);
+	}
+	return e;
+}
+
+static enum err check_txn(struct check *c, struct bytes txn)
+{
+	struct reader r = reader_of(txn);
+	struct kv_txn t;
+	enum err e;
+
+	kv_txn_get(&r, &t);
+	if (!reader_done(&r))
+		return ERR_BAD_REQUEST;
+	if (++c->depth > KV_TXN_DEPTH_MAX)
+		return ERR_TOO_LARGE;
+	if ((e = check_guards(c, t.guards)) == ERR_OK && (e = check_steps(c, t.steps)) == ERR_OK)
+		e = check_steps(c, t.otherwise);
+	c->depth--;
+	return e;
+}
+
+enum err kv_txn_check(struct bytes txn, bool writes)
+{
+	struct check c = { .writes = writes };
+
+	return check_txn(&c, txn);
+}

@@ -1,0 +1,41 @@
+#ifndef WORKER_KV_INSIDE_H
+#define WORKER_KV_INSIDE_H
+
+#include "worker/kv/view.h"
+
+/* The inside of the state machine, for its own files and its tests. */
+struct kv {
+	struct table *table;
+	struct kv_meta meta;
+	bool unwritten; /* settled since the last commit */
+	uint64_t tokens_max; /* KV_TOKENS_MAX; less in tests */
+	bool oldest_known; /* the log time of the oldest token is known: */
+	uint64_t oldest_ms; /* UINT64_MAX: there are no tokens */
+	struct view view; /* of the entry under way */
+	struct buf scratch;
+};
+
+/* run.c: does the txn (checked) and appends its encoded kv_result. With `changes` NULL it only reads. ERR_TOO_LARGE:
+ * a limit was met on the way; what was appended and changed so far must be dropped. Else the table's error. */
+enum err run_txn(
+    struct kv *kv, uint64_t revision, struct bytes txn, struct kv_changes *changes, struct buf *result);
+
+/* tokens.c. The changes come from the caller's entry, which is at (index, time_ms). */
+struct token_use {
+	uint64_t principal;
+	struct bytes token;
+	struct kv_hash operation;
+	uint64_t index, time_ms;
+};
+/* Removes a few tokens whose life is over; *alive is how many are left in the table then. */
+enum err tokens_sweep(struct kv *kv, uint64_t time_ms, struct kv_changes *changes, uint64_t *alive);
+/* ERR_OK: used before with this operation, *first borrows the first result (until the next call here).
+ * ERR_TOKEN_REUSED: with another. ERR_NOT_FOUND: not in use, or no longer. Else the table's error. */
+enum err tokens_find(
+    struct kv *kv, const struct token_use *use, struct kv_changes *changes, struct bytes *first);
+enum err tokens_remember(
+    struct kv *kv, const struct token_use *use, struct bytes result, struct kv_changes *changes);
+/* A change of TABLE_TOKENS is settled: keeps the count and what is known of the oldest. */
+enum err tokens_settle(struct kv *kv, const struct kv_change *change);
+
+#endif
