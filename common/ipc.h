@@ -15,6 +15,8 @@
  * for one request or a hundred). Every NNG message carries the generations of both ends; what is not for this pair
  * of lives is dropped, and the first message of each is a greeting. With a message in flight what follows is
  * gathered: ipc_waiting() tells how much, so that the sender can stop taking in work.
+ *
+ * Handlers are called in the loop and may send; none may ipc_close() the connection that called it.
  */
 enum ipc_role { IPC_SUPERVISOR, IPC_CONSENSUS, IPC_HTTP };
 
@@ -44,6 +46,10 @@ enum ipc_type {
 	IPC_TYPE_COUNT
 };
 
+/* A message (its encoded fields) longer than this is a bug of the sender: over a socketpair, and over NNG. */
+#define IPC_PAIR_BYTES_MAX (128 * 1024 - 8)
+#define IPC_NNG_BYTES_MAX (64 * 1024 * 1024)
+
 /* The name of a message for the log ("request"); "?" for a number that is none. */
 const char *ipc_type_name(unsigned type);
 
@@ -53,26 +59,29 @@ struct ipc_handlers {
 #define MSG(NAME, name, direction, fields) void (*name)(void *arg, const struct ipc_##name *m);
 #include "common/ipc.def"
 #undef MSG
-	/* The peer is here: from now on messages reach it. For NNG: after its greeting, and again after each restart
-	 * of it, with its new generation. */
+	/* NNG: the peer is here, from now on messages reach it: after its greeting, and again after each restart of
+	 * it, with its new generation. Of a socketpair the peer is here from the start and this is not called. */
 	void (*here)(void *arg, uint64_t generation);
 	/* The peer is gone, or the connection cannot be trusted any more. What was sent and not answered is lost. A
-	 * socketpair is dead for good (ipc_close() it, not from within); NNG waits for the next peer. */
+	 * socketpair is dead for good, nothing is called after this; NNG waits for the next peer. */
 	void (*gone)(void *arg);
-	/* Waiting bytes fell to zero again. May be NULL. */
+	/* Waiting bytes fell to zero again, at the end of a turn or later. (They also do when the peer is gone; then
+	 * this is not called.) Each of these three may be NULL. */
 	void (*drained)(void *arg);
 };
 
 struct ipc;
 
-/* Takes over one end of a SOCK_SEQPACKET socketpair. `self` decides which messages may come in. */
+/* Takes over one end of a SOCK_SEQPACKET socketpair; ipc_close() closes it. `self` decides which messages may come
+ * in and go out. The handlers are borrowed as long as the connection is open, here and below. */
 struct ipc *ipc_open_pair(
     struct loop *l, int fd, enum ipc_role self, const struct ipc_handlers *handlers, void *arg);
 /* Makes a socketpair whose ends ipc_open_pair() takes: SOCK_SEQPACKET, CLOEXEC, non-blocking. */
 enum err ipc_pair(int fds[2]);
 
 /* The consensus worker's end for one HTTP worker: listens at `path` (a socket file, mode 0600; a stale socket is
- * replaced, anything else there is ERR_EXISTS; over 100 bytes is ERR_TOO_LARGE). */
+ * replaced, one that is listened on is ERR_IN_USE, anything else there is ERR_EXISTS; over 100 bytes is
+ * ERR_TOO_LARGE). A peer of another user is refused. */
 enum err ipc_listen(struct ipc **out, struct loop *l, const char *path, uint64_t generation,
     const struct ipc_handlers *handlers, void *arg);
 /* The HTTP worker's end: dials without blocking and comes back by itself. */
@@ -84,7 +93,8 @@ void ipc_close(struct ipc *i);
 
 /* Gathered bytes that have not left yet. */
 size_t ipc_waiting(const struct ipc *i);
-/* Sends what is gathered now instead of at the end of the turn (before _exit). */
+/* Sends of what is gathered what can leave now instead of at the end of the turn (before _exit). Over NNG a message
+ * may take 100 us from here until it has left the process. */
 void ipc_flush(struct ipc *i);
 
 /* ipc_send_NAME(i, &message): copies. To a peer that is not here it is dropped. */
