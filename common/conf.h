@@ -65,6 +65,8 @@ struct conf_option {
 	const char *section, *name, *type, *preset, *min, *max, *effect, *doc;
 };
 const struct conf_option *conf_option(size_t n);
+/* Appends the option most like it, as "[section] name". */
+void conf_put_nearest(const char *section, const char *name, struct buf *to);
 
 /* The socket between HTTP worker `number` and the consensus worker; the caller frees it. */
 char *conf_socket_path(const struct conf *c, unsigned number);

@@ -24,7 +24,5 @@ extern const struct conf_type conf_type_text, conf_type_number, conf_type_span, 
 
 /* The option with this name and its type, or NULL. */
 const struct conf_option *conf_find(const char *section, const char *name, const struct conf_type **type);
-/* Appends the option most like it, as "[section] name". */
-void conf_put_nearest(const char *section, const char *name, struct buf *to);
 
 #endif

@@ -1,0 +1,74 @@
+#ifndef DAEMON_CHILD_H
+#define DAEMON_CHILD_H
+
+#include <sys/types.h>
+
+#include "common/conf.h"
+#include "common/ipc.h"
+#include "daemon/restart.h"
+
+/*
+ * One worker as the supervisor sees it: a process that may die and be started anew, the channel to it, and its
+ * signs of life.
+ *
+ *	DOWN -> STARTING (forked) -> READY (said hello) -> DOWN (reaped)
+ *	        \-------------------- STOPPING (was asked to) --/
+ */
+enum child_state { CHILD_DOWN, CHILD_STARTING, CHILD_READY, CHILD_STOPPING };
+
+struct child;
+
+/* What all children of a supervisor share; outlives them. */
+struct child_env {
+	struct loop *loop;
+	const struct conf *conf;
+	const int *sockets; /* for the HTTP workers */
+	size_t socket_count;
+	int lock; /* for the consensus worker */
+	struct instant start;
+	uint64_t generation; /* of the last started worker */
+	void (*on_ready)(void *arg, struct child *c);
+	void *arg;
+};
+
+struct child {
+	struct child_env *env;
+	enum ipc_role role;
+	unsigned number; /* of an HTTP worker */
+	char name[24]; /* "consensus", "http 2" */
+
+	enum child_state state;
+	pid_t pid; /* 0 while down */
+	uint64_t generation;
+	struct instant started, heard;
+	uint64_t share; /* of the sockets, as last told */
+	struct ipc *ipc;
+	struct restart restart;
+	struct loop_timer *again; /* rings when it is to be started anew */
+};
+
+void child_init(struct child *c, struct child_env *env, enum ipc_role role, unsigned number);
+/* The process must be down. */
+void child_fini(struct child *c);
+
+/* Forks it and hands it its configuration. A failure is a death: the next attempt is set, or the process ends (69). */
+void child_start(struct child *c);
+/* Asks it to finish; a child that is down is not started again. */
+void child_stop(struct child *c);
+/* SIGKILL, if it is there. */
+void child_kill(struct child *c);
+
+/* Tells it from which sockets to accept, if that is news. */
+void child_accept(struct child *c, uint64_t share);
+
+/* Asks for a sign of life, and kills it when none came for `silence` since it was at work. Whoever could not
+ * listen says so by child_forgive(): the time counts from now. */
+void child_check(struct child *c, struct span silence);
+void child_forgive(struct child *c);
+
+/* It was reaped with this status of waitpid(2): it is down, and the log says why. */
+void child_reap(struct child *c, int status);
+/* Sets when to start it anew; false: its starts have failed too often. */
+bool child_restart(struct child *c, bool was_ready);
+
+#endif

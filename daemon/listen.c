@@ -1,0 +1,92 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/addr.h"
+#include "common/log.h"
+#include "daemon/listen.h"
+#include "daemon/patience.h"
+
+struct place {
+	const char *text;
+	struct sockaddr_storage address;
+	socklen_t size;
+	int fd;
+};
+
+static void set(int fd, int level, int name, int value)
+{
+	if (setsockopt(fd, level, name, &value, sizeof(value)) == -1)
+		fatal(EX_OSERR, "cannot set option %d of a listening socket", name);
+}
+
+static int open_socket(const struct place *p)
+{
+	int fd = socket(p->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd == -1)
+		fatal(EX_OSERR, "cannot make a socket for %s", p->text);
+	set(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* connections of a predecessor may still be in TIME_WAIT */
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (p->address.ss_family == AF_INET6)
+		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	return fd;
+}
+
+static int exit_status(int error)
+{
+	switch (error) {
+	case EADDRINUSE:
+		return EX_TEMPFAIL;
+	case EACCES:
+	case EPERM:
+		return EX_NOPERM;
+	default:
+		return EX_CONFIG;
+	}
+}
+
+static int try_bind(void *arg)
+{
+	const struct place *p = arg;
+
+	return bind(p->fd, (const struct sockaddr *)&p->address, p->size);
+}
+
+/* SO_REUSEPORT would hide that another process has the port. So the first socket is bound without it, and given
+ * it afterwards, for the others to join. */
+static int bind_first(struct place *p)
+{
+	p->fd = open_socket(p);
+	if (patience_try(try_bind, p, EADDRINUSE, p->text) == -1)
+		fatal(exit_status(errno), "cannot listen on %s ([http] listen)", p->text);
+	set(p->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	return p->fd;
+}
+
+static int bind_next(const struct place *p)
+{
+	int fd = open_socket(p);
+
+	set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (bind(fd, (const struct sockaddr *)&p->address, p->size) == -1)
+		fatal(exit_status(errno), "cannot listen on %s ([http] listen)", p->text);
+	return fd;
+}
+
+void listen_open(const char *address, int fds[LISTEN_SOCKETS])
+{
+	struct place p = { .text = address };
+	struct addr a;
+
+	if (!addr_parse(bytes_text(address), &a) || addr_resolve(&a, &p.address, &p.size) != ERR_OK)
+		fatalx(EX_CONFIG, "cannot find the address %s ([http] listen)", address);
+	for (unsigned i = 0; i < LISTEN_SOCKETS; i++)
+		fds[i] = i == 0 ? bind_first(&p) : bind_next(&p);
+	for (unsigned i = 0; i < LISTEN_SOCKETS; i++)
+		if (listen(fds[i], SOMAXCONN) == -1)
+			fatal(exit_status(errno), "cannot listen on %s ([http] listen)", address);
+}

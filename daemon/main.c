@@ -1,0 +1,68 @@
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "daemon/args.h"
+#include "daemon/supervisor.h"
+
+/* Descriptors 0 to 2 must stand for something, or a socket would take their place and get our log lines; what else
+ * whoever started us left open is not for the workers. */
+static void tidy_descriptors(void)
+{
+	int fd;
+
+	while ((fd = open("/dev/null", O_RDWR)) != -1 && fd <= STDERR_FILENO)
+		;
+	if (fd != -1)
+		close(fd);
+	close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+static void print_conf(const struct conf *c)
+{
+	struct buf text = { 0 };
+
+	conf_print(c, &text);
+	fputs(buf_text(&text), stdout);
+	buf_free(&text);
+}
+
+static int run(const struct conf *c)
+{
+	signal(SIGPIPE, SIG_IGN);
+	log_open("supervisor");
+	log_set_level(c->log_level);
+	return supervise(c);
+}
+
+int main(int argc, char **argv)
+{
+	struct conf *c;
+	int status = EX_OK;
+
+	tidy_descriptors();
+	switch (args_read(argc, argv, &c)) {
+	case ARGS_RUN:
+		status = run(c);
+		break;
+	case ARGS_TEST:
+		puts("the configuration is good");
+		break;
+	case ARGS_PRINT:
+		print_conf(c);
+		break;
+	case ARGS_HELP:
+		args_print_help(stdout);
+		break;
+	case ARGS_VERSION:
+		puts(PACKAGE_NAME " " PACKAGE_VERSION);
+		break;
+	}
+	conf_free(c);
+	return status;
+}

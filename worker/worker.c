@@ -1,0 +1,206 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "worker/worker.h"
+
+#define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START */
+#define SOCKETS_MAX 64 /* the bits of ACCEPT */
+
+/* The one worker of this process. */
+static struct {
+	struct worker worker;
+	const struct worker_role *const *roles;
+	int sockets[SOCKETS_MAX];
+	bool stopping;
+} life;
+
+/* The number in an environment variable; -1 where there is none. */
+static long number_in(const char *name)
+{
+	const char *text = getenv(name);
+	char *end;
+	long number;
+
+	if (text == NULL || text[0] == '\0')
+		return -1;
+	number = strtol(text, &end, 10);
+	return *end == '\0' ? number : -1;
+}
+
+static void keep_to_ourselves(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	if (flags == -1 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == -1)
+		fatal(
+		    EX_USAGE, "descriptor %d was not handed on; workers are started by holdfastd alone", fd);
+}
+
+static void take_sockets(struct worker *w)
+{
+	long count = number_in("LISTEN_FDS");
+
+	if (number_in("LISTEN_PID") != getpid() || count < 0 || count > SOCKETS_MAX)
+		fatalx(EX_USAGE, "workers are started by holdfastd alone");
+	for (int i = 0; i < count; i++) {
+		life.sockets[i] = FIRST_INHERITED + i;
+		keep_to_ourselves(life.sockets[i]);
+	}
+	w->sockets = life.sockets;
+	w->socket_count = (size_t)count;
+}
+
+static int take_channel(void)
+{
+	int fd = (int)number_in("HOLDFAST_CHANNEL");
+
+	keep_to_ourselves(fd);
+	unsetenv("HOLDFAST_CHANNEL");
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	return fd;
+}
+
+/* Ten thousand connections do not fit into the usual soft limit. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
+		log_warn("cannot raise the limit of open files");
+}
+
+static void stop(struct worker *w)
+{
+	/* Before a role is there, nothing is under way. */
+	if (w->role == NULL)
+		worker_exit(w, EX_OK);
+	if (life.stopping)
+		return;
+	life.stopping = true;
+	w->role->stop(w);
+}
+
+static const struct worker_role *find_role(unsigned number)
+{
+	const struct worker_role *const *r = life.roles;
+
+	while (*r != NULL && (*r)->number != number)
+		r++;
+	if (*r == NULL)
+		fatalx(EX_SOFTWARE, "there is no role %u", number);
+	return *r;
+}
+
+static void name_process(const struct worker *w)
+{
+	char name[24];
+
+	if (w->role->number == IPC_HTTP)
+		snprintf(name, sizeof(name), "%s %u", w->role->name, (unsigned)w->number);
+	else
+		snprintf(name, sizeof(name), "%s", w->role->name);
+	log_open(name);
+}
+
+static void on_config(void *arg, const struct ipc_config *m)
+{
+	struct worker *w = arg;
+	struct conf *conf;
+
+	if (w->role != NULL)
+		fatalx(EX_SOFTWARE, "a second configuration came");
+	if (conf_decode(m->options, &conf) != ERR_OK)
+		fatalx(EX_SOFTWARE,
+		    "the configuration cannot be read; supervisor and worker are of different builds");
+	w->conf = conf;
+	w->generation = m->generation;
+	w->number = m->number;
+	w->started = (struct instant){ (int64_t)m->start_us * 1000 };
+	w->role = find_role(m->role);
+	name_process(w);
+	log_set_level(conf->log_level);
+	w->role->start(w);
+}
+
+static void on_accept(void *arg, const struct ipc_accept *m)
+{
+	struct worker *w = arg;
+
+	if (w->role == NULL || w->role->accept == NULL || life.stopping)
+		return;
+	w->role->accept(w, m->sockets);
+}
+
+static void on_ping(void *arg, const struct ipc_ping *m)
+{
+	struct worker *w = arg;
+
+	ipc_send_pong(w->supervisor, &(struct ipc_pong){ .number = m->number });
+}
+
+static void on_stop(void *arg, const struct ipc_stop *m)
+{
+	(void)m;
+	stop(arg);
+}
+
+static void on_gone(void *arg)
+{
+	(void)arg;
+	log_warnx("the supervisor is gone, ending");
+	_exit(EX_UNAVAILABLE);
+}
+
+static const struct ipc_handlers handlers = {
+	.config = on_config,
+	.accept = on_accept,
+	.ping = on_ping,
+	.stop = on_stop,
+	.gone = on_gone,
+};
+
+static void on_term(void *arg, int number)
+{
+	(void)number;
+	stop(arg);
+}
+
+void worker_ready(struct worker *w)
+{
+	ipc_send_hello(w->supervisor, &(struct ipc_hello){ .generation = w->generation });
+}
+
+void worker_exit(struct worker *w, int status)
+{
+	ipc_flush(w->supervisor);
+	_exit(status);
+}
+
+void worker_run(const struct worker_role *const *roles)
+{
+	struct worker *w = &life.worker;
+
+	log_open("worker");
+	life.roles = roles;
+	take_sockets(w);
+	/* A terminal sends these to every process of the group; the supervisor decides what they mean. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	raise_descriptor_limit();
+	w->loop = loop_new();
+	w->supervisor = ipc_open_pair(w->loop, take_channel(), IPC_HTTP, &handlers, w);
+	loop_signal_new(w->loop, SIGTERM, on_term, w);
+	loop_run(w->loop);
+	worker_exit(w, EX_SOFTWARE); /* roles end by worker_exit() */
+}
