@@ -44,7 +44,8 @@ SOURCES_sim := $(wildcard tests/sim/*.c)
 SOURCES_raft := $(wildcard tests/raft/*.c)
 SOURCES_load := $(wildcard tests/load/*.c)
 TEST_SOURCES := $(wildcard tests/*/*.c)
-UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c))
+export T SEED
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/$(or $(T),*)_test.c))
 
 STRICT = -std=gnu11 -Wall -Wextra -Wshadow -Werror -pthread -I.
 # -Wconversion in one build only: the sanitizers hide from gcc which values an expression can take.
@@ -85,10 +86,12 @@ $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_
 endef
 $(foreach b,build build/asan,$(eval $(call build,$(b))))
 
-# A unit test links what its line "links:" names and nothing else: one word for each test, its parts joined by |.
-UNIT_LINKS := $(shell awk 'FNR == 1 { done = 0 } /links:/ && !done { done = 1; sub(/.*links:/, ""); sub(/\*\/.*/, ""); \
-	n = FILENAME; gsub(/.*\/|\.c$$/, "", n); $$1 = $$1; gsub(/[ \t]+/, "|"); print n "|" $$0 }' \
-	$(UNIT_TESTS:%=tests/unit/%.c) /dev/null)
+# A unit test links what its comment "links:" names and nothing else: one word for each test, its parts joined by |.
+UNIT_LINKS := $(shell awk ' \
+	FNR == 1 { on = 0; n = FILENAME; gsub(/.*\/|\.c$$/, "", n); printf "%s%s", NR == 1 ? "" : "\n", n } \
+	/links:/ { on = 1; sub(/.*links:/, "") } \
+	on { for (i = 1; i <= NF; i++) if ($$i ~ /\.c$$|^-/) printf "|%s", $$i } \
+	/\*\// { on = 0 }' $(UNIT_TESTS:%=tests/unit/%.c) /dev/null)
 # $(call unit,build,name,sources,flags)
 define unit
 $(1)/tests/unit/$(2): $(call objects,$(1),tests/unit/$(2).c $(3))
@@ -125,7 +128,7 @@ check: $(PROGRAMS_build) $(UNIT) | packages-test packages-tidy ## every test of 
 	@tests/run
 
 .PHONY: unit
-unit: $(UNIT) | packages-test ## the unit tests, in both builds
+unit: $(UNIT) | packages-test ## the unit tests, in both builds; T=name for those of one module
 	@tests/run unit
 
 .PHONY: raft-scripts
