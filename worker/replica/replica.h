@@ -18,8 +18,8 @@
 struct replica;
 
 struct replica_env {
-	struct disk *disk;	    /* the data directory; locked by the caller */
-	struct table *table;	    /* open */
+	struct disk *disk; /* the data directory; locked by the caller */
+	struct table *table; /* open */
 	struct transport *transport;
 	struct lane_maker *lanes;
 	/* Exactly one call for each request; the answer is borrowed for the call. Not called from within
@@ -35,22 +35,22 @@ struct replica_env {
 /* Borrowed for replica_open(). */
 struct replica_options {
 	const char *id;
-	const char *peer;	/* advertised, host:port */
-	const char *http;	/* advertised, with scheme */
-	const char *members;	/* [cluster] members, "n1=host:port, n2=..."; "" for none */
-	bool new_cluster;	/* form a cluster of one although another cluster knows this id */
+	const char *peer; /* advertised, host:port */
+	const char *http; /* advertised, with scheme */
+	const char *members; /* [cluster] members, "n1=host:port, n2=..."; "" for none */
+	bool new_cluster; /* form a cluster of one although another cluster knows this id */
 	struct span election, heartbeat;
-	struct span request;	/* the longest that a request may wait */
+	struct span request; /* the longest that a request may wait */
 	uint64_t segment_bytes;
-	uint32_t requests_max;	/* in flight */
+	uint32_t requests_max; /* in flight */
 	uint64_t request_bytes_max;
-	uint64_t cache_bytes;	/* entries kept in memory for lagging followers */
+	uint64_t cache_bytes; /* entries kept in memory for lagging followers */
 };
 
 /* Reads identity and log, raises the start counter, and stands ready. Blocks (it reads the disk). ERR_DAMAGED,
  * ERR_IO, ERR_BAD_REQUEST (options; logged). */
-enum err replica_open(struct replica **out, const struct replica_options *o, const struct replica_env *env,
-    struct instant now);
+enum err replica_open(
+    struct replica **out, const struct replica_options *o, const struct replica_env *env, struct instant now);
 /* Frees it without answering what waits: for the end of a life. Lanes are freed first. */
 void replica_close(struct replica *r);
 
@@ -64,8 +64,8 @@ void replica_forget(struct replica *r, uint32_t client);
 
 /* From the transport: the far end of a connection said hello. `dialed` is the address when this node dialed, NULL
  * when it accepted. */
-void replica_on_hello(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed,
-    struct instant now);
+void replica_on_hello(
+    struct replica *r, const struct peer_hello *hello, const struct bytes *dialed, struct instant now);
 /* A frame from an accepted connection whose hello named this incarnation. */
 void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes frame, struct instant now);
 /* The accepted connection from this node closed: nothing comes from it until its next hello. */

@@ -1,0 +1,135 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/crc.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "common/wire.h"
+#include "worker/replica/identity.h"
+
+#define WIRE_TABLE "worker/replica/identity.def"
+#define WIRE_PREFIX identity
+#include "common/wire_declare.h"
+#define WIRE_TABLE "worker/replica/identity.def"
+#define WIRE_PREFIX identity
+#include "common/wire_define.h"
+
+#define IDENTITY_FORMAT 1
+#define IDENTITY_BYTES_MAX (1024 * 1024)
+
+static uint64_t new_incarnation(void)
+{
+	uint64_t v;
+
+	do
+		v = random_secret() >> 1;
+	while (v == 0);
+	return v;
+}
+
+/* The record and the CRC-32C of it. */
+enum err identity_save(const struct identity *i, struct disk *d)
+{
+	struct identity_record record = {
+		IDENTITY_FORMAT,
+		bytes_text(i->id),
+		i->incarnation,
+		i->start,
+		(uint8_t)i->phase,
+		i->cluster,
+		blob_bytes(i->founding),
+	};
+	struct buf b = { 0 };
+	enum err e;
+
+	identity_record_put(&b, &record);
+	wire_put_u32(&b, crc32c(0, buf_bytes(&b)));
+	e = disk_replace(d, "", "identity", buf_bytes(&b));
+	buf_free(&b);
+	return e;
+}
+
+static enum err take(struct identity *out, struct bytes file)
+{
+	struct identity_record record;
+	struct reader r;
+
+	if (file.size < 4 ||
+	    crc32c(0, bytes_of(file.data, file.size - 4)) != wire_load_u32(file.data + file.size - 4)) {
+		log_errorx("the file identity is damaged: its checksum does not match size=%zu", file.size);
+		return ERR_DAMAGED;
+	}
+	r = reader_of(bytes_of(file.data, file.size - 4));
+	if (wire_load_u32(file.data) != IDENTITY_FORMAT) {
+		log_errorx("the file identity has the unknown format %" PRIu32, wire_load_u32(file.data));
+		return ERR_VERSION;
+	}
+	if (!identity_record_get(&r, &record) || !reader_done(&r) || record.phase > IDENTITY_FORMED) {
+		log_errorx("the file identity is damaged: it cannot be read size=%zu", file.size);
+		return ERR_DAMAGED;
+	}
+	out->id = bytes_dup_text(record.id);
+	out->incarnation = record.incarnation;
+	out->start = record.start;
+	out->phase = (enum identity_phase)record.phase;
+	out->cluster = record.cluster;
+	out->founding = out->phase == IDENTITY_UNFORMED ? NULL : blob_new(record.founding);
+	return ERR_OK;
+}
+
+static void note_name(void *arg, const char *name)
+{
+	if (strcmp(name, "log") == 0)
+		*(bool *)arg = true;
+}
+
+/* A log without an identity is a node that lost its name, not a new one. */
+static enum err make(struct identity *out, struct disk *d, const char *id)
+{
+	bool log_there = false;
+	enum err e;
+
+	if ((e = disk_list(d, "", note_name, &log_there)) != ERR_OK)
+		return e;
+	if (log_there) {
+		log_errorx("the file identity is missing, but there is a log");
+		return ERR_DAMAGED;
+	}
+	out->id = xstrdup(id);
+	out->incarnation = new_incarnation();
+	return ERR_OK;
+}
+
+enum err identity_open(struct identity *out, struct disk *d, const char *id)
+{
+	struct buf file = { 0 };
+	enum err e;
+
+	*out = (struct identity){ 0 };
+	e = disk_read_whole(d, "identity", IDENTITY_BYTES_MAX, &file);
+	if (e == ERR_OK)
+		e = take(out, buf_bytes(&file));
+	else if (e == ERR_NOT_FOUND)
+		e = make(out, d, id);
+	if (e == ERR_OK && strcmp(out->id, id) != 0) {
+		log_errorx("the data directory belongs to node %s, not to %s", out->id, id);
+		e = ERR_CONFLICT;
+	}
+	if (e == ERR_OK) {
+		out->start++;
+		out->boot = random_secret();
+		e = identity_save(out, d);
+	}
+	buf_free(&file);
+	if (e != ERR_OK)
+		identity_free(out);
+	return e;
+}
+
+void identity_free(struct identity *i)
+{
+	free(i->id);
+	blob_unref(i->founding);
+	*i = (struct identity){ 0 };
+}

@@ -1,0 +1,207 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "worker/replica/inside.h"
+
+/*
+ * The log lane: appends and syncs. All batches that queued during the last sync share the next one (group commit).
+ * Functions named do_* run on the lane and touch nothing of the replica but wal and environment.
+ */
+
+#define SETTLE_MS 50
+
+struct wal_options log_options(const struct replica *r, const struct identity *identity)
+{
+	return (
+	    struct wal_options){ r->env.disk, identity->cluster, identity->incarnation, r->o.segment_bytes };
+}
+
+enum err log_make(struct replica *r, struct identity *identity)
+{
+	struct wal_options o = log_options(r, identity);
+	struct entry first = { { 1, 1 }, 0, ENTRY_CONFIG, identity->founding };
+	enum err e = wal_create(&o, &first);
+
+	if (e != ERR_OK)
+		return e;
+	identity->phase = IDENTITY_FORMED;
+	return identity_save(identity, r->env.disk);
+}
+
+static enum err do_form(struct log_job *j)
+{
+	struct wal_options o = log_options(j->r, &j->identity);
+	enum err e;
+
+	if ((e = identity_save(&j->identity, j->r->env.disk)) != ERR_OK)
+		return e;
+	if ((e = log_make(j->r, &j->identity)) != ERR_OK)
+		return e;
+	return wal_open(&j->wal, &o, &j->found);
+}
+
+static enum err do_job(struct log_job *j, bool *unsynced)
+{
+	switch (j->kind) {
+	case LOG_PERSIST:
+		*unsynced = true;
+		return wal_append(
+		    j->r->wal, j->hard_changed ? &j->hard : NULL, j->entries.data, j->entries.count);
+	case LOG_FETCH:
+		return wal_read(j->r->wal, j->fetch.index, j->fetch.bytes_max, &j->entries);
+	case LOG_SETTLE:
+		return wal_settle(j->r->wal);
+	case LOG_FORM:
+		return do_form(j);
+	}
+	return ERR_INTERNAL;
+}
+
+static void do_turn(void *arg, struct jobs *jobs)
+{
+	struct replica *r = arg;
+	bool unsynced = false;
+	enum err e = ERR_OK;
+	struct job *job;
+
+	STAILQ_FOREACH (job, jobs, link) {
+		struct log_job *j = (struct log_job *)job;
+
+		if (e == ERR_OK)
+			e = do_job(j, &unsynced);
+		j->error = e;
+	}
+	if (!unsynced || e != ERR_OK)
+		return;
+	if ((e = wal_sync(r->wal)) == ERR_OK)
+		return;
+	STAILQ_FOREACH (job, jobs, link)
+		((struct log_job *)job)->error = e;
+}
+
+static void on_done(void *arg, struct job *job)
+{
+	struct replica *r = arg;
+
+	STAILQ_INSERT_TAIL(&r->log_over, (struct log_job *)job, over);
+}
+
+struct lane_work log_lane_work(struct replica *r)
+{
+	return (struct lane_work){ do_turn, on_done, r };
+}
+
+static struct log_job *new_job(struct replica *r, enum log_job_kind kind)
+{
+	struct log_job *j = xcalloc(1, sizeof(*j));
+
+	j->r = r;
+	j->kind = kind;
+	return j;
+}
+
+void log_job_free(struct log_job *j)
+{
+	entries_free(&j->entries);
+	identity_free(&j->identity);
+	wal_found_free(&j->found);
+	free(j);
+}
+
+void log_persist(struct replica *r, const struct raft_ready *rd)
+{
+	struct log_job *j = new_job(r, LOG_PERSIST);
+
+	j->ticket = rd->ticket;
+	j->hard_changed = rd->hard_changed;
+	j->hard = rd->hard;
+	for (size_t i = 0; i < rd->entry_count; i++) {
+		entries_add(&j->entries, &rd->entries[i]);
+		r->log_bytes += entry_bytes(&rd->entries[i]);
+	}
+	r->settle_due = true;
+	r->settle_at = instant_add(r->now, span_ms(SETTLE_MS));
+	lane_submit(r->log_lane, &j->job);
+}
+
+void log_fetch(struct replica *r, const struct raft_fetch *fetch)
+{
+	struct log_job *j = new_job(r, LOG_FETCH);
+
+	j->fetch = *fetch;
+	lane_submit(r->log_lane, &j->job);
+}
+
+void log_form(struct replica *r, const struct identity *identity)
+{
+	struct log_job *j = new_job(r, LOG_FORM);
+
+	j->identity = *identity;
+	j->identity.id = xstrdup(identity->id);
+	blob_ref(identity->founding);
+	lane_submit(r->log_lane, &j->job);
+}
+
+/* After 50 ms of silence the log notes that everything is synced: damage before that is then known to be damage. */
+void log_tick(struct replica *r)
+{
+	if (!r->settle_due || !instant_passed(r->settle_at, r->now))
+		return;
+	r->settle_due = false;
+	lane_submit(r->log_lane, &new_job(r, LOG_SETTLE)->job);
+}
+
+static void release_promises(struct replica *r, uint64_t ticket)
+{
+	size_t sent = 0;
+
+	for (; sent < r->held_count && r->held[sent].ticket <= ticket; sent++) {
+		const struct raft_message *m = &r->held[sent].message;
+
+		wire_put_u8(&r->frame, PEER_RAFT);
+		raft_message_put(&r->frame, m);
+		send_frame(r, m->to);
+	}
+	r->held_count -= sent;
+	for (size_t i = 0; i < r->held_count; i++)
+		r->held[i] = r->held[i + sent];
+}
+
+static void take_job(struct replica *r, struct log_job *j)
+{
+	if (j->error != ERR_OK) {
+		fail_by(r, j->error, "the log");
+		return;
+	}
+	switch (j->kind) {
+	case LOG_PERSIST:
+		r->ticket_durable = j->ticket;
+		raft_persisted(r->raft, j->ticket, r->now);
+		release_promises(r, j->ticket);
+		if (j->entries.count > 0)
+			upkeep_want(r, UPKEEP_FILL, span_ms(0));
+		break;
+	case LOG_FETCH:
+		raft_fetched(r->raft, j->fetch.peer, &j->entries, r->now);
+		break;
+	case LOG_SETTLE:
+		break;
+	case LOG_FORM:
+		formation_done(r, j);
+		break;
+	}
+}
+
+/* What came back from the lane, in order. */
+void log_take_over(struct replica *r)
+{
+	struct log_job *j;
+
+	while ((j = STAILQ_FIRST(&r->log_over)) != NULL) {
+		STAILQ_REMOVE_HEAD(&r->log_over, over);
+		if (!r->failed)
+			take_job(r, j);
+		log_job_free(j);
+	}
+}

@@ -1,0 +1,87 @@
+#ifndef WORKER_REPLICA_PENDING_H
+#define WORKER_REPLICA_PENDING_H
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "common/clock.h"
+#include "common/ipc.h"
+
+/*
+ * The requests that wait in a replica: each is in one stage at a time and leaves with its one answer.
+ *
+ *	a write	NEW -> WRITTEN -> answered when its entry is applied here
+ *	a read	stale:		APPLIED -> READING
+ *		leader:		NEW -> APPLIED -> READING on the leader; ASKED elsewhere
+ *		linearizable:	INDEX -> INDEXING -> APPLIED -> READING
+ */
+enum stage {
+	STAGE_NEW, /* looks for its way in this turn */
+	STAGE_ROUTE, /* found none: again when the leader changes, or in a while */
+	STAGE_WRITTEN, /* proposed here or passed to the leader, in `term` */
+	STAGE_ASKED, /* a read passed to the leader whole, in `term` */
+	STAGE_INDEX, /* joins the next question for a read index */
+	STAGE_INDEXING, /* the question `batch` is out */
+	STAGE_APPLIED, /* waits until `index` is applied */
+	STAGE_READING, /* with the state lane */
+	STAGE_COUNT
+};
+
+struct pending {
+	uint64_t number; /* of this attempt; names it in entries and messages */
+	uint64_t client_key[2];
+	uint32_t client;
+	uint64_t id; /* the client's own */
+	uint64_t remote; /* asked by this node instead of a client; 0: no */
+	uint64_t remote_start;
+	enum request_kind kind;
+	enum read_level level;
+	enum stage stage;
+	struct instant deadline;
+	struct instant asked; /* INDEXING, ASKED: when */
+	uint64_t term, index, batch, min_revision;
+	struct blob *data; /* WRITE: the command; READ: the txn */
+	TAILQ_ENTRY(pending) in_stage;
+	LIST_ENTRY(pending) in_wheel;
+	UT_hash_handle by_number, by_client;
+};
+TAILQ_HEAD(pending_list, pending);
+LIST_HEAD(pending_slot, pending);
+
+#define WHEEL_SLOTS 256
+#define WHEEL_MS 64
+
+struct pendings {
+	struct pending *by_number, *by_client;
+	struct pending_list stages[STAGE_COUNT];
+	struct pending_slot wheel[WHEEL_SLOTS]; /* by deadline */
+	struct pending_list free;
+	int64_t wheel_at; /* the slot time up to which everything expired was taken */
+	uint64_t next_number;
+	uint32_t count;
+	uint64_t bytes;
+};
+
+void pendings_init(struct pendings *s, struct instant now);
+/* Frees all, answers nobody. */
+void pendings_fini(struct pendings *s);
+
+/* A new one with a number of its own, in STAGE_NEW. Takes over `data`. */
+struct pending *pending_new(
+    struct pendings *s, uint32_t client, uint64_t id, struct instant deadline, struct blob *data);
+/* Gives it another number, so that nothing said of the former attempt reaches it. */
+void pending_renumber(struct pendings *s, struct pending *p);
+void pending_move(struct pendings *s, struct pending *p, enum stage stage);
+void pending_free(struct pendings *s, struct pending *p);
+
+/* NULL when there is none. */
+struct pending *pending_find(const struct pendings *s, uint64_t number);
+struct pending *pending_find_client(const struct pendings *s, uint32_t client, uint64_t id);
+struct pending *pending_first(const struct pendings *s, enum stage stage);
+
+/* One whose deadline has passed, or NULL. */
+struct pending *pending_expired(struct pendings *s, struct instant now);
+/* When to look for expired ones again; INSTANT_NEVER when nothing waits. */
+struct instant pending_deadline(const struct pendings *s);
+
+#endif

@@ -1,0 +1,463 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "common/log.h"
+#include "worker/replica/inside.h"
+
+/* A replica's life, its turn, and what comes to it from the network. */
+
+#define MESSAGE_BYTES_MAX (512 * 1024)
+#define WINDOW_BYTES_MAX (8 * 1024 * 1024)
+#define UNCOMMITTED_BYTES_MAX (64 * 1024 * 1024)
+#define TAIL_READ_BYTES (4 * 1024 * 1024)
+
+void fail(struct replica *r, int status, const char *why)
+{
+	if (r->failed)
+		return;
+	r->failed = true;
+	r->env.fatal(r->env.arg, status, why);
+}
+
+void fail_by(struct replica *r, enum err e, const char *what)
+{
+	bool damaged = e == ERR_DAMAGED || e == ERR_VERSION;
+	char *why = xasprintf("%s failed: %s", what, err_text(e));
+
+	/* Damage does not go away by starting again; a failed sync may. */
+	fail(r, damaged ? EX_IOERR : EX_OSERR, why);
+	free(why);
+}
+
+bool send_frame(struct replica *r, uint64_t to)
+{
+	bool sent = transport_send(r->env.transport, to, buf_bytes(&r->frame));
+
+	buf_clear(&r->frame);
+	return sent;
+}
+
+/* The configurations and the unapplied tail of the log are what raft needs of it in memory. */
+static enum err read_log(
+    struct replica *r, const struct wal_found *found, struct entries *configs, struct entries *tail)
+{
+	uint64_t next = r->meta.applied_index + 1;
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < found->config_count; i++) {
+		struct entries one = { 0 };
+
+		e = wal_read(r->wal, found->configs[i], 1, &one);
+		if (e == ERR_OK)
+			entries_add(configs, &one.data[0]);
+		entries_free(&one);
+	}
+	while (e == ERR_OK && next <= found->last.index) {
+		size_t before = tail->count;
+
+		e = wal_read(r->wal, next, TAIL_READ_BYTES, tail);
+		next += tail->count - before;
+	}
+	return e;
+}
+
+static uint64_t term_found(const struct wal_found *found, uint64_t index)
+{
+	uint64_t term = index == found->base.index ? found->base.term : 0;
+
+	for (size_t i = 0; i < found->term_count && found->terms[i].first <= index; i++)
+		term = found->terms[i].term;
+	return term;
+}
+
+static enum err check_agreement(const struct replica *r, const struct wal_found *found)
+{
+	uint64_t index = r->meta.applied_index, term = r->meta.applied_term;
+
+	if (index >= found->base.index && index <= found->last.index && term_found(found, index) == term)
+		return ERR_OK;
+	log_errorx("the log does not hold what the state has applied applied=%" PRIu64 ".%" PRIu64
+		   " log=%" PRIu64 ".%" PRIu64 "-%" PRIu64 ".%" PRIu64,
+	    term, index, found->base.term, found->base.index, found->last.term, found->last.index);
+	return ERR_DAMAGED;
+}
+
+enum err start_raft(struct replica *r, const struct wal_found *found)
+{
+	struct raft_options o = {
+		.self = r->identity.incarnation,
+		.start = r->identity.start,
+		.election = r->o.election,
+		.heartbeat = r->o.heartbeat,
+		.message_bytes_max = MESSAGE_BYTES_MAX,
+		.window_bytes_max = WINDOW_BYTES_MAX,
+		.uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX,
+		.cache_bytes = r->o.cache_bytes,
+		.seed = r->env.seed,
+	};
+	struct raft_run *runs = xreallocarray(NULL, found->term_count, sizeof(*runs));
+	struct entries configs = { 0 }, tail = { 0 };
+	struct raft_start s = {
+		.hard = found->hard,
+		.base = found->base,
+		.last = found->last,
+		.last_time_ms = found->last_time_ms > r->meta.time_ms ? found->last_time_ms : r->meta.time_ms,
+		.runs = runs,
+		.run_count = found->term_count,
+		.applied = r->meta.applied_index,
+		.configs = &configs,
+		.tail = &tail,
+	};
+	enum err e;
+
+	for (size_t i = 0; i < found->term_count; i++)
+		runs[i] = (struct raft_run){ found->terms[i].term, found->terms[i].first };
+	if ((e = check_agreement(r, found)) == ERR_OK && (e = read_log(r, found, &configs, &tail)) == ERR_OK)
+		e = raft_new(&r->raft, &o, &s, r->now);
+	if (e == ERR_OK) {
+		r->submitted = r->meta.applied_index;
+		r->applied_term = r->meta.applied_term;
+		r->log_bytes = wal_disk_bytes(r->wal);
+		upkeep_want(r, UPKEEP_FILL, span_ms(0));
+		formation_say_hello(r);
+		formation_set_peers(r);
+		log_info("the log is open term=%" PRIu64 " last=%" PRIu64 ".%" PRIu64 " applied=%" PRIu64,
+		    s.hard.term, s.last.term, s.last.index, s.applied);
+	}
+	entries_free(&configs);
+	entries_free(&tail);
+	free(runs);
+	return e;
+}
+
+static enum err open_log(struct replica *r)
+{
+	struct wal_found found = { 0 };
+	struct wal_options o;
+	enum err e;
+
+	if (r->identity.phase == IDENTITY_UNFORMED) {
+		if (r->meta.applied_index == 0)
+			return ERR_OK;
+		log_errorx("there is a state, but identity names no cluster applied=%" PRIu64,
+		    r->meta.applied_index);
+		return ERR_DAMAGED;
+	}
+	if (r->identity.phase == IDENTITY_FORMING && (e = log_make(r, &r->identity)) != ERR_OK)
+		return e;
+	o = log_options(r, &r->identity);
+	if ((e = wal_open(&r->wal, &o, &found)) == ERR_NOT_FOUND) {
+		log_errorx("the log is missing");
+		e = ERR_DAMAGED;
+	}
+	if (e == ERR_OK)
+		e = start_raft(r, &found);
+	wal_found_free(&found);
+	return e;
+}
+
+static void copy_options(struct replica *r, const struct replica_options *o)
+{
+	r->o = *o;
+	r->o.id = xstrdup(o->id);
+	r->o.peer = xstrdup(o->peer);
+	r->o.http = xstrdup(o->http);
+	r->o.members = xstrdup(o->members);
+}
+
+static void free_options(struct replica *r)
+{
+	free((char *)r->o.id);
+	free((char *)r->o.peer);
+	free((char *)r->o.http);
+	free((char *)r->o.members);
+}
+
+static void start_lanes(struct replica *r)
+{
+	struct lane_maker *m = r->env.lanes;
+
+	r->log_lane = m->make(m, "log", log_lane_work(r));
+	r->state_lane = m->make(m, "state", state_lane_work(r));
+	r->upkeep_lane = m->make(m, "upkeep", upkeep_lane_work(r));
+}
+
+enum err replica_open(
+    struct replica **out, const struct replica_options *o, const struct replica_env *env, struct instant now)
+{
+	struct replica *r = xcalloc(1, sizeof(*r));
+	enum err e;
+
+	*out = NULL;
+	r->env = *env;
+	r->opened = r->now = r->again_at = now;
+	copy_options(r, o);
+	STAILQ_INIT(&r->log_over);
+	STAILQ_INIT(&r->state_over);
+	pendings_init(&r->pendings, now);
+	upkeep_init(r);
+	r->changes = kv_changes_new();
+	if ((e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
+	    (e = kv_open(&r->kv, env->table)) != ERR_OK)
+		goto out;
+	r->meta = *kv_meta(r->kv);
+	if ((e = formation_init(r)) != ERR_OK || (e = open_log(r)) != ERR_OK)
+		goto out;
+	if (r->raft == NULL) {
+		formation_say_hello(r);
+		formation_set_peers(r);
+	}
+	start_lanes(r);
+	*out = r;
+	return ERR_OK;
+out:
+	replica_close(r);
+	return e;
+}
+
+void replica_close(struct replica *r)
+{
+	struct log_job *log;
+	struct state_job *state;
+
+	if (r == NULL)
+		return;
+	lane_free(r->log_lane);
+	lane_free(r->state_lane);
+	lane_free(r->upkeep_lane);
+	while ((log = STAILQ_FIRST(&r->log_over)) != NULL) {
+		STAILQ_REMOVE_HEAD(&r->log_over, over);
+		log_job_free(log);
+	}
+	while ((state = STAILQ_FIRST(&r->state_over)) != NULL) {
+		STAILQ_REMOVE_HEAD(&r->state_over, over);
+		state_job_free(state);
+	}
+	raft_free(r->raft);
+	wal_close(r->wal);
+	kv_close(r->kv);
+	kv_changes_free(r->changes);
+	pendings_fini(&r->pendings);
+	formation_fini(r);
+	identity_free(&r->identity);
+	free_options(r);
+	free(r->prompts);
+	free(r->held);
+	buf_free(&r->frame);
+	free(r);
+}
+
+void replica_on_hello(
+    struct replica *r, const struct peer_hello *hello, const struct bytes *dialed, struct instant now)
+{
+	r->now = now;
+	formation_hello(r, hello, dialed);
+	if (r->raft != NULL && dialed != NULL)
+		raft_reachable(r->raft, hello->incarnation);
+}
+
+void replica_on_lost(struct replica *r, uint64_t incarnation, struct instant now)
+{
+	r->now = now;
+	if (r->raft != NULL)
+		raft_lost(r->raft, incarnation, now);
+}
+
+void replica_on_unreachable(struct replica *r, uint64_t incarnation, struct instant now)
+{
+	struct acquaintance *a = acquaintance_find(r, incarnation);
+
+	r->now = now;
+	if (a != NULL)
+		a->reachable = false;
+	if (r->raft != NULL)
+		raft_unreachable(r->raft, incarnation);
+}
+
+static void on_raft(struct replica *r, uint64_t from, struct bytes rest)
+{
+	struct raft_message m;
+
+	if (raft_message_get(rest, &m) && m.from == from) {
+		if (r->raft != NULL)
+			raft_receive(r->raft, &m, r->now);
+	} else {
+		log_warnx("a raft message is malformed from=%016" PRIx64 " size=%zu", from, rest.size);
+	}
+	raft_message_free(&m);
+}
+
+void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes frame, struct instant now)
+{
+	struct reader reader = reader_of(frame);
+	uint8_t type = wire_get_u8(&reader);
+
+	r->now = now;
+	switch ((enum peer_type)type) {
+	case PEER_RAFT:
+		on_raft(r, incarnation, bytes_of(reader.at, reader.left));
+		return;
+#define FRAME(NAME, name)                                                                                    \
+	case PEER_##NAME: {                                                                                  \
+		struct peer_##name m;                                                                        \
+                                                                                                             \
+		if (!peer_##name##_get(&reader, &m))                                                         \
+			break;                                                                               \
+		on_##name(r, incarnation, &m);                                                               \
+		return;                                                                                      \
+	}
+		FRAME(FORWARD, forward)
+		FRAME(REFUSE, refuse)
+		FRAME(ASK, ask)
+		FRAME(TELL, tell)
+		FRAME(FORM, form)
+#undef FRAME
+	case PEER_FORM_ASK:
+		on_form_ask(r, incarnation);
+		return;
+	case PEER_HELLO:
+		break;
+	}
+	log_warnx("a frame is malformed from=%016" PRIx64 " type=%u size=%zu", incarnation, type, frame.size);
+}
+
+void replica_tick(struct replica *r, struct instant now)
+{
+	r->now = now;
+	if (r->raft != NULL && instant_passed(raft_deadline(r->raft), now))
+		raft_tick(r->raft, now);
+	log_tick(r);
+	request_expire(r);
+	request_again(r);
+	formation_tick(r);
+}
+
+static bool anything_waits(const struct replica *r)
+{
+	return pending_first(&r->pendings, STAGE_ROUTE) != NULL ||
+	       pending_first(&r->pendings, STAGE_ASKED) != NULL ||
+	       pending_first(&r->pendings, STAGE_INDEX) != NULL ||
+	       pending_first(&r->pendings, STAGE_INDEXING) != NULL;
+}
+
+struct instant replica_deadline(const struct replica *r)
+{
+	struct instant at = instant_least(pending_deadline(&r->pendings), upkeep_deadline(r));
+
+	if (r->raft != NULL)
+		at = instant_least(at, raft_deadline(r->raft));
+	if (r->settle_due)
+		at = instant_least(at, r->settle_at);
+	if (anything_waits(r))
+		at = instant_least(at, r->again_at);
+	if (r->raft == NULL && (r->listed_count > 0 || r->form_wanted))
+		at = instant_least(at, r->form_again);
+	return at;
+}
+
+static void note_change(struct replica *r)
+{
+	struct raft_view v = raft_view(r->raft);
+	struct raft_member leader;
+
+	if (v.term == r->seen_term && v.leader == r->seen_leader && v.role == r->seen_role)
+		return;
+	if (v.role == RAFT_LEADER)
+		log_info("became leader term=%" PRIu64 " log=%" PRIu64 ".%" PRIu64, v.term, v.last.term,
+		    v.last.index);
+	else if (v.leader != 0 && raft_config_find(raft_config(r->raft), v.leader, &leader))
+		log_info(
+		    "follows %.*s term=%" PRIu64, (int)leader.id.size, (const char *)leader.id.data, v.term);
+	else if (r->seen_leader != 0)
+		log_info("knows no leader term=%" PRIu64, v.term);
+	r->seen_term = v.term;
+	r->seen_leader = v.leader;
+	r->seen_role = v.role;
+	request_leader_changed(r);
+}
+
+static void send_messages(struct replica *r, const struct raft_message *messages, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		wire_put_u8(&r->frame, PEER_RAFT);
+		raft_message_put(&r->frame, &messages[i]);
+		send_frame(r, messages[i].to);
+	}
+}
+
+static void hold(struct replica *r, const struct raft_ready *rd)
+{
+	if (rd->ticket <= r->ticket_durable) {
+		send_messages(r, rd->promises, rd->promise_count);
+		return;
+	}
+	if (r->held_count + rd->promise_count > r->held_room) {
+		r->held_room = (r->held_count + rd->promise_count) * 2;
+		r->held = xreallocarray(r->held, r->held_room, sizeof(*r->held));
+	}
+	for (size_t i = 0; i < rd->promise_count; i++)
+		r->held[r->held_count++] = (struct promise_held){ rd->ticket, rd->promises[i] };
+}
+
+static void run_raft(struct replica *r)
+{
+	struct raft_ready rd;
+
+	while (raft_ready(r->raft, &rd, r->now)) {
+		send_messages(r, rd.messages, rd.message_count);
+		if (rd.persist)
+			log_persist(r, &rd);
+		hold(r, &rd);
+		if (rd.committed_count > 0)
+			state_apply(r, &rd);
+		for (size_t i = 0; i < rd.read_count; i++)
+			request_read_done(r, &rd.reads[i]);
+		for (size_t i = 0; i < rd.fetch_count; i++)
+			log_fetch(r, &rd.fetches[i]);
+		raft_advance(r->raft);
+	}
+}
+
+void replica_flush(struct replica *r, struct instant now)
+{
+	r->now = now;
+	log_take_over(r);
+	state_take_over(r);
+	upkeep_run(r);
+	if (r->failed)
+		return;
+	if (r->raft != NULL)
+		note_change(r);
+	request_route(r);
+	if (r->raft != NULL)
+		run_raft(r);
+	state_read(r);
+	request_prompt(r);
+}
+
+struct replica_view replica_view(const struct replica *r)
+{
+	struct replica_view view = {
+		.incarnation = r->identity.incarnation,
+		.cluster = r->identity.phase == IDENTITY_FORMED ? r->identity.cluster : 0,
+		.applied = r->meta.applied_index,
+	};
+	struct raft_view v;
+
+	if (r->raft == NULL)
+		return view;
+	v = raft_view(r->raft);
+	view.term = v.term;
+	view.leader = v.leader;
+	view.commit = v.commit;
+	view.last = v.last.index;
+	view.leads = v.role == RAFT_LEADER;
+	return view;
+}
+
+const struct raft *replica_raft(const struct replica *r)
+{
+	return r->raft;
+}

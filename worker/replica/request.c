@@ -1,0 +1,543 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "worker/replica/inside.h"
+
+/*
+ * The way of a request through the replica.
+ *
+ * A write is an entry that names its origin: this node, this start of it, a number. Whoever leads proposes it; the
+ * origin answers when it applies the entry itself. So one rule tells the outcome on every node, leader or not: the
+ * attempt is stamped with the term that it was made for and can only be proposed in that term. Once an entry of a
+ * later term was applied here and the attempt was not, it never will be: it is certainly not applied, and is tried
+ * again under a new number (decisions/0001).
+ */
+
+#define CLIENT_REMOTE UINT32_MAX
+
+static void add_prompt(struct replica *r, uint32_t client, uint64_t id, enum err e)
+{
+	if (r->prompt_count == r->prompt_room) {
+		r->prompt_room = r->prompt_room == 0 ? 16 : r->prompt_room * 2;
+		r->prompts = xreallocarray(r->prompts, r->prompt_room, sizeof(*r->prompts));
+	}
+	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e, "" };
+}
+
+static uint64_t leader_age_ms(const struct replica *r)
+{
+	struct raft_view v;
+
+	if (r->raft == NULL)
+		return 0;
+	v = raft_view(r->raft);
+	if (v.role == RAFT_LEADER)
+		return 0;
+	return v.heard.ns == 0 ? UINT64_MAX : (uint64_t)span_to_ms(instant_between(v.heard, r->now));
+}
+
+void request_prompt(struct replica *r)
+{
+	struct buf status = { 0 };
+
+	for (size_t i = 0; i < r->prompt_count; i++) {
+		struct prompt *p = &r->prompts[i];
+		struct ipc_answer a = {
+			.id = p->id, .error = (uint16_t)p->error, .revision = r->meta.applied_index
+		};
+
+		if (p->error == ERR_OK) {
+			if (status.size == 0)
+				status_put(r, &status);
+			a.result = buf_bytes(&status);
+		}
+		r->env.answer(r->env.arg, p->client, &a);
+	}
+	r->prompt_count = 0;
+	buf_free(&status);
+}
+
+static void tell(struct replica *r, struct pending *p, enum err e, struct bytes result, uint64_t revision)
+{
+	struct peer_tell m = { p->remote_start, p->id, (uint16_t)e, revision, result };
+
+	wire_put_u8(&r->frame, PEER_TELL);
+	peer_tell_put(&r->frame, &m);
+	send_frame(r, p->remote);
+}
+
+void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text)
+{
+	struct ipc_answer a = {
+		.id = p->id,
+		.error = (uint16_t)e,
+		.applied = (uint8_t)applied,
+		.revision = r->meta.applied_index,
+		.text = bytes_text(text),
+	};
+
+	if (p->remote != 0)
+		tell(r, p, e, (struct bytes){ NULL, 0 }, 0);
+	else
+		r->env.answer(r->env.arg, p->client, &a);
+	pending_free(&r->pendings, p);
+}
+
+void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision)
+{
+	struct ipc_answer a = {
+		.id = p->id, .revision = revision, .age_ms = leader_age_ms(r), .result = result
+	};
+
+	if (p->remote != 0)
+		tell(r, p, ERR_OK, result, revision);
+	else
+		r->env.answer(r->env.arg, p->client, &a);
+	pending_free(&r->pendings, p);
+}
+
+/* Encoded straight into the blob that log, peers and state will share. */
+static struct blob *make_command(const struct kv_command *c)
+{
+	struct blob *blob = blob_alloc(1 + 4 * 8 + 4 + c->token.size + 4 + c->txn.size);
+	struct buf b = { .data = blob->data, .room = blob->size };
+
+	kv_command_put(&b, c);
+	assert(b.data == blob->data && b.size == blob->size);
+	return blob;
+}
+
+static struct blob *make_write(struct replica *r, const struct ipc_request *q)
+{
+	struct kv_command c = {
+		.origin_incarnation = r->identity.incarnation,
+		.origin_start = r->identity.start,
+		.origin_number = r->pendings.next_number,
+		.token = q->token,
+		.txn = q->operation,
+	};
+
+	return make_command(&c);
+}
+
+/* The next attempt of a write is another command: the number of the last one may have been seen. */
+static void renew(struct replica *r, struct pending *p)
+{
+	struct reader reader = reader_of(blob_bytes(p->data));
+	struct kv_command c;
+	struct blob *old = p->data;
+
+	pending_renumber(&r->pendings, p);
+	if (p->kind != REQUEST_WRITE)
+		return;
+	kv_command_get(&reader, &c);
+	assert(reader_done(&reader));
+	c.origin_number = p->number;
+	p->data = make_command(&c);
+	blob_unref(old);
+}
+
+static void try_again(struct replica *r, struct pending *p)
+{
+	renew(r, p);
+	pending_move(&r->pendings, p, STAGE_NEW);
+}
+
+static enum err admit(const struct replica *r, const struct ipc_request *q)
+{
+	if (r->pendings.count >= r->o.requests_max ||
+	    r->pendings.bytes + q->operation.size > r->o.request_bytes_max)
+		return ERR_BUSY;
+	if (q->token.size > KV_TOKEN_BYTES_MAX)
+		return ERR_TOO_LARGE;
+	return kv_txn_check(q->operation, q->kind == REQUEST_WRITE);
+}
+
+void replica_request(struct replica *r, uint32_t client, const struct ipc_request *q, struct instant now)
+{
+	struct span time = span_ms(q->time_ms);
+	struct pending *p;
+	enum err e;
+
+	r->now = now;
+	if (q->kind == REQUEST_STATUS) {
+		add_prompt(r, client, q->id, ERR_OK);
+		return;
+	}
+	if ((e = admit(r, q)) != ERR_OK) {
+		add_prompt(r, client, q->id, e);
+		return;
+	}
+	if (time.ns > r->o.request.ns)
+		time = r->o.request;
+	p = pending_new(&r->pendings, client, q->id, instant_add(now, time),
+	    q->kind == REQUEST_WRITE ? make_write(r, q) : blob_new(q->operation));
+	p->kind = (enum request_kind)q->kind;
+	p->level = (enum read_level)q->level;
+	p->min_revision = q->min_revision;
+}
+
+void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
+{
+	struct pending *p = pending_find_client(&r->pendings, client, id);
+
+	if (p != NULL)
+		pending_free(&r->pendings, p);
+}
+
+void replica_forget(struct replica *r, uint32_t client)
+{
+	struct pending *p, *next;
+	size_t kept = 0;
+
+	for (int stage = 0; stage < STAGE_COUNT; stage++)
+		for (p = pending_first(&r->pendings, (enum stage)stage); p != NULL; p = next) {
+			next = TAILQ_NEXT(p, in_stage);
+			if (p->client == client)
+				pending_free(&r->pendings, p);
+		}
+	for (size_t i = 0; i < r->prompt_count; i++)
+		if (r->prompts[i].client != client)
+			r->prompts[kept++] = r->prompts[i];
+	r->prompt_count = kept;
+}
+
+static void forward(struct replica *r, struct pending *p, const struct raft_view *v)
+{
+	struct peer_forward m = { v->term, p->number, blob_bytes(p->data) };
+
+	wire_put_u8(&r->frame, PEER_FORWARD);
+	peer_forward_put(&r->frame, &m);
+	if (!send_frame(r, v->leader)) {
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+		return;
+	}
+	p->term = v->term;
+	pending_move(&r->pendings, p, STAGE_WRITTEN);
+}
+
+static void route_write(struct replica *r, struct pending *p, const struct raft_view *v)
+{
+	struct raft_pos pos;
+
+	if (v->role != RAFT_LEADER && v->leader != 0) {
+		forward(r, p, v);
+		return;
+	}
+	if (v->role != RAFT_LEADER) {
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+		return;
+	}
+	switch (raft_propose(r->raft, ENTRY_WRITE, p->data, r->now, &pos)) {
+	case ERR_OK:
+		p->term = pos.term;
+		pending_move(&r->pendings, p, STAGE_WRITTEN);
+		break;
+	default:
+		answer_error(r, p, ERR_BUSY, APPLIED_NO, "too many writes wait for a majority of the nodes");
+		break;
+	}
+}
+
+static void ask(struct replica *r, struct pending *p, const struct raft_view *v)
+{
+	int64_t left_ms = span_to_ms(instant_between(r->now, p->deadline));
+	struct peer_ask m = { p->number, (uint32_t)(left_ms > 0 ? left_ms : 0), blob_bytes(p->data) };
+
+	wire_put_u8(&r->frame, PEER_ASK);
+	peer_ask_put(&r->frame, &m);
+	p->asked = r->now;
+	pending_move(&r->pendings, p, send_frame(r, v->leader) ? STAGE_ASKED : STAGE_ROUTE);
+}
+
+/* A read of level "leader". */
+static void route_to_leader(struct replica *r, struct pending *p, const struct raft_view *v)
+{
+	if (v->role == RAFT_LEADER && raft_confirmed(r->raft, r->now)) {
+		p->index = v->commit;
+		pending_move(&r->pendings, p, STAGE_APPLIED);
+	} else if (p->remote != 0 && v->role != RAFT_LEADER) {
+		answer_error(r, p, ERR_NOT_LEADER, APPLIED_NO, "");
+	} else if (v->role != RAFT_LEADER && v->leader != 0) {
+		ask(r, p, v);
+	} else {
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	}
+}
+
+/* An unformed node answers reads from emptiness; its first write forms a cluster. */
+static void route_unformed(struct replica *r, struct pending *p)
+{
+	if (r->foreign != NULL) {
+		answer_error(r, p, ERR_FOREIGN, APPLIED_NO, r->foreign);
+	} else if (p->kind == REQUEST_WRITE) {
+		r->form_wanted = true;
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	} else {
+		pending_move(&r->pendings, p, STAGE_APPLIED);
+	}
+}
+
+static void route(struct replica *r, struct pending *p, const struct raft_view *v)
+{
+	if (r->raft == NULL)
+		route_unformed(r, p);
+	else if (p->kind == REQUEST_WRITE)
+		route_write(r, p, v);
+	else if (p->level == LEVEL_STALE)
+		pending_move(&r->pendings, p, STAGE_APPLIED);
+	else if (p->level == LEVEL_LEADER)
+		route_to_leader(r, p, v);
+	else
+		pending_move(&r->pendings, p, STAGE_INDEX);
+}
+
+/* One question for all the reads that came since the last one (R4: none joins a question that is out). */
+static void ask_index(struct replica *r)
+{
+	uint64_t number = r->pendings.next_number;
+	struct pending *p;
+
+	if (pending_first(&r->pendings, STAGE_INDEX) == NULL || raft_read(r->raft, number, r->now) != ERR_OK)
+		return;
+	r->pendings.next_number++;
+	while ((p = pending_first(&r->pendings, STAGE_INDEX)) != NULL) {
+		p->batch = number;
+		p->asked = r->now;
+		pending_move(&r->pendings, p, STAGE_INDEXING);
+	}
+}
+
+void request_route(struct replica *r)
+{
+	struct raft_view v = { 0 };
+	struct pending *p;
+
+	if (r->raft != NULL)
+		v = raft_view(r->raft);
+	while ((p = pending_first(&r->pendings, STAGE_NEW)) != NULL)
+		route(r, p, &v);
+	if (r->raft != NULL)
+		ask_index(r);
+}
+
+/* An index given for a later question serves the earlier ones too: it was taken after they were asked. */
+void request_read_done(struct replica *r, const struct raft_read_done *done)
+{
+	struct pending *p;
+
+	while ((p = pending_first(&r->pendings, STAGE_INDEXING)) != NULL && p->batch <= done->number) {
+		p->index = done->index;
+		pending_move(&r->pendings, p, STAGE_APPLIED);
+	}
+}
+
+bool request_may_answer(struct replica *r, struct pending *p)
+{
+	if (p->kind != REQUEST_READ || p->level != LEVEL_LEADER || r->raft == NULL ||
+	    raft_confirmed(r->raft, r->now))
+		return true;
+	pending_move(&r->pendings, p, STAGE_ROUTE);
+	return false;
+}
+
+static void move_all(struct replica *r, enum stage from, enum stage to)
+{
+	struct pending *p;
+
+	while ((p = pending_first(&r->pendings, from)) != NULL) {
+		if (to == STAGE_NEW)
+			renew(r, p);
+		pending_move(&r->pendings, p, to);
+	}
+}
+
+void request_leader_changed(struct replica *r)
+{
+	move_all(r, STAGE_ROUTE, STAGE_NEW);
+	move_all(r, STAGE_ASKED, STAGE_NEW);
+	move_all(r, STAGE_INDEXING, STAGE_INDEX);
+}
+
+static void retry(struct replica *r, enum stage from, enum stage to)
+{
+	struct pending *p = pending_first(&r->pendings, from);
+
+	if (p != NULL && instant_passed(instant_add(p->asked, r->o.election), r->now))
+		move_all(r, from, to);
+}
+
+/* Messages may be lost without a sign: what found no way or no answer tries once more. */
+void request_again(struct replica *r)
+{
+	if (!instant_passed(r->again_at, r->now))
+		return;
+	r->again_at = instant_add(r->now, r->o.heartbeat);
+	move_all(r, STAGE_ROUTE, STAGE_NEW);
+	retry(r, STAGE_INDEXING, STAGE_INDEX);
+	retry(r, STAGE_ASKED, STAGE_NEW);
+}
+
+/* The log's terms never fall: behind an entry of this term no attempt of an earlier term can follow. */
+void request_applied(struct replica *r, uint64_t term, uint64_t index)
+{
+	struct pending *p, *next;
+
+	(void)index;
+	if (term == r->applied_term)
+		return;
+	r->applied_term = term;
+	for (p = pending_first(&r->pendings, STAGE_WRITTEN); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, in_stage);
+		if (p->term < term)
+			try_again(r, p);
+	}
+}
+
+static void expire(struct replica *r, struct pending *p)
+{
+	bool leaderless = r->raft == NULL || raft_view(r->raft).leader == 0;
+
+	switch (p->stage) {
+	case STAGE_WRITTEN:
+		answer_error(r, p, ERR_TIMEOUT, APPLIED_UNKNOWN, "");
+		break;
+	case STAGE_NEW:
+	case STAGE_ROUTE:
+	case STAGE_ASKED:
+	case STAGE_INDEX:
+	case STAGE_INDEXING:
+		answer_error(r, p, leaderless ? ERR_NO_LEADER : ERR_TIMEOUT, APPLIED_NO,
+		    leaderless ? "" : "the leader did not answer in time");
+		break;
+	case STAGE_APPLIED:
+	case STAGE_READING:
+		answer_error(r, p, ERR_TIMEOUT, APPLIED_NO, "this node did not reach the revision in time");
+		break;
+	case STAGE_COUNT:
+		assert(false);
+	}
+}
+
+void request_expire(struct replica *r)
+{
+	struct pending *p;
+
+	while ((p = pending_expired(&r->pendings, r->now)) != NULL)
+		expire(r, p);
+}
+
+/* ---- between nodes ---- */
+
+static struct forwarder *forwarder_of(struct replica *r, uint64_t incarnation)
+{
+	size_t count = sizeof(r->forwarders) / sizeof(r->forwarders[0]);
+	struct forwarder *oldest = &r->forwarders[0];
+
+	for (size_t i = 0; i < count; i++) {
+		if (r->forwarders[i].incarnation == incarnation)
+			return &r->forwarders[i];
+		if (r->forwarders[i].term < oldest->term)
+			oldest = &r->forwarders[i];
+	}
+	*oldest = (struct forwarder){ .incarnation = incarnation };
+	return oldest;
+}
+
+/* Numbers rise within a life of the origin and a term: what is not above the last one was here before. */
+static bool is_repetition(struct replica *r, uint64_t from, uint64_t start, const struct peer_forward *m)
+{
+	struct forwarder *f = forwarder_of(r, from);
+
+	if (f->term == m->term && f->start == start && m->number <= f->number)
+		return true;
+	*f = (struct forwarder){ from, start, m->term, m->number };
+	return false;
+}
+
+static void refuse(struct replica *r, uint64_t to, const struct peer_forward *m, enum err e)
+{
+	struct peer_refuse answer = { m->term, m->number, (uint16_t)e };
+
+	wire_put_u8(&r->frame, PEER_REFUSE);
+	peer_refuse_put(&r->frame, &answer);
+	send_frame(r, to);
+}
+
+void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
+{
+	struct reader reader = reader_of(m->command);
+	struct kv_command c;
+	struct raft_view v;
+	struct raft_pos pos;
+	struct blob *data;
+	enum err e;
+
+	if (!kv_command_get(&reader, &c) || c.origin_incarnation != from || c.origin_number != m->number) {
+		log_warnx("a forwarded write is malformed from=%016llx", (unsigned long long)from);
+		return;
+	}
+	if (r->raft == NULL)
+		return;
+	v = raft_view(r->raft);
+	if (v.role != RAFT_LEADER || v.term != m->term) {
+		refuse(r, from, m, ERR_NOT_LEADER);
+		return;
+	}
+	if (is_repetition(r, from, c.origin_start, m))
+		return;
+	data = blob_new(m->command);
+	e = raft_propose(r->raft, ENTRY_WRITE, data, r->now, &pos);
+	blob_unref(data);
+	if (e != ERR_OK)
+		refuse(r, from, m, e);
+}
+
+void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
+{
+	struct pending *p = pending_find(&r->pendings, m->number);
+
+	(void)from;
+	if (p == NULL || p->stage != STAGE_WRITTEN || p->term != m->term)
+		return;
+	if (m->error == ERR_NOT_LEADER)
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	else
+		answer_error(r, p, m->error < ERR_COUNT ? (enum err)m->error : ERR_BUSY, APPLIED_NO, "");
+}
+
+void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
+{
+	struct acquaintance *a = acquaintance_find(r, from);
+	struct span time = span_ms(m->time_ms);
+	struct pending *p;
+
+	if (a == NULL || r->pendings.count >= r->o.requests_max ||
+	    kv_txn_check(m->operation, false) != ERR_OK)
+		return;
+	if (time.ns > r->o.request.ns)
+		time = r->o.request;
+	p = pending_new(&r->pendings, CLIENT_REMOTE, r->pendings.next_number, instant_add(r->now, time),
+	    blob_new(m->operation));
+	p->kind = REQUEST_READ;
+	p->level = LEVEL_LEADER;
+	p->remote = from;
+	p->remote_start = a->start;
+	p->id = m->number;
+}
+
+void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m)
+{
+	struct pending *p = pending_find(&r->pendings, m->number);
+
+	(void)from;
+	if (m->start != r->identity.start || p == NULL || p->stage != STAGE_ASKED)
+		return;
+	if (m->error == ERR_OK)
+		answer_result(r, p, m->result, m->revision);
+	else if (m->error == ERR_NOT_LEADER || m->error >= ERR_COUNT)
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	else
+		answer_error(r, p, (enum err)m->error, APPLIED_NO, "");
+}

@@ -1,0 +1,215 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "worker/replica/inside.h"
+
+/*
+ * The state lane: applies committed entries in order, all of a turn as one atomic unit together with the applied
+ * index, and answers reads. Functions named do_* run on the lane and touch nothing of the replica but kv, changes
+ * and identity.
+ */
+
+static void add_outcome(struct state_job *j, struct outcome o)
+{
+	if (j->outcome_count == j->outcome_room) {
+		j->outcome_room = j->outcome_room == 0 ? 16 : j->outcome_room * 2;
+		j->outcomes = xreallocarray(j->outcomes, j->outcome_room, sizeof(*j->outcomes));
+	}
+	j->outcomes[j->outcome_count++] = o;
+}
+
+/* A request of this life of this node: its requester waits for the result. */
+static bool is_mine(const struct replica *r, const struct kv_command *c)
+{
+	return c->origin_incarnation == r->identity.incarnation && c->origin_start == r->identity.start;
+}
+
+static enum err do_command(struct state_job *j, const struct entry *e)
+{
+	struct reader reader = reader_of(blob_bytes(e->data));
+	size_t from = j->results.size;
+	struct kv_command c;
+	enum err error;
+
+	error = kv_apply_command(
+	    j->r->kv, e->pos.index, e->time_ms, blob_bytes(e->data), j->r->changes, &j->results);
+	if (error != ERR_OK)
+		return error;
+	if (kv_command_get(&reader, &c) && is_mine(j->r, &c))
+		add_outcome(j, (struct outcome){ c.origin_number, NULL, from, j->results.size - from });
+	else
+		j->results.size = from;
+	return ERR_OK;
+}
+
+static enum err do_entry(struct state_job *j, const struct entry *e)
+{
+	struct replica *r = j->r;
+	enum err error = ERR_VERSION;
+
+	kv_changes_clear(r->changes);
+	switch (e->type) {
+	case ENTRY_NOOP:
+		error = ERR_OK;
+		break;
+	case ENTRY_CONFIG:
+		error = kv_apply_members(r->kv, e->pos.index, blob_bytes(e->data), r->changes);
+		break;
+	case ENTRY_WRITE:
+		error = do_command(j, e);
+		break;
+	}
+	if (error == ERR_VERSION)
+		log_errorx("an entry of the unknown type %d was committed index=%llu; it must not be skipped",
+		    e->type, (unsigned long long)e->pos.index);
+	if (error != ERR_OK)
+		return error;
+	return kv_settle(r->kv, e->pos.term, e->pos.index, e->time_ms, r->changes);
+}
+
+static enum err do_job(struct state_job *j)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < j->entries.count; i++)
+		e = do_entry(j, &j->entries.data[i]);
+	for (size_t i = 0; e == ERR_OK && j->kind == STATE_READ && i < j->outcome_count; i++) {
+		struct outcome *o = &j->outcomes[i];
+
+		o->from = j->results.size;
+		e = kv_read(j->r->kv, blob_bytes(o->txn), &j->results);
+		o->size = j->results.size - o->from;
+	}
+	j->meta = *kv_meta(j->r->kv);
+	return e;
+}
+
+static void do_turn(void *arg, struct jobs *jobs)
+{
+	struct replica *r = arg;
+	bool applied = false;
+	enum err e = ERR_OK;
+	struct job *job;
+
+	STAILQ_FOREACH (job, jobs, link) {
+		struct state_job *j = (struct state_job *)job;
+
+		if (e == ERR_OK)
+			e = do_job(j);
+		applied |= j->kind == STATE_APPLY;
+		j->error = e;
+	}
+	if (!applied || e != ERR_OK)
+		return;
+	if ((e = kv_commit(r->kv)) == ERR_OK)
+		return;
+	STAILQ_FOREACH (job, jobs, link)
+		((struct state_job *)job)->error = e;
+}
+
+static void on_done(void *arg, struct job *job)
+{
+	struct replica *r = arg;
+
+	STAILQ_INSERT_TAIL(&r->state_over, (struct state_job *)job, over);
+}
+
+struct lane_work state_lane_work(struct replica *r)
+{
+	return (struct lane_work){ do_turn, on_done, r };
+}
+
+static struct state_job *new_job(struct replica *r, enum state_job_kind kind)
+{
+	struct state_job *j = xcalloc(1, sizeof(*j));
+
+	j->r = r;
+	j->kind = kind;
+	return j;
+}
+
+void state_job_free(struct state_job *j)
+{
+	entries_free(&j->entries);
+	for (size_t i = 0; i < j->outcome_count; i++)
+		blob_unref(j->outcomes[i].txn);
+	free(j->outcomes);
+	buf_free(&j->results);
+	free(j);
+}
+
+void state_apply(struct replica *r, const struct raft_ready *rd)
+{
+	struct state_job *j = new_job(r, STATE_APPLY);
+
+	for (size_t i = 0; i < rd->committed_count; i++) {
+		assert(rd->committed[i].pos.index == r->submitted + 1);
+		r->submitted++;
+		entries_add(&j->entries, &rd->committed[i]);
+		r->bytes_since_checkpoint += entry_bytes(&rd->committed[i]);
+	}
+	lane_submit(r->state_lane, &j->job);
+}
+
+/* The lane works in order: a read behind the job that applies its index sees it. */
+void state_read(struct replica *r)
+{
+	struct state_job *j = NULL;
+	struct pending *p, *next;
+
+	for (p = pending_first(&r->pendings, STAGE_APPLIED); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, in_stage);
+		if (p->index > r->submitted || p->min_revision > r->submitted)
+			continue;
+		if (j == NULL)
+			j = new_job(r, STATE_READ);
+		add_outcome(j, (struct outcome){ p->number, blob_ref(p->data), 0, 0 });
+		pending_move(&r->pendings, p, STAGE_READING);
+	}
+	if (j != NULL)
+		lane_submit(r->state_lane, &j->job);
+}
+
+static void give_outcome(struct replica *r, const struct state_job *j, const struct outcome *o)
+{
+	struct pending *p = pending_find(&r->pendings, o->number);
+
+	if (p == NULL || p->stage != (j->kind == STATE_APPLY ? STAGE_WRITTEN : STAGE_READING))
+		return;
+	if (!request_may_answer(r, p))
+		return;
+	answer_result(r, p, bytes_of(j->results.data + o->from, o->size), j->meta.applied_index);
+}
+
+static void take_job(struct replica *r, struct state_job *j)
+{
+	if (j->error != ERR_OK) {
+		fail_by(r, j->error, "the state");
+		return;
+	}
+	r->meta = j->meta;
+	for (size_t i = 0; i < j->outcome_count; i++)
+		give_outcome(r, j, &j->outcomes[i]);
+	if (j->kind != STATE_APPLY)
+		return;
+	raft_applied(r->raft, j->meta.applied_index);
+	request_applied(r, j->meta.applied_term, j->meta.applied_index);
+	upkeep_want(r, UPKEEP_FLUSH, span_ms(UPKEEP_FLUSH_MS));
+	upkeep_want(r, UPKEEP_CHECKPOINT,
+	    r->bytes_since_checkpoint > UPKEEP_CHECKPOINT_BYTES ? span_ms(0) : span_ms(UPKEEP_CHECKPOINT_MS));
+}
+
+/* What came back from the lane, in order. */
+void state_take_over(struct replica *r)
+{
+	struct state_job *j;
+
+	while ((j = STAILQ_FIRST(&r->state_over)) != NULL) {
+		STAILQ_REMOVE_HEAD(&r->state_over, over);
+		if (!r->failed)
+			take_job(r, j);
+		state_job_free(j);
+	}
+}

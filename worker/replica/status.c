@@ -1,0 +1,88 @@
+#include "worker/replica/inside.h"
+
+/* What this node says of itself. */
+
+static enum node_role role_of(const struct replica *r, const struct raft_view *v)
+{
+	if (r->raft == NULL)
+		return ROLE_UNFORMED;
+	if (!quorum_has(&raft_config(r->raft)->quorum, r->identity.incarnation))
+		return ROLE_LEARNER;
+	switch (v->role) {
+	case RAFT_FOLLOWER:
+		return ROLE_FOLLOWER;
+	case RAFT_PRE_CANDIDATE:
+	case RAFT_CANDIDATE:
+		return ROLE_CANDIDATE;
+	case RAFT_LEADER:
+		return ROLE_LEADER;
+	}
+	return ROLE_FOLLOWER;
+}
+
+static uint64_t age_ms(struct instant heard, struct instant now)
+{
+	return heard.ns == 0 ? UINT64_MAX : (uint64_t)span_to_ms(instant_between(heard, now));
+}
+
+static void put_member(struct replica *r, struct buf *out, uint64_t incarnation, const struct raft_view *v)
+{
+	struct acquaintance *known = acquaintance_find(r, incarnation);
+	struct status_member s = { .incarnation = incarnation, .contact_ms = UINT64_MAX };
+	struct raft_peer_view peer;
+	struct raft_member m;
+
+	if (!raft_config_find(raft_config(r->raft), incarnation, &m))
+		return;
+	s.id = m.id;
+	s.peer = m.peer;
+	s.http = m.http;
+	s.voter = (m.roles & RAFT_LEARNER) == 0;
+	s.connected = known != NULL && known->reachable;
+	if (raft_peer_view(r->raft, incarnation, &peer)) {
+		s.match = peer.match;
+		s.contact_ms = age_ms(peer.heard, r->now);
+	}
+	if (incarnation == r->identity.incarnation) {
+		s.connected = 1;
+		s.contact_ms = 0;
+		s.match = v->role == RAFT_LEADER ? v->durable : 0;
+	}
+	status_member_put(out, &s);
+}
+
+void status_put(struct replica *r, struct buf *out)
+{
+	struct buf members = { 0 };
+	struct raft_view v = { 0 };
+	struct status_node s = { 0 };
+
+	if (r->raft != NULL) {
+		v = raft_view(r->raft);
+		for (size_t i = 0; i < raft_config(r->raft)->count; i++)
+			put_member(r, &members, raft_config(r->raft)->members[i], &v);
+	}
+	s.id = bytes_text(r->identity.id);
+	s.incarnation = r->identity.incarnation;
+	s.cluster = r->identity.cluster;
+	s.start = r->identity.start;
+	s.role = (uint8_t)role_of(r, &v);
+	s.term = v.term;
+	s.leader = r->raft == NULL ? r->identity.incarnation : v.leader;
+	s.commit = v.commit;
+	s.applied = r->meta.applied_index;
+	s.first = v.first;
+	s.last = v.last.index;
+	s.hash_high = r->meta.hash.high;
+	s.hash_low = r->meta.hash.low;
+	s.leader_age_ms = v.role == RAFT_LEADER || r->raft == NULL ? 0 : age_ms(v.heard, r->now);
+	s.confirmed = r->raft == NULL ? r->foreign == NULL : raft_confirmed(r->raft, r->now);
+	s.caught_up =
+	    r->raft == NULL ? r->foreign == NULL : v.leader != 0 && r->meta.applied_index >= v.commit;
+	s.log_bytes = r->log_bytes;
+	s.requests = r->pendings.count;
+	s.foreign = r->foreign == NULL ? (struct bytes){ NULL, 0 } : bytes_text(r->foreign);
+	s.members = buf_bytes(&members);
+	status_node_put(out, &s);
+	buf_free(&members);
+}

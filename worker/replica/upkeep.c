@@ -1,0 +1,99 @@
+#include "worker/replica/inside.h"
+
+/*
+ * The maintenance lane: what keeps a start short and the foreground smooth, away from log and state lane. The
+ * store's log is flushed steadily and checkpointed by time and volume (from the writer's own thread a checkpoint is
+ * a third of a second of silence); the log's next segment is filled ahead.
+ */
+
+static void do_turn(void *arg, struct jobs *jobs)
+{
+	struct replica *r = arg;
+	struct job *job;
+
+	STAILQ_FOREACH (job, jobs, link) {
+		struct upkeep_job *j = (struct upkeep_job *)job;
+
+		switch (j->kind) {
+		case UPKEEP_FLUSH:
+			j->error = table_flush(r->env.table);
+			break;
+		case UPKEEP_CHECKPOINT:
+			j->error = table_checkpoint(r->env.table);
+			break;
+		case UPKEEP_FILL:
+			j->error = wal_fill(r->wal, &j->more);
+			break;
+		}
+	}
+}
+
+static void on_done(void *arg, struct job *job)
+{
+	(void)arg;
+	((struct upkeep_job *)job)->over = true;
+}
+
+struct lane_work upkeep_lane_work(struct replica *r)
+{
+	return (struct lane_work){ do_turn, on_done, r };
+}
+
+void upkeep_init(struct replica *r)
+{
+	for (int i = 0; i < 3; i++)
+		r->upkeep[i] =
+		    (struct upkeep_job){ .r = r, .kind = (enum upkeep_kind)i, .at = INSTANT_NEVER };
+}
+
+/* The first wish since the last run decides when, unless a later one is more urgent. */
+void upkeep_want(struct replica *r, enum upkeep_kind kind, struct span from_now)
+{
+	struct upkeep_job *j = &r->upkeep[kind];
+	struct instant at = instant_add(r->now, from_now);
+
+	j->at = j->due ? instant_least(j->at, at) : at;
+	j->due = true;
+}
+
+static void take_over(struct replica *r, struct upkeep_job *j)
+{
+	j->busy = j->over = false;
+	if (j->kind == UPKEEP_FILL && j->error == ERR_NO_SPACE) {
+		upkeep_want(r, UPKEEP_FILL, span_ms(UPKEEP_FULL_MS));
+		return;
+	}
+	if (j->error != ERR_OK) {
+		fail_by(r, j->error, j->kind == UPKEEP_FILL ? "the log" : "the state");
+		return;
+	}
+	if (j->kind == UPKEEP_FILL && j->more)
+		upkeep_want(r, UPKEEP_FILL, span_ms(0));
+}
+
+void upkeep_run(struct replica *r)
+{
+	for (int i = 0; i < 3 && !r->failed; i++) {
+		struct upkeep_job *j = &r->upkeep[i];
+
+		if (j->over)
+			take_over(r, j);
+		if (j->busy || !j->due || !instant_passed(j->at, r->now))
+			continue;
+		j->due = false;
+		j->busy = true;
+		if (j->kind == UPKEEP_CHECKPOINT)
+			r->bytes_since_checkpoint = 0;
+		lane_submit(r->upkeep_lane, &j->job);
+	}
+}
+
+struct instant upkeep_deadline(const struct replica *r)
+{
+	struct instant at = INSTANT_NEVER;
+
+	for (int i = 0; i < 3; i++)
+		if (r->upkeep[i].due && !r->upkeep[i].busy)
+			at = instant_least(at, r->upkeep[i].at);
+	return at;
+}
