@@ -38,11 +38,14 @@ config.mk: configure.ac
 # --- what is compiled from what ---
 
 SOURCES_common := $(wildcard common/*.c)
-SOURCES_daemon := $(if $(wildcard daemon/main.c),$(wildcard daemon/*.c))
-SOURCES_worker := $(if $(wildcard worker/main.c),$(wildcard worker/*.c worker/*/*.c))
-SOURCES_sim := $(wildcard tests/sim/*.c)
-SOURCES_raft := $(wildcard tests/raft/*.c)
-SOURCES_load := $(wildcard tests/load/*.c)
+SOURCES_tests := $(wildcard tests/common/*.c)
+# $(call sources,its folders): those of a program, once it has a main().
+sources = $(if $(shell grep -ls '^int main(' $(firstword $(1))/*.c),$(wildcard $(1:%=%/*.c)))
+SOURCES_daemon := $(call sources,daemon)
+SOURCES_worker := $(call sources,worker worker/*)
+SOURCES_sim := $(call sources,tests/sim)
+SOURCES_raft := $(call sources,tests/raft)
+SOURCES_load := $(call sources,tests/load)
 TEST_SOURCES := $(wildcard tests/*/*.c)
 export T SEED
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/$(or $(T),*)_test.c))
@@ -56,11 +59,18 @@ FLAGS_build/asan = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno
 objects = $(patsubst %.c,$(1)/obj/%.o,$(2))
 link = @echo "  LD   $@"; mkdir -p $(@D); $(CC) -pthread $(LDFLAGS) -Wl,--as-needed -o $@
 
+# $(call library,build,name,sources): of an archive a program gets what it refers to.
+define library
+$(1)/$(2): $(call objects,$(1),$(3))
+	@echo "  AR   $$@"; rm -f $$@; $$(AR) rcs $$@ $$^
+DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
+endef
+
 # $(call program,build,program,sources,libraries): the rule of one program; without sources there is none.
-# Of libcommon.a it gets what it refers to; what it must not refer to (NNG in holdfastd) it is not given.
+# A program is not given what it must not refer to: holdfastd no NNG, the simulator no event loop and no database.
 define program
 ifneq ($(strip $(3)),)
-$(1)/$(2): $(call objects,$(1),$(3)) $(1)/libcommon.a
+$(1)/$(2): $(call objects,$(1),$(3)) $(if $(filter tests/%,$(3)),$(1)/libtests.a) $(1)/libcommon.a
 	$$(link) $$(FLAGS_$(1)) $$^ $(4)
 PROGRAMS_$(1) += $(1)/$(2)
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
@@ -74,10 +84,8 @@ $(1)/obj/%.o: %.c config.mk
 	@echo "  CC   $$@"; mkdir -p $$(@D)
 	@$$(CC) $$(STRICT) $$(FLAGS_$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 
-$(1)/libcommon.a: $(call objects,$(1),$(SOURCES_common))
-	@echo "  AR   $$@"; rm -f $$@; $$(AR) rcs $$@ $$^
-DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(SOURCES_common)))
-
+$(call library,$(1),libcommon.a,$(SOURCES_common))
+$(call library,$(1),libtests.a,$(SOURCES_tests))
 $(call program,$(1),holdfastd,$(SOURCES_daemon),$$(EVENT_LIBS) $$(INIH_LIBS) $$(SYSTEMD_LIBS))
 $(call program,$(1),holdfast-worker,$(SOURCES_worker),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(NNG_LIBS) $$(DB_LIBS) $$(JANSSON_LIBS) $$(XXHASH_LIBS))
 $(call program,$(1),tests/sim,$(SOURCES_sim) $(if $(SOURCES_sim),$(HEART)),$$(XXHASH_LIBS) -lm)
