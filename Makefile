@@ -40,7 +40,7 @@ config.mk: configure.ac
 SOURCES_common := $(wildcard common/*.c)
 SOURCES_tests := $(wildcard tests/common/*.c)
 # $(call sources,its folders): those of a program, once it has a main().
-sources = $(if $(shell grep -ls '^int main(' $(firstword $(1))/*.c),$(wildcard $(1:%=%/*.c)))
+sources = $(if $(shell grep -ls '^int main' $(firstword $(1))/*.c),$(wildcard $(1:%=%/*.c)))
 SOURCES_daemon := $(call sources,daemon)
 SOURCES_worker := $(call sources,worker worker/*)
 SOURCES_sim := $(call sources,tests/sim)
