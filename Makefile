@@ -22,7 +22,7 @@ DEMO_PACKAGES = python3 curl
 
 # --- configuration ---
 
-NOT_BUILDING = help clean format tidy
+NOT_BUILDING = help clean format
 ifneq ($(filter-out $(NOT_BUILDING),$(or $(MAKECMDGOALS),all)),)
 include config.mk
 endif
@@ -91,6 +91,10 @@ $(call program,$(1),holdfast-worker,$(SOURCES_worker),$$(EVENT_LIBS) $$(HTTP_PAR
 $(call program,$(1),tests/sim,$(SOURCES_sim) $(if $(SOURCES_sim),$(HEART)),$$(XXHASH_LIBS) -lm)
 $(call program,$(1),tests/raft-script,$(SOURCES_raft) $(if $(SOURCES_raft),$(filter worker/raft/%,$(HEART))),)
 $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(JANSSON_LIBS) -lm)
+$(call program,$(1),etc/print_conf,etc/print_conf.c,$$(INIH_LIBS))
+# What stands in for a worker in the tests of the supervisor.
+$(foreach c,$(wildcard tests/system/*.c),
+$(call program,$(1),$(c:%.c=%),$(c) worker/worker.c,$$(EVENT_LIBS) $$(NNG_LIBS)))
 endef
 $(foreach b,build build/asan,$(eval $(call build,$(b))))
 
@@ -115,7 +119,7 @@ $(foreach b,build build/asan,$(foreach t,$(UNIT_LINKS),$(eval \
 # --- targets ---
 
 .PHONY: all
-all: $(filter build/holdfast%,$(PROGRAMS_build)) ## build/holdfastd and build/holdfast-worker
+all: $(filter build/holdfastd build/holdfast-worker,$(PROGRAMS_build)) ## build/holdfastd and build/holdfast-worker
 
 .PHONY: help
 help: ## this list
@@ -151,8 +155,14 @@ sim: $(filter %/sim,$(PROGRAMS_build)) | packages-test ## the simulation; SEED=n
 system: $(filter build/holdfast%,$(PROGRAMS_build)) | packages-test ## the tests with real processes
 	@tests/run system
 
+etc/holdfast.conf: build/etc/print_conf
+	@build/etc/print_conf >$@
+
+.PHONY: generate
+generate: etc/holdfast.conf ## what is kept in the tree and made from tables: etc/holdfast.conf
+
 .PHONY: tidy
-tidy: packages-tidy ## layering, dead prototypes, generated files, formatting
+tidy: build/etc/print_conf | packages-tidy ## layering, dead prototypes, generated files, formatting
 	@tests/run tidy
 
 .PHONY: format
