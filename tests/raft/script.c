@@ -1,0 +1,371 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/raft/cluster.h"
+
+/*
+ * Plays scripts (*.txt): blocks of commands, a line "----", and the transcript, ended by an empty line. Prints TAP,
+ * one test a file. With --update the transcripts are written anew; the change is then reviewed like code.
+ *
+ * Commands (ids are numbers, a list of ids is 1,2,3; without a list: all nodes):
+ *	cluster N [learners=L] [message=BYTES] [uncommitted=BYTES] [cache=BYTES]
+ *	campaign I		time passes on I until it stands for election
+ *	tick I MS		time passes on I
+ *	ready I			takes what I's core gives out
+ *	persist I [COUNT]	I's oldest writes become durable (all)
+ *	deliver [FROM] [TO] [TYPE]	letters on their way arrive, 0 for any node
+ *	repeat [FROM] [TO] [TYPE]	the same, but the letters stay on their way too
+ *	drop [FROM] [TO] [TYPE]
+ *	settle [IDS]		everything moves among these nodes until nothing does
+ *	quiet COMMAND ...	the same without its transcript
+ *	propose I DATA | propose I bytes=N
+ *	read I NUMBER
+ *	crash I [KEEP]		power is lost; KEEP begun writes reached the disk all the same
+ *	start I
+ *	checkpoint I		I's state is durable as far as it is applied
+ *	lost I PEER		the connection on which PEER's messages come to I closed
+ *	unreachable I PEER	and the other one
+ *	reachable I PEER
+ *	show [IDS]
+ */
+
+#define WORDS_MAX 8
+
+struct words {
+	char *at[WORDS_MAX];
+	size_t count;
+};
+
+static void split(char *line, struct words *w)
+{
+	w->count = 0;
+	for (char *p = strtok(line, " "); p != NULL && w->count < WORDS_MAX; p = strtok(NULL, " "))
+		w->at[w->count++] = p;
+}
+
+static uint64_t number(const struct words *w, size_t i, uint64_t otherwise)
+{
+	return i < w->count ? strtoull(w->at[i], NULL, 10) : otherwise;
+}
+
+static size_t option(const struct words *w, const char *name, size_t otherwise)
+{
+	size_t size = strlen(name);
+
+	for (size_t i = 0; i < w->count; i++)
+		if (strncmp(w->at[i], name, size) == 0 && w->at[i][size] == '=')
+			return strtoul(w->at[i] + size + 1, NULL, 10);
+	return otherwise;
+}
+
+static unsigned set_of(const struct words *w, size_t i)
+{
+	unsigned set = 0;
+
+	if (i >= w->count)
+		return ~0u;
+	for (const char *p = w->at[i]; p != NULL; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+		set |= 1u << strtoul(p, NULL, 10);
+	return set;
+}
+
+static int type_of(const struct words *w, size_t i)
+{
+	if (i >= w->count)
+		return -1;
+#define MSG(NAME, name, number, fields)                                                                      \
+	if (strcmp(w->at[i], #NAME) == 0)                                                                    \
+		return RAFT_##NAME;
+#include "worker/raft/message.def"
+#undef MSG
+	fprintf(stderr, "there is no message %s\n", w->at[i]);
+	exit(1);
+}
+
+static void cmd_cluster(struct cluster *c, const struct words *w)
+{
+	struct buf *out = c->out;
+
+	cluster_fini(c);
+	cluster_init(c, number(w, 1, 3), option(w, "learners", 0), out);
+	c->message_bytes_max = option(w, "message", c->message_bytes_max);
+	c->uncommitted_bytes_max = option(w, "uncommitted", c->uncommitted_bytes_max);
+	c->cache_bytes = option(w, "cache", c->cache_bytes);
+	for (size_t i = 1; i <= c->count; i++) {
+		node_crash(&c->nodes[i], 0);
+		c->nodes[i].start = 0;
+		node_start(c, &c->nodes[i]);
+	}
+}
+
+static void cmd_campaign(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	n->now = raft_deadline(n->raft);
+	raft_tick(n->raft, n->now);
+	node_ready(c, n);
+}
+
+static void cmd_tick(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	n->now = instant_add(n->now, span_ms((int64_t)number(w, 2, 0)));
+	raft_tick(n->raft, n->now);
+	node_ready(c, n);
+}
+
+static void cmd_ready(struct cluster *c, const struct words *w)
+{
+	node_ready(c, cluster_node(c, number(w, 1, 0)));
+}
+
+static void cmd_persist(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+	uint64_t count = number(w, 2, UINT64_MAX);
+
+	for (; count > 0 && node_persist(c, n); count--)
+		node_ready(c, n);
+}
+
+static void cmd_deliver(struct cluster *c, const struct words *w)
+{
+	cluster_deliver(c, number(w, 1, 0), number(w, 2, 0), type_of(w, 3), false);
+}
+
+static void cmd_repeat(struct cluster *c, const struct words *w)
+{
+	cluster_deliver(c, number(w, 1, 0), number(w, 2, 0), type_of(w, 3), true);
+}
+
+static void cmd_drop(struct cluster *c, const struct words *w)
+{
+	size_t dropped = cluster_drop(c, number(w, 1, 0), number(w, 2, 0), type_of(w, 3));
+
+	buf_printf(c->out, "dropped %zu\n", dropped);
+}
+
+static void cmd_settle(struct cluster *c, const struct words *w)
+{
+	cluster_settle(c, set_of(w, 1));
+}
+
+static void cmd_propose(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+	struct blob *data = blob_alloc(option(w, "bytes", w->count > 2 ? strlen(w->at[2]) : 0));
+	struct raft_pos pos;
+	enum err e;
+
+	memset(data->data, 'x', data->size);
+	if (w->count > 2 && strchr(w->at[2], '=') == NULL)
+		memcpy(data->data, w->at[2], data->size);
+	if ((e = raft_propose(n->raft, ENTRY_WRITE, data, n->now, &pos)) != ERR_OK)
+		buf_printf(c->out, "%s\n", err_name(e));
+	else
+		buf_printf(c->out, "proposed %" PRIu64 ".%" PRIu64 "\n", pos.term, pos.index);
+	blob_unref(data);
+}
+
+static void cmd_read(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+	enum err e = raft_read(n->raft, number(w, 2, 0), n->now);
+
+	if (e != ERR_OK)
+		buf_printf(c->out, "%s\n", err_name(e));
+}
+
+static void cmd_crash(struct cluster *c, const struct words *w)
+{
+	node_crash(cluster_node(c, number(w, 1, 0)), number(w, 2, 0));
+}
+
+static void cmd_start(struct cluster *c, const struct words *w)
+{
+	node_start(c, cluster_node(c, number(w, 1, 0)));
+}
+
+static void cmd_checkpoint(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	n->applied_disk = n->applied;
+}
+
+static void cmd_lost(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	raft_lost(n->raft, number(w, 2, 0), n->now);
+	buf_printf(c->out, "stands in at most %" PRId64 " ms: %s\n", (int64_t)50,
+	    instant_passed(raft_deadline(n->raft), instant_add(n->now, span_ms(50))) ? "yes" : "no");
+}
+
+static void cmd_unreachable(struct cluster *c, const struct words *w)
+{
+	raft_unreachable(cluster_node(c, number(w, 1, 0))->raft, number(w, 2, 0));
+}
+
+static void cmd_reachable(struct cluster *c, const struct words *w)
+{
+	raft_reachable(cluster_node(c, number(w, 1, 0))->raft, number(w, 2, 0));
+}
+
+static void cmd_show(struct cluster *c, const struct words *w)
+{
+	unsigned set = set_of(w, 1);
+
+	for (size_t i = 1; i <= c->count; i++)
+		if (set & 1u << i)
+			node_show(c, &c->nodes[i]);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct cluster *c, const struct words *w);
+} commands[] = {
+	{ "cluster", cmd_cluster },
+	{ "campaign", cmd_campaign },
+	{ "tick", cmd_tick },
+	{ "ready", cmd_ready },
+	{ "persist", cmd_persist },
+	{ "deliver", cmd_deliver },
+	{ "repeat", cmd_repeat },
+	{ "drop", cmd_drop },
+	{ "settle", cmd_settle },
+	{ "propose", cmd_propose },
+	{ "read", cmd_read },
+	{ "crash", cmd_crash },
+	{ "start", cmd_start },
+	{ "checkpoint", cmd_checkpoint },
+	{ "lost", cmd_lost },
+	{ "unreachable", cmd_unreachable },
+	{ "reachable", cmd_reachable },
+	{ "show", cmd_show },
+};
+
+static void run_line(struct cluster *c, const char *line)
+{
+	bool quiet = strncmp(line, "quiet ", 6) == 0;
+	char *copy = xstrdup(quiet ? line + 6 : line);
+	size_t before = c->out->size;
+	struct words w;
+
+	split(copy, &w);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (w.count > 0 && strcmp(w.at[0], commands[i].name) == 0) {
+			commands[i].run(c, &w);
+			if (quiet)
+				c->out->size = before;
+			free(copy);
+			return;
+		}
+	fprintf(stderr, "there is no command: %s\n", line);
+	exit(1);
+}
+
+/* Plays one file; appends what it should look like to *now. */
+static void play(FILE *f, struct buf *now)
+{
+	struct buf transcript = { 0 };
+	struct cluster c = { .out = &transcript };
+	char line[1024];
+	bool skipping = false;
+
+	while (fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strcmp(line, "----") == 0) {
+			buf_append_text(now, "----\n");
+			buf_append(
+			    now, transcript.size > 0 ? buf_bytes(&transcript) : bytes_text("(nothing)\n"));
+			buf_clear(&transcript);
+			skipping = true;
+			continue;
+		}
+		if (skipping && line[0] != '\0')
+			continue;
+		skipping = false;
+		buf_printf(now, "%s\n", line);
+		if (line[0] != '\0' && line[0] != '#')
+			run_line(&c, line);
+	}
+	cluster_fini(&c);
+	buf_free(&transcript);
+}
+
+static void read_all(FILE *f, struct buf *to)
+{
+	char chunk[4096];
+	size_t got;
+
+	while ((got = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_append(to, bytes_of(chunk, got));
+}
+
+static void tell_difference(struct buf *was, struct buf *now)
+{
+	const char *a = buf_text(was), *b = buf_text(now);
+	int line = 1;
+
+	while (*a != '\0' && *a == *b) {
+		line += *a == '\n';
+		a++;
+		b++;
+	}
+	while (a > buf_text(was) && a[-1] != '\n') {
+		a--;
+		b--;
+	}
+	printf("# line %d\n# expected: %.*s\n# got:      %.*s\n", line, (int)strcspn(a, "\n"), a,
+	    (int)strcspn(b, "\n"), b);
+}
+
+static bool check_file(const char *path, bool update)
+{
+	struct buf was = { 0 }, now = { 0 };
+	FILE *f = fopen(path, "r");
+	bool same;
+
+	if (f == NULL) {
+		printf("# cannot open %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	read_all(f, &was);
+	rewind(f);
+	play(f, &now);
+	fclose(f);
+	same = bytes_equal(buf_bytes(&was), buf_bytes(&now));
+	if (!same && update && (f = fopen(path, "w")) != NULL) {
+		fwrite(now.data, 1, now.size, f);
+		fclose(f);
+		same = true;
+	} else if (!same) {
+		tell_difference(&was, &now);
+	}
+	buf_free(&was);
+	buf_free(&now);
+	return same;
+}
+
+int main(int argc, char **argv)
+{
+	bool update = argc > 1 && strcmp(argv[1], "--update") == 0;
+	int first = update ? 2 : 1, failed = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("1..%d\n", argc - first);
+	for (int i = first; i < argc; i++) {
+		bool ok = check_file(argv[i], update);
+
+		failed += !ok;
+		printf("%s %d - %s\n", ok ? "ok" : "not ok", i - first + 1, argv[i]);
+	}
+	return failed > 0;
+}
