@@ -19,7 +19,7 @@ static void free_guest(struct guest *g)
 
 	TAILQ_REMOVE(&p->guests, g, entry);
 	p->guest_count--;
-	conn_close(g->conn);
+	channel_close(g->channel);
 	free(g->name);
 	free(g);
 }
@@ -30,7 +30,7 @@ static void replace_guest(struct peer *p, struct node *n)
 
 	n->guest = NULL;
 	old->node = NULL;
-	conn_fail(old->conn, "replaced by a newer connection");
+	channel_fail(old->channel, "replaced by a newer connection");
 	p->events->lost(p->arg, n->incarnation);
 }
 
@@ -45,17 +45,17 @@ static void nudge_links(struct peer *p, const struct peer_hello *hello)
 	}
 }
 
-static void on_hello(void *arg, struct conn *c, const struct peer_hello *hello)
+static void on_hello(void *arg, struct channel *c, const struct peer_hello *hello)
 {
 	struct guest *g = arg;
 	struct peer *p = g->peer;
-	enum hello_verdict v = peer_judge(p, hello, conn_far(c));
+	enum hello_verdict v = peer_judge(p, hello, channel_far(c));
 
 	g->name = bytes_dup_text(hello->id);
 	if (v == HELLO_WELCOME || hello_verdict_shared(v))
-		conn_greet(c, &p->hello);
+		channel_greet(c, &p->hello);
 	if (v != HELLO_WELCOME) {
-		conn_fail(c, "refused");
+		channel_fail(c, "refused");
 		return;
 	}
 	g->node = peer_learn(p, hello);
@@ -63,12 +63,12 @@ static void on_hello(void *arg, struct conn *c, const struct peer_hello *hello)
 		replace_guest(p, g->node);
 	g->node->guest = g;
 	log_debug(
-	    "node %s connected from %s incarnation=%016" PRIx64, g->name, conn_far(c), hello->incarnation);
+	    "node %s connected from %s incarnation=%016" PRIx64, g->name, channel_far(c), hello->incarnation);
 	p->events->hello(p->arg, hello, NULL);
 	nudge_links(p, hello);
 }
 
-static void on_frame(void *arg, struct conn *c, struct bytes frame)
+static void on_frame(void *arg, struct channel *c, struct bytes frame)
 {
 	struct guest *g = arg;
 
@@ -76,22 +76,22 @@ static void on_frame(void *arg, struct conn *c, struct bytes frame)
 	g->peer->events->frame(g->peer->arg, g->node->incarnation, frame);
 }
 
-static void on_over(void *arg, struct conn *c)
+static void on_over(void *arg, struct channel *c)
 {
 	struct guest *g = arg;
 	struct peer *p = g->peer;
 	struct node *n = g->node;
 
 	if (n != NULL) {
-		log_debug("node %s from %s is gone: %s", g->name, conn_far(c), conn_reason(c));
+		log_debug("node %s from %s is gone: %s", g->name, channel_far(c), channel_reason(c));
 		n->guest = NULL;
 		p->events->lost(p->arg, n->incarnation);
 	} else if (g->name == NULL && hush_allows(&p->refusals, loop_now(p->loop), HUSH_REFUSALS))
-		log_info("a connection from %s came to nothing: %s", conn_far(c), conn_reason(c));
+		log_info("a connection from %s came to nothing: %s", channel_far(c), channel_reason(c));
 	free_guest(g);
 }
 
-static const struct conn_events accepted_events = {
+static const struct channel_events accepted_events = {
 	.hello = on_hello,
 	.frame = on_frame,
 	.over = on_over,
@@ -123,7 +123,7 @@ static void add_guest(struct peer *p, int fd)
 	g->peer = p;
 	TAILQ_INSERT_TAIL(&p->guests, g, entry);
 	p->guest_count++;
-	g->conn = conn_accepted(p->loop, fd, p->options.hello, &accepted_events, g);
+	g->channel = channel_accepted(p->loop, fd, p->options.hello, &accepted_events, g);
 }
 
 static void on_acceptable(void *arg)
@@ -178,6 +178,6 @@ void guests_dismiss(struct peer *p, const char *why)
 
 	TAILQ_FOREACH (g, &p->guests, entry) {
 		if (g->node != NULL)
-			conn_fail(g->conn, "%s", why);
+			channel_fail(g->channel, "%s", why);
 	}
 }

@@ -4,7 +4,7 @@
 #include <sys/queue.h>
 
 #include "common/random.h"
-#include "worker/peer/conn.h"
+#include "worker/peer/channel.h"
 #include "worker/peer/hello.h"
 #include "worker/peer/peer.h"
 
@@ -67,7 +67,7 @@ struct node *peer_find(struct peer *p, uint64_t incarnation);
 struct guest {
 	TAILQ_ENTRY(guest) entry;
 	struct peer *peer;
-	struct conn *conn;
+	struct channel *channel;
 	struct node *node; /* once its hello was welcomed */
 	char *name; /* that its hello said, for the log; NULL before */
 };
@@ -88,7 +88,7 @@ struct link {
 	struct addresses addresses; /* that it stood for when it was last resolved */
 	size_t next; /* of these to try */
 	struct lookup *lookup; /* under way, or NULL */
-	struct conn *conn; /* or NULL */
+	struct channel *channel; /* or NULL */
 	bool greeted; /* this node's hello was said on it */
 	bool refused; /* by this node, which said so in the log */
 	bool removed; /* freed when its connection is over */

@@ -27,12 +27,12 @@ static void complain(struct link *l, const char *why)
 		log_info("cannot reach %s, trying on: %s", l->address, why);
 }
 
-static void on_connected(void *arg, struct conn *c)
+static void on_connected(void *arg, struct channel *c)
 {
 	struct link *l = arg;
 
 	l->greeted = true;
-	conn_greet(c, &l->peer->hello);
+	channel_greet(c, &l->peer->hello);
 }
 
 static void replace_link(struct peer *p, struct node *n)
@@ -41,11 +41,11 @@ static void replace_link(struct peer *p, struct node *n)
 
 	n->link = NULL;
 	old->node = NULL;
-	conn_fail(old->conn, "another address leads to the same node");
+	channel_fail(old->channel, "another address leads to the same node");
 	p->events->unreachable(p->arg, n->incarnation);
 }
 
-static void on_hello(void *arg, struct conn *c, const struct peer_hello *hello)
+static void on_hello(void *arg, struct channel *c, const struct peer_hello *hello)
 {
 	struct link *l = arg;
 	struct peer *p = l->peer;
@@ -58,7 +58,7 @@ static void on_hello(void *arg, struct conn *c, const struct peer_hello *hello)
 		/* Nothing there changes soon. */
 		l->retry = p->options.retry_most;
 		l->refused = true;
-		conn_fail(c, "refused");
+		channel_fail(c, "refused");
 		return;
 	}
 	l->node = peer_learn(p, hello);
@@ -89,28 +89,28 @@ static void go_down(struct link *l)
 	if (instant_between(l->up_since, now).ns >= p->options.retry_most.ns)
 		l->retry = p->options.retry_least;
 	if (hush_allows(&l->changes, now, HUSH_CHANGES))
-		log_info("lost node %s at %s: %s", l->name, l->address, conn_reason(l->conn));
+		log_info("lost node %s at %s: %s", l->name, l->address, channel_reason(l->channel));
 	n->link = NULL;
 	p->events->unreachable(p->arg, n->incarnation);
 }
 
-static void on_over(void *arg, struct conn *c)
+static void on_over(void *arg, struct channel *c)
 {
 	struct link *l = arg;
 
 	if (l->node != NULL)
 		go_down(l);
 	else if (!l->removed && !l->refused)
-		complain(l, conn_reason(c));
-	conn_close(c);
-	l->conn = NULL;
+		complain(l, channel_reason(c));
+	channel_close(c);
+	l->channel = NULL;
 	if (l->removed)
 		link_free(l);
 	else
 		wait_again(l);
 }
 
-static const struct conn_events dialed_events = {
+static const struct channel_events dialed_events = {
 	.connected = on_connected,
 	.hello = on_hello,
 	.over = on_over,
@@ -122,7 +122,7 @@ static void dial(struct link *l)
 
 	l->next++;
 	l->greeted = l->refused = false;
-	l->conn = conn_dial(l->peer->loop, to, l->peer->options.hello, &dialed_events, l);
+	l->channel = channel_dial(l->peer->loop, to, l->peer->options.hello, &dialed_events, l);
 }
 
 static void on_addresses(void *arg, const struct addresses *found, const char *problem)
@@ -154,7 +154,7 @@ static void try_again(void *arg)
 {
 	struct link *l = arg;
 
-	if (l->conn != NULL || l->lookup != NULL || !l->peer->spoken)
+	if (l->channel != NULL || l->lookup != NULL || !l->peer->spoken)
 		return;
 	if (is_twin(l)) {
 		l->retry = l->peer->options.retry_most;
@@ -190,7 +190,7 @@ void link_free(struct link *l)
 	if (l->node != NULL)
 		l->node->link = NULL;
 	lookup_forget(l->lookup);
-	conn_close(l->conn);
+	channel_close(l->channel);
 	loop_timer_free(l->again);
 	free(l->address);
 	free(l->name);
@@ -200,25 +200,25 @@ void link_free(struct link *l)
 
 void link_remove(struct link *l)
 {
-	if (l->conn == NULL) {
+	if (l->channel == NULL) {
 		link_free(l);
 		return;
 	}
 	l->removed = true;
-	conn_fail(l->conn, "no longer wanted");
+	channel_fail(l->channel, "no longer wanted");
 }
 
 void link_nudge(struct link *l)
 {
-	if (l->conn == NULL && l->lookup == NULL && !is_twin(l))
+	if (l->channel == NULL && l->lookup == NULL && !is_twin(l))
 		loop_timer_set(l->again, loop_now(l->peer->loop));
 }
 
 void link_renew(struct link *l, const char *why)
 {
 	l->retry = l->peer->options.retry_least;
-	if (l->conn == NULL)
+	if (l->channel == NULL)
 		link_nudge(l);
 	else if (l->greeted)
-		conn_fail(l->conn, "%s", why);
+		channel_fail(l->channel, "%s", why);
 }

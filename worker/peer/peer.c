@@ -89,9 +89,9 @@ struct node *peer_learn(struct peer *p, const struct peer_hello *hello)
 		n = add_node(p, hello->incarnation);
 	else if (n->known.start < hello->start) {
 		if (n->guest != NULL)
-			conn_fail(n->guest->conn, "the node was started anew");
+			channel_fail(n->guest->channel, "the node was started anew");
 		if (n->link != NULL)
-			conn_fail(n->link->conn, "the node was started anew");
+			channel_fail(n->link->channel, "the node was started anew");
 	}
 	n->known = (struct hello_known){ .start = hello->start, .boot = hello->boot };
 	return n;
@@ -167,7 +167,8 @@ static bool send_frame(struct transport *t, uint64_t incarnation, struct bytes f
 	struct peer *p = peer_of(t);
 	struct node *n = peer_find(p, incarnation);
 
-	if (n == NULL || n->link == NULL || !conn_send(n->link->conn, frame, p->options.queue_bytes_max))
+	if (n == NULL || n->link == NULL ||
+	    !channel_send(n->link->channel, frame, p->options.queue_bytes_max))
 		return false;
 	loop_batch_ask(p->flush);
 	return true;
@@ -185,8 +186,8 @@ static void flush(void *arg)
 	struct link *l;
 
 	TAILQ_FOREACH (l, &p->links, entry) {
-		if (l->conn != NULL)
-			conn_flush(l->conn);
+		if (l->channel != NULL)
+			channel_flush(l->channel);
 	}
 }
 

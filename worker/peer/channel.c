@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/peer/conn.h"
+#include "worker/peer/channel.h"
 #include "worker/peer/frame.h"
 
 /* What one event reads: enough for a batch, little enough to come back to the timers. */
@@ -28,7 +28,7 @@
 
 enum phase { PHASE_CONNECT, PHASE_MAGIC, PHASE_HELLO, PHASE_FRAMES, PHASE_OVER };
 
-struct conn {
+struct channel {
 	struct loop *loop;
 	struct loop_io *io;
 	struct loop_timer *timer; /* the hello's deadline, then that of the news that it is over */
@@ -37,7 +37,7 @@ struct conn {
 	struct buf in, out;
 	size_t sent; /* bytes at the front of `out` that have left */
 	bool blocked; /* the kernel takes no more for now */
-	const struct conn_events *events;
+	const struct channel_events *events;
 	void *arg;
 	char far[ADDRESS_TEXT_BYTES];
 	char reason[160];
@@ -60,7 +60,7 @@ static void tune(int fd)
 	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, SILENCE_MS);
 }
 
-void conn_fail(struct conn *c, const char *format, ...)
+void channel_fail(struct channel *c, const char *format, ...)
 {
 	va_list ap;
 
@@ -79,15 +79,15 @@ void conn_fail(struct conn *c, const char *format, ...)
 
 static void on_timer(void *arg)
 {
-	struct conn *c = arg;
+	struct channel *c = arg;
 
 	switch (c->phase) {
 	case PHASE_CONNECT:
-		conn_fail(c, "no connection in time");
+		channel_fail(c, "no connection in time");
 		break;
 	case PHASE_MAGIC:
 	case PHASE_HELLO:
-		conn_fail(c, "no hello in time");
+		channel_fail(c, "no hello in time");
 		break;
 	case PHASE_FRAMES:
 		break;
@@ -97,23 +97,23 @@ static void on_timer(void *arg)
 	}
 }
 
-static void fail_by_errno(struct conn *c, int error)
+static void fail_by_errno(struct channel *c, int error)
 {
-	conn_fail(c, "%s", strerror(error));
+	channel_fail(c, "%s", strerror(error));
 }
 
-static struct bytes unread(const struct conn *c, size_t from)
+static struct bytes unread(const struct channel *c, size_t from)
 {
 	return bytes_of(c->in.data + from, c->in.size - from);
 }
 
-static size_t take_magic(struct conn *c)
+static size_t take_magic(struct channel *c)
 {
 	struct bytes in = unread(c, 0);
 	size_t size = in.size < FRAME_MAGIC_BYTES ? in.size : FRAME_MAGIC_BYTES;
 
 	if (memcmp(in.data, FRAME_MAGIC, size) != 0)
-		conn_fail(c, "speaks another protocol");
+		channel_fail(c, "speaks another protocol");
 	else if (size == FRAME_MAGIC_BYTES) {
 		c->phase = PHASE_HELLO;
 		return size;
@@ -121,14 +121,14 @@ static size_t take_magic(struct conn *c)
 	return 0;
 }
 
-static void take_hello(struct conn *c, struct bytes frame)
+static void take_hello(struct channel *c, struct bytes frame)
 {
 	struct reader r = reader_of(frame);
 	struct peer_hello hello;
 
 	/* What a later version appends is left unread. */
 	if (wire_get_u8(&r) != PEER_HELLO || !peer_hello_get(&r, &hello)) {
-		conn_fail(c, "begins without a hello");
+		channel_fail(c, "begins without a hello");
 		return;
 	}
 	loop_timer_set(c->timer, INSTANT_NEVER);
@@ -136,18 +136,18 @@ static void take_hello(struct conn *c, struct bytes frame)
 	c->events->hello(c->arg, c, &hello);
 }
 
-static void take_frame(struct conn *c, struct bytes frame)
+static void take_frame(struct channel *c, struct bytes frame)
 {
 	if (c->phase == PHASE_HELLO)
 		take_hello(c, frame);
 	else if (c->events->frame == NULL || frame.data[0] == PEER_HELLO)
-		conn_fail(c, "says type %u where it has nothing to say", frame.data[0]);
+		channel_fail(c, "says type %u where it has nothing to say", frame.data[0]);
 	else
 		c->events->frame(c->arg, c, frame);
 }
 
 /* Delivers the frame at `at`; returns where the next one begins, `at` itself if there is none yet. */
-static size_t next_frame(struct conn *c, size_t at)
+static size_t next_frame(struct channel *c, size_t at)
 {
 	size_t most = c->phase == PHASE_HELLO ? HELLO_BYTES_MOST : PEER_FRAME_BYTES_MAX;
 	struct bytes in = unread(c, at), payload;
@@ -159,16 +159,16 @@ static size_t next_frame(struct conn *c, size_t at)
 	case FRAME_SHORT:
 		break;
 	case FRAME_LENGTH:
-		conn_fail(c, "sent a frame of %u bytes, of at most %zu", wire_load_u32(in.data), most);
+		channel_fail(c, "sent a frame of %u bytes, of at most %zu", wire_load_u32(in.data), most);
 		break;
 	case FRAME_DAMAGED:
-		conn_fail(c, "sent a frame with a wrong checksum");
+		channel_fail(c, "sent a frame with a wrong checksum");
 		break;
 	}
 	return at;
 }
 
-static void deliver(struct conn *c)
+static void deliver(struct channel *c)
 {
 	size_t at = 0, next;
 
@@ -185,7 +185,7 @@ static void deliver(struct conn *c)
 
 static void on_readable(void *arg)
 {
-	struct conn *c = arg;
+	struct channel *c = arg;
 	size_t room = READ_BYTES_LEAST;
 	ssize_t got;
 
@@ -199,12 +199,12 @@ static void on_readable(void *arg)
 		c->in.size += (size_t)got;
 		deliver(c);
 	} else if (got == 0)
-		conn_fail(c, "closed by the other side");
+		channel_fail(c, "closed by the other side");
 	else if (errno != EAGAIN && errno != EINTR)
 		fail_by_errno(c, errno);
 }
 
-static void finish_connecting(struct conn *c)
+static void finish_connecting(struct channel *c)
 {
 	int error = 0;
 	socklen_t size = sizeof(error);
@@ -223,18 +223,18 @@ static void finish_connecting(struct conn *c)
 
 static void on_writable(void *arg)
 {
-	struct conn *c = arg;
+	struct channel *c = arg;
 
 	if (c->phase == PHASE_CONNECT)
 		finish_connecting(c);
 	else if (c->phase != PHASE_OVER) {
 		c->blocked = false;
 		loop_io_write(c->io, false);
-		conn_flush(c);
+		channel_flush(c);
 	}
 }
 
-static void drop_sent(struct conn *c, size_t more)
+static void drop_sent(struct channel *c, size_t more)
 {
 	c->sent += more;
 	/* What is left moves to the front only when it is the smaller part: no more is moved than was sent. */
@@ -246,7 +246,7 @@ static void drop_sent(struct conn *c, size_t more)
 		buf_free(&c->out);
 }
 
-void conn_flush(struct conn *c)
+void channel_flush(struct channel *c)
 {
 	while (c->phase > PHASE_CONNECT && c->phase != PHASE_OVER && !c->blocked && c->sent < c->out.size) {
 		ssize_t put = send(c->fd, c->out.data + c->sent, c->out.size - c->sent, MSG_NOSIGNAL);
@@ -261,7 +261,7 @@ void conn_flush(struct conn *c)
 	}
 }
 
-bool conn_send(struct conn *c, struct bytes frame, size_t queue_most)
+bool channel_send(struct channel *c, struct bytes frame, size_t queue_most)
 {
 	if (c->phase == PHASE_OVER || c->out.size - c->sent + FRAME_HEAD_BYTES + frame.size > queue_most)
 		return false;
@@ -269,7 +269,7 @@ bool conn_send(struct conn *c, struct bytes frame, size_t queue_most)
 	return true;
 }
 
-void conn_greet(struct conn *c, const struct peer_hello *hello)
+void channel_greet(struct channel *c, const struct peer_hello *hello)
 {
 	struct buf frame = { 0 };
 
@@ -278,13 +278,13 @@ void conn_greet(struct conn *c, const struct peer_hello *hello)
 	buf_append(&c->out, bytes_of(FRAME_MAGIC, FRAME_MAGIC_BYTES));
 	frame_put(&c->out, buf_bytes(&frame));
 	buf_free(&frame);
-	conn_flush(c);
+	channel_flush(c);
 }
 
-static struct conn *new_conn(struct loop *l, int fd, enum phase phase, struct span patience,
-    const struct conn_events *events, void *arg)
+static struct channel *new_channel(struct loop *l, int fd, enum phase phase, struct span patience,
+    const struct channel_events *events, void *arg)
 {
-	struct conn *c = xcalloc(1, sizeof(*c));
+	struct channel *c = xcalloc(1, sizeof(*c));
 
 	c->loop = l;
 	c->fd = fd;
@@ -300,17 +300,17 @@ static struct conn *new_conn(struct loop *l, int fd, enum phase phase, struct sp
 	return c;
 }
 
-static void set_far(struct conn *c, const struct sockaddr_storage *a, socklen_t size)
+static void set_far(struct channel *c, const struct sockaddr_storage *a, socklen_t size)
 {
 	char text[ADDRESS_TEXT_BYTES];
 
 	snprintf(c->far, sizeof(c->far), "%s", address_text(a, size, text));
 }
 
-struct conn *conn_accepted(
-    struct loop *l, int fd, struct span patience, const struct conn_events *events, void *arg)
+struct channel *channel_accepted(
+    struct loop *l, int fd, struct span patience, const struct channel_events *events, void *arg)
 {
-	struct conn *c = new_conn(l, fd, PHASE_MAGIC, patience, events, arg);
+	struct channel *c = new_channel(l, fd, PHASE_MAGIC, patience, events, arg);
 	struct sockaddr_storage a = { 0 };
 	socklen_t size = sizeof(a);
 
@@ -320,12 +320,12 @@ struct conn *conn_accepted(
 	return c;
 }
 
-struct conn *conn_dial(struct loop *l, const struct address *to, struct span patience,
-    const struct conn_events *events, void *arg)
+struct channel *channel_dial(struct loop *l, const struct address *to, struct span patience,
+    const struct channel_events *events, void *arg)
 {
 	const struct sockaddr *a = (const struct sockaddr *)&to->storage;
 	int fd = socket(a->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = errno;
-	struct conn *c = new_conn(l, fd, PHASE_CONNECT, patience, events, arg);
+	struct channel *c = new_channel(l, fd, PHASE_CONNECT, patience, events, arg);
 
 	set_far(c, &to->storage, to->size);
 	if (fd == -1) {
@@ -339,7 +339,7 @@ struct conn *conn_dial(struct loop *l, const struct address *to, struct span pat
 	return c;
 }
 
-void conn_close(struct conn *c)
+void channel_close(struct channel *c)
 {
 	if (c == NULL)
 		return;
@@ -352,17 +352,12 @@ void conn_close(struct conn *c)
 	free(c);
 }
 
-const char *conn_reason(const struct conn *c)
+const char *channel_reason(const struct channel *c)
 {
 	return c->reason;
 }
 
-bool conn_is_over(const struct conn *c)
-{
-	return c->phase == PHASE_OVER;
-}
-
-const char *conn_far(const struct conn *c)
+const char *channel_far(const struct channel *c)
 {
 	return c->far;
 }

@@ -1,0 +1,51 @@
+#ifndef WORKER_PEER_CHANNEL_H
+#define WORKER_PEER_CHANNEL_H
+
+#include "common/loop.h"
+#include "worker/peer/names.h"
+#include "worker/replica/transport.h"
+
+/*
+ * One TCP connection between two nodes, dialed or accepted: magic, hello, frames, and its end. Who may speak, and
+ * what is said, is its owner's business.
+ *
+ * Reading and writing are done here and not by a bufferevent: that reads 4 KiB a turn and writes only in the turn
+ * after, and both cost a replicated write its latency.
+ */
+struct channel;
+
+struct channel_events {
+	/* A dialed connection stands: now channel_greet(). NULL for accepted ones. */
+	void (*connected)(void *arg, struct channel *c);
+	/* The far end said hello; borrowed for the call. The owner takes it, or calls channel_fail(). */
+	void (*hello)(void *arg, struct channel *c, const struct peer_hello *hello);
+	/* A frame after the hello, borrowed for the call. NULL where none may come. */
+	void (*frame)(void *arg, struct channel *c, struct bytes frame);
+	/* It is over; called once, from the loop and never from within a function of this header. Now channel_close(). */
+	void (*over)(void *arg, struct channel *c);
+};
+
+/* Takes over the connected socket. Without a hello within `patience` it fails. */
+struct channel *channel_accepted(
+    struct loop *l, int fd, struct span patience, const struct channel_events *events, void *arg);
+/* Connects; connection and hello must both be there within `patience`. */
+struct channel *channel_dial(struct loop *l, const struct address *to, struct span patience,
+    const struct channel_events *events, void *arg);
+/* At once and without events; whatever is unsent is lost. Accepts NULL. */
+void channel_close(struct channel *c);
+
+/* Sends magic and hello. */
+void channel_greet(struct channel *c, const struct peer_hello *hello);
+/* Queues a frame, copied; false, and nothing happens, when more than `queue_most` bytes would wait or it is over. */
+bool channel_send(struct channel *c, struct bytes frame, size_t queue_most);
+/* Writes what is queued, as far as the kernel takes it. The rest follows by itself. */
+void channel_flush(struct channel *c);
+
+/* Ends it: nothing is delivered any more, `over` follows in the next turn. The first reason stays. */
+void channel_fail(struct channel *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Why it is over; valid until channel_close(). */
+const char *channel_reason(const struct channel *c);
+/* The far end's address, for log lines; valid until channel_close(). */
+const char *channel_far(const struct channel *c);
+
+#endif
