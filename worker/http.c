@@ -1,0 +1,355 @@
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "config.h"
+#include "common/log.h"
+#include "worker/http/flight.h"
+#include "worker/worker.h"
+
+/*
+ * The role of an HTTP worker: connections on one side, the consensus worker on the other, the dialects between them.
+ * It decides nothing but what becomes of a request when the consensus worker is late or gone: every request gets one
+ * answer, and a write is handed over once.
+ */
+
+/* Reading stops while more than this waits to be sent to the consensus worker. */
+#define WAITING_BYTES_MAX ((size_t)8 * 1024 * 1024)
+
+/* What requests may keep while there is no consensus worker. */
+#define KEPT_BYTES_MAX ((size_t)32 * 1024 * 1024)
+
+/* The consensus worker answers in time by itself; this is how much later its silence is noticed. */
+#define SLACK_MS 500
+#define SWEEP_MS 100
+
+/* Connections beyond the limit live for a moment too. */
+#define CONNECTIONS_SPARE 256
+
+struct http {
+	struct worker *worker;
+	struct server *server;
+	struct ipc *ipc;
+	struct flights *flights;
+	struct loop_timer *sweep, *last_moment;
+	struct limits limits;
+	struct operation operation; /* one for all, one after the other */
+	struct response response;
+	uint64_t revision; /* the latest applied index heard of */
+	bool here; /* the consensus worker is there */
+};
+
+static const struct dialect *const dialects[] = { &native, NULL };
+
+static struct instant now(const struct http *h)
+{
+	return loop_now(h->worker->loop);
+}
+
+static void answer_error(struct http *h, struct flight *f, enum err e, enum applied applied)
+{
+	struct conn *conn = f->conn;
+
+	dialect_refuse(&f->match, &f->note, e, applied, (struct bytes){ 0 }, h->revision, &h->response);
+	flights_remove(h->flights, f);
+	conn_answer(conn, &h->response);
+}
+
+/* What is left of the time that the client waits. */
+static uint32_t time_left_ms(const struct http *h, const struct flight *f)
+{
+	int64_t ms = span_to_ms(instant_between(now(h), f->until));
+
+	return ms < 1 ? 1 : (uint32_t)ms;
+}
+
+static void hand_over(struct http *h, struct flight *f, struct bytes token, struct bytes operation)
+{
+	struct ipc_request q = {
+		.id = f->id,
+		.kind = (uint8_t)f->kind,
+		.level = (uint8_t)f->level,
+		.time_ms = time_left_ms(h, f),
+		.min_revision = f->min_revision,
+		.token = token,
+		.operation = operation,
+	};
+
+	ipc_send_request(h->ipc, &q);
+	f->handed_over = true;
+	if (ipc_waiting(h->ipc) > WAITING_BYTES_MAX)
+		server_pause(h->server, true);
+}
+
+static void hand_over_kept(struct http *h, struct flight *f)
+{
+	struct bytes kept = buf_bytes(&f->kept);
+
+	hand_over(h, f, bytes_of(kept.data, f->token_bytes),
+	    bytes_of(kept.data + f->token_bytes, kept.size - f->token_bytes));
+	if (f->kind == REQUEST_WRITE)
+		flight_drop_kept(h->flights, f);
+}
+
+static struct flight *add_flight(struct http *h, struct conn *c, const struct match *m, struct operation *op)
+{
+	uint64_t most = (uint64_t)span_to_ms(h->worker->conf->limits_request);
+	uint64_t time_ms = op->time_ms != 0 && op->time_ms < most ? op->time_ms : most;
+	struct flight *f = flights_add(h->flights);
+
+	f->conn = c;
+	f->match = *m;
+	f->note = op->note;
+	op->note = (struct note){ 0 };
+	f->kind = op->kind;
+	f->level = op->level;
+	f->min_revision = op->min_revision;
+	f->until = instant_add(now(h), span_ms((int64_t)time_ms));
+	conn_tag(c, f->id);
+	if (flights_count(h->flights) == 1)
+		loop_timer_set(h->sweep, instant_add(now(h), span_ms(SWEEP_MS)));
+	return f;
+}
+
+/* A read is kept, so that it can be asked again; a write only until it can be handed over. */
+static void submit(struct http *h, struct conn *c, const struct match *m, struct operation *op)
+{
+	struct flight *f = add_flight(h, c, m, op);
+	struct bytes txn = buf_bytes(&op->txn);
+
+	if (h->here && f->kind == REQUEST_WRITE)
+		hand_over(h, f, op->token, txn);
+	else if (flights_kept(h->flights) + op->token.size + txn.size > KEPT_BYTES_MAX)
+		answer_error(h, f, ERR_BUSY, APPLIED_NO);
+	else {
+		flight_keep(h->flights, f, op->token, txn);
+		if (h->here)
+			hand_over_kept(h, f);
+	}
+}
+
+static size_t on_body_max(void *arg, const struct request *q)
+{
+	struct http *h = arg;
+	struct match m = route_find(dialects, q->method, q->path);
+
+	return route_body_max(&m, &h->limits);
+}
+
+static void on_request(void *arg, struct conn *c, const struct request *q)
+{
+	struct http *h = arg;
+	struct about about = { PACKAGE_VERSION, 0 };
+	struct match m = route_find(dialects, q->method, q->path);
+	struct operation *op = &h->operation;
+	enum err e = dialect_parse(&m, q, op);
+
+	if (e == ERR_OK && !op->local) {
+		submit(h, c, &m, op);
+		return;
+	}
+	if (e == ERR_OK)
+		dialect_render_local(&m, &op->note, h->revision, &about, &h->response);
+	else
+		dialect_refuse(&m, &op->note, e, APPLIED_NO, buf_bytes(&op->why), h->revision, &h->response);
+	conn_answer(c, &h->response);
+}
+
+static void on_client_gone(void *arg, uint64_t tag)
+{
+	struct http *h = arg;
+	struct flight *f = flights_find(h->flights, tag);
+
+	if (f->handed_over)
+		ipc_send_cancel(h->ipc, &(struct ipc_cancel){ .id = f->id });
+	flights_remove(h->flights, f);
+}
+
+static void on_refuse(void *arg, const struct request *q, enum err e, struct bytes why, struct response *out)
+{
+	struct http *h = arg;
+	struct match m = route_find(dialects, q->method, q->path);
+	struct note note = { .write = q->method != METHOD_GET && q->method != METHOD_HEAD };
+
+	dialect_refuse(&m, &note, e, APPLIED_NO, why, h->revision, out);
+}
+
+static void on_empty(void *arg)
+{
+	struct http *h = arg;
+
+	worker_exit(h->worker, 0);
+}
+
+static const struct server_handlers server_handlers = {
+	.body_max = on_body_max,
+	.request = on_request,
+	.gone = on_client_gone,
+	.refuse = on_refuse,
+	.empty = on_empty,
+};
+
+static void on_answer(void *arg, const struct ipc_answer *a)
+{
+	struct http *h = arg;
+	struct flight *f = flights_find(h->flights, a->id);
+	struct about about = { PACKAGE_VERSION,
+		(uint64_t)span_to_ms(instant_between(h->worker->started, now(h))) };
+	struct conn *conn;
+
+	if (f == NULL)
+		return;
+	if (a->revision > h->revision)
+		h->revision = a->revision;
+	conn = f->conn;
+	dialect_render(&f->match, f->kind, &f->note, a, &about, &h->response);
+	/* The slot is free before the connection's next request wants one. */
+	flights_remove(h->flights, f);
+	conn_answer(conn, &h->response);
+}
+
+static void on_consensus_here(void *arg, uint64_t generation)
+{
+	struct http *h = arg;
+	struct flight *f;
+	size_t at = 0;
+
+	log_info("the consensus worker is there generation=%llu waiting=%zu", (unsigned long long)generation,
+	    flights_count(h->flights));
+	h->here = true;
+	while ((f = flights_next(h->flights, &at)) != NULL)
+		if (!f->handed_over)
+			hand_over_kept(h, f);
+}
+
+static void on_consensus_gone(void *arg)
+{
+	struct http *h = arg;
+	struct flight *f;
+	size_t at = 0, lost = 0;
+
+	h->here = false;
+	while ((f = flights_next(h->flights, &at)) != NULL) {
+		if (f->handed_over && f->kind == REQUEST_WRITE) {
+			answer_error(h, f, ERR_RESTARTED, APPLIED_UNKNOWN);
+			lost++;
+		} else
+			f->handed_over = false;
+	}
+	log_warnx("the consensus worker is gone unknown=%zu waiting=%zu", lost, flights_count(h->flights));
+	server_pause(h->server, false);
+}
+
+static void on_drained(void *arg)
+{
+	struct http *h = arg;
+
+	server_pause(h->server, false);
+}
+
+static const struct ipc_handlers consensus_handlers = {
+	.answer = on_answer,
+	.here = on_consensus_here,
+	.gone = on_consensus_gone,
+	.drained = on_drained,
+};
+
+static void expire(struct http *h, struct flight *f)
+{
+	if (!f->handed_over) {
+		answer_error(h, f, ERR_STARTING, APPLIED_NO);
+		return;
+	}
+	ipc_send_cancel(h->ipc, &(struct ipc_cancel){ .id = f->id });
+	answer_error(h, f, ERR_TIMEOUT, APPLIED_UNKNOWN);
+}
+
+static void on_sweep(void *arg)
+{
+	struct http *h = arg;
+	struct flight *f;
+	size_t at = 0;
+
+	while ((f = flights_next(h->flights, &at)) != NULL) {
+		struct span slack = span_ms(f->handed_over ? SLACK_MS : 0);
+
+		if (instant_passed(instant_add(f->until, slack), now(h)))
+			expire(h, f);
+	}
+	if (flights_count(h->flights) > 0)
+		loop_timer_set(h->sweep, instant_add(now(h), span_ms(SWEEP_MS)));
+}
+
+static size_t least(uint64_t a, size_t b)
+{
+	return a < b ? (size_t)a : b;
+}
+
+static void open_server(struct http *h, const struct conf *conf)
+{
+	struct server_options o = {
+		.connections_max = (size_t)conf->http_connections_max,
+		.header = conf->http_header_timeout,
+		.body = conf->http_body_timeout,
+		.idle = conf->http_idle_timeout,
+		.write = conf->http_body_timeout,
+		.buffered_max = (size_t)conf->limits_request_bytes,
+	};
+
+	h->server = server_new(h->worker->loop, &o, &server_handlers, h);
+	server_listen(h->server, h->worker->sockets, h->worker->socket_count);
+}
+
+static void start(struct worker *w)
+{
+	struct http *h = xcalloc(1, sizeof(*h));
+	char *path = conf_socket_path(w->conf, w->number);
+	enum err e;
+
+	w->role_state = h;
+	h->worker = w;
+	h->limits.key_bytes = least(w->conf->limits_key, KV_KEY_BYTES_MAX);
+	h->limits.value_bytes = least(w->conf->limits_value, KV_VALUE_BYTES_MAX);
+	h->limits.body_bytes = (size_t)w->conf->http_body_max;
+	h->operation.limits = &h->limits;
+	h->flights = flights_new((size_t)w->conf->http_connections_max + CONNECTIONS_SPARE);
+	h->sweep = loop_timer_new(w->loop, on_sweep, h);
+	if ((e = ipc_dial(&h->ipc, w->loop, path, w->generation, &consensus_handlers, h)) != ERR_OK)
+		fatalx(EX_CONFIG, "cannot dial the consensus worker at %s: %s", path, err_text(e));
+	free(path);
+	open_server(h, w->conf);
+	worker_ready(w);
+}
+
+static void accept_from(struct worker *w, uint64_t sockets)
+{
+	struct http *h = w->role_state;
+
+	server_accept(h->server, sockets);
+}
+
+/* The connections that could not be served in time go without a word. */
+static void on_last_moment(void *arg)
+{
+	struct http *h = arg;
+
+	log_info("stopped with connections open connections=%zu", server_connections(h->server));
+	worker_exit(h->worker, 0);
+}
+
+static void stop(struct worker *w)
+{
+	struct http *h = w->role_state;
+
+	h->last_moment = loop_timer_new(w->loop, on_last_moment, h);
+	loop_timer_set(
+	    h->last_moment, instant_add(instant_add(now(h), w->conf->limits_request), span_ms(SLACK_MS)));
+	server_stop(h->server);
+}
+
+const struct worker_role http_role = {
+	.name = "http",
+	.number = IPC_HTTP,
+	.start = start,
+	.accept = accept_from,
+	.stop = stop,
+};

@@ -1,0 +1,117 @@
+#ifndef WORKER_HTTP_CONN_H
+#define WORKER_HTTP_CONN_H
+
+#include <sys/queue.h>
+
+#include "worker/http/chunk.h"
+#include "worker/http/head.h"
+#include "worker/http/server.h"
+
+/*
+ * The server's inside: server.c has the listening sockets and the list of connections, conn.c the phases that a
+ * connection goes through, conn_io.c its bytes (bufferevents are visible in these two).
+ */
+struct bufferevent;
+
+enum conn_phase {
+	CONN_IDLE, /* between two requests */
+	CONN_HEAD, /* a head has begun */
+	CONN_BODY, /* a body is arriving */
+	CONN_BUSY, /* a request is under way */
+	CONN_WRITING, /* its answer has not left in full */
+	CONN_LINGER, /* closed for sending: what comes is dropped until the client closes too */
+	CONN_DEAD, /* to be freed as soon as nobody uses it */
+};
+
+struct conn {
+	TAILQ_ENTRY(conn) link;
+	struct server *server;
+	struct bufferevent *bev;
+	enum conn_phase phase;
+	struct instant deadline;
+	uint64_t tag;
+	bool working; /* conn_work() is under way, further up the stack */
+	bool held; /* not reading, because the server is paused */
+	bool at_end; /* the client sends no more */
+	bool closing; /* after this answer */
+	bool head_only;
+
+	struct head_search search;
+	struct framing framing; /* of the request that is arriving or under way */
+	struct buf head; /* copied only while a body arrives behind it */
+	struct buf body;
+	struct chunks chunks;
+	size_t body_max;
+	size_t charged; /* of server->buffered */
+	size_t unsent_then; /* when the deadline for writing was set */
+};
+
+struct server {
+	struct loop *loop;
+	struct server_options options;
+	const struct server_handlers *handlers;
+	void *arg;
+
+	TAILQ_HEAD(, conn) conns;
+	size_t count;
+	size_t buffered;
+	bool paused, stopping;
+
+	struct listener *listeners;
+	size_t listener_count;
+	uint64_t mask;
+	struct loop_timer *breath; /* no descriptor was left: accept again when it rings */
+
+	struct loop_timer *sweep;
+	struct span sweep_every;
+
+	/* One of each serves all connections, one after the other. */
+	struct request request;
+	struct response response;
+	struct buf out;
+	char date[40];
+	int64_t date_second;
+};
+
+/* server.c */
+void server_remove(struct server *s, struct conn *c);
+
+/* conn.c */
+struct conn *conn_new(struct server *s, int fd);
+void conn_free(struct conn *c);
+/* Does what can be done with what has arrived. The connection may be dead afterwards. */
+void conn_work(struct conn *c);
+/* Answers and closes, in place of a handler. */
+void conn_refuse(struct conn *c, const struct request *q, enum err e, struct bytes why);
+/* Its deadline has passed. */
+void conn_expire(struct conn *c);
+/* Every unsent byte has left. */
+void conn_on_sent(struct conn *c);
+/* The client sends no more (`clean`), or the connection is broken. */
+void conn_on_end(struct conn *c, bool clean);
+/* The server is not paused any more. */
+void conn_release(struct conn *c);
+/* Closed as soon as nothing is under way. */
+void conn_stop(struct conn *c);
+
+/* conn_io.c */
+void conn_open_io(struct conn *c, int fd);
+void conn_close_io(struct conn *c);
+/* What has arrived, in one piece; valid until it is dropped or more arrives. */
+struct bytes conn_input(struct conn *c);
+void conn_drop(struct conn *c, size_t size);
+/* Appends to the body what has arrived of it, at most `size` bytes. */
+void conn_take_body(struct conn *c, uint64_t size);
+void conn_read(struct conn *c, bool on);
+/* Sends head and body; what does not leave at once waits. False when the connection is broken. */
+bool conn_send(struct conn *c, struct bytes head, struct bytes body);
+size_t conn_unsent(const struct conn *c);
+/* No more will be sent. */
+void conn_shut(struct conn *c);
+/* Counts what the connection holds; false when the server holds too much. */
+bool conn_charge(struct conn *c);
+
+/* compose.c: the head of an answer in s->out. */
+void server_compose(struct server *s, const struct conn *c, const struct response *r);
+
+#endif

@@ -1,0 +1,152 @@
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+
+#include "worker/http/conn.h"
+
+/* What may wait unread of one connection; more than a head. */
+#define INPUT_BYTES_MAX (SERVER_HEAD_BYTES_MAX * 2)
+
+/* What is read of a body at once, and in one turn. */
+#define BODY_READ_BYTES ((size_t)64 * 1024)
+#define BODY_TURN_BYTES ((size_t)256 * 1024)
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	conn_work(arg);
+}
+
+static void on_write(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	conn_on_sent(arg);
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+	(void)bev;
+	conn_on_end(arg, (what & BEV_EVENT_EOF) != 0);
+}
+
+void conn_open_io(struct conn *c, int fd)
+{
+	c->bev = bufferevent_socket_new(loop_base(c->server->loop), fd, BEV_OPT_CLOSE_ON_FREE);
+	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_BYTES_MAX);
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+}
+
+void conn_close_io(struct conn *c)
+{
+	bufferevent_free(c->bev);
+}
+
+struct bytes conn_input(struct conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	size_t size = evbuffer_get_length(in);
+
+	return size > 0 ? bytes_of(evbuffer_pullup(in, -1), size) : (struct bytes){ 0 };
+}
+
+void conn_drop(struct conn *c, size_t size)
+{
+	evbuffer_drain(bufferevent_get_input(c->bev), size);
+}
+
+/* Straight from the socket into the body: through a bufferevent it would come in pieces of 4 KiB, each copied twice.
+ * That the client is gone is left for the bufferevent to find. */
+static void receive_body(struct conn *c, uint64_t size)
+{
+	size_t turn = 0;
+
+	while (size > 0 && turn < BODY_TURN_BYTES) {
+		size_t most = size < BODY_READ_BYTES ? (size_t)size : BODY_READ_BYTES;
+		ssize_t n = recv(bufferevent_getfd(c->bev), buf_reserve(&c->body, most), most, MSG_DONTWAIT);
+
+		if (n <= 0)
+			return;
+		c->body.size += (size_t)n;
+		size -= (uint64_t)n;
+		turn += (size_t)n;
+	}
+}
+
+void conn_take_body(struct conn *c, uint64_t size)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	size_t have = evbuffer_get_length(in);
+
+	if (have > size)
+		have = (size_t)size;
+	evbuffer_remove(in, buf_reserve(&c->body, have), have);
+	c->body.size += have;
+	receive_body(c, size - have);
+}
+
+void conn_read(struct conn *c, bool on)
+{
+	if (on)
+		bufferevent_enable(c->bev, EV_READ);
+	else
+		bufferevent_disable(c->bev, EV_READ);
+}
+
+static void queue_from(struct conn *c, struct bytes part, size_t *sent)
+{
+	size_t skip = *sent < part.size ? *sent : part.size;
+
+	*sent -= skip;
+	if (part.size > skip)
+		bufferevent_write(c->bev, part.data + skip, part.size - skip);
+}
+
+/* Nearly every answer fits into the socket: it is sent at once, without a copy and without waiting for the loop to
+ * say that the socket takes bytes. */
+bool conn_send(struct conn *c, struct bytes head, struct bytes body)
+{
+	struct iovec parts[2] = {
+		{ (void *)(uintptr_t)head.data, head.size },
+		{ (void *)(uintptr_t)body.data, body.size },
+	};
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = body.size > 0 ? 2 : 1 };
+	size_t sent = 0;
+	ssize_t n;
+
+	if (conn_unsent(c) == 0) {
+		n = sendmsg(bufferevent_getfd(c->bev), &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n == -1 && errno != EAGAIN && errno != EINTR)
+			return false;
+		if (n == (ssize_t)(head.size + body.size))
+			return true;
+		sent = n > 0 ? (size_t)n : 0;
+	}
+	queue_from(c, head, &sent);
+	queue_from(c, body, &sent);
+	return conn_charge(c);
+}
+
+size_t conn_unsent(const struct conn *c)
+{
+	return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+void conn_shut(struct conn *c)
+{
+	shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+}
+
+bool conn_charge(struct conn *c)
+{
+	struct server *s = c->server;
+	size_t holds = c->body.size + conn_unsent(c);
+
+	s->buffered = s->buffered - c->charged + holds;
+	c->charged = holds;
+	return s->buffered <= s->options.buffered_max;
+}

@@ -1,0 +1,84 @@
+#ifndef WORKER_HTTP_DIALECT_H
+#define WORKER_HTTP_DIALECT_H
+
+#include "common/status.h"
+#include "worker/http/operation.h"
+
+/*
+ * A dialect turns a request into a neutral operation and a neutral answer into a response, by pure functions: no I/O,
+ * no clock, no Raft. A new one is a file with a table of routes, and a line in http.c.
+ */
+
+/* Facts of the process that no answer carries. */
+struct about {
+	const char *version;
+	uint64_t uptime_ms;
+};
+
+/* An answer of the consensus worker, or one made in its place, ready to be rendered. Borrowed. */
+struct answer {
+	enum err error; /* of the answer, or else of the result in it */
+	enum applied applied; /* of a write that failed */
+	struct bytes text; /* about the error; empty: err_text() */
+	uint64_t revision; /* applied index of the node that answered */
+	uint64_t age_ms; /* of a stale read */
+	struct kv_result result; /* WRITE, READ; also with the errors that come out of it */
+	struct status_node status; /* STATUS */
+	const struct note *note;
+	const struct about *about;
+};
+
+enum route_flag {
+	ROUTE_WRITE = 1, /* errors say whether it was applied */
+	ROUTE_VALUE = 2, /* the body is a value: its limit is that of values */
+};
+
+struct route {
+	enum method method;
+	const char *pattern; /* a path, or the beginning of one and '*' for whatever follows */
+	unsigned flags;
+	/* `rest` is what stood for '*', still encoded. What it writes into `op` borrows from `q`. */
+	enum err (*parse)(const struct request *q, struct bytes rest, struct operation *op);
+	/* An answer without error. The response may borrow from it. */
+	void (*render)(const struct answer *a, struct response *out);
+};
+
+struct dialect {
+	const char *name;
+	const struct route *routes; /* behind the last: pattern NULL */
+	/* An answer with an error, wherever it was found; the status is err_http() or a more honest one. */
+	void (*error)(const struct answer *a, struct response *out);
+};
+
+/* Where a request belongs. */
+struct match {
+	const struct dialect *dialect; /* never NULL: the first where no route fits */
+	const struct route *route; /* NULL: none */
+	struct bytes rest;
+	unsigned methods; /* of the routes whose pattern fits, a bit for each enum method */
+};
+
+/* `dialects` ends with NULL. HEAD finds the rows of GET. */
+struct match route_find(const struct dialect *const *dialects, enum method method, struct bytes path);
+/* "GET, HEAD, PUT", for Allow, valid until the next call. */
+const char *route_allow(unsigned methods);
+/* The most bytes of body that a request to this route may have. */
+size_t route_body_max(const struct match *m, const struct limits *limits);
+
+/* Parses by the route, or says why there is none: ERR_NOT_FOUND, ERR_METHOD. Sets kind, level and all of `op`. */
+enum err dialect_parse(const struct match *m, const struct request *q, struct operation *op);
+
+/* Renders what the consensus worker answered to a request of this kind. */
+void dialect_render(const struct match *m, enum request_kind kind, const struct note *note,
+    const struct ipc_answer *from, const struct about *about, struct response *out);
+/* Renders what an operation that is `local` gets. */
+void dialect_render_local(const struct match *m, const struct note *note, uint64_t revision,
+    const struct about *about, struct response *out);
+/* Renders an error found in this process: nothing was applied unless `applied` says that it may have been.
+ * `revision`: the last applied index heard of. */
+void dialect_refuse(const struct match *m, const struct note *note, enum err e, enum applied applied,
+    struct bytes text, uint64_t revision, struct response *out);
+
+extern const struct dialect native; /* native.c */
+
+#endif

@@ -1,0 +1,218 @@
+#include <jansson.h>
+
+#include "worker/http/native.h"
+#include "worker/http/text.h"
+
+enum err native_parse_status(const struct request *q, struct bytes rest, struct operation *op)
+{
+	struct parameters p;
+
+	(void)rest;
+	op->kind = REQUEST_STATUS;
+	return operation_take_query(op, q, PARAMETER_TIMEOUT | PARAMETER_VERBOSE, &p);
+}
+
+enum err native_parse_livez(const struct request *q, struct bytes rest, struct operation *op)
+{
+	struct parameters p;
+
+	(void)rest;
+	op->local = true;
+	return operation_take_query(op, q, PARAMETER_VERBOSE, &p);
+}
+
+static json_t *text_json(struct bytes text)
+{
+	json_t *made = json_stringn(text.size > 0 ? (const char *)text.data : "", text.size);
+
+	return made != NULL ? made : json_null();
+}
+
+static json_t *number_json(uint64_t number)
+{
+	return number != UINT64_MAX ? json_integer((json_int_t)number) : json_null();
+}
+
+/* Identities are 64 bits: more than a number of JavaScript holds. */
+static json_t *hex_json(uint64_t high, const uint64_t *low)
+{
+	struct buf text = { 0 };
+	json_t *made;
+
+	text_put_hex64(&text, high);
+	if (low != NULL)
+		text_put_hex64(&text, *low);
+	made = json_stringn((const char *)text.data, text.size);
+	buf_free(&text);
+	return made;
+}
+
+static json_t *member_json(const struct status_member *m, const struct status_node *n)
+{
+	bool leads = n->role == ROLE_LEADER;
+	json_t *object = json_object();
+
+	json_object_set_new(object, "id", text_json(m->id));
+	json_object_set_new(object, "incarnation", hex_json(m->incarnation, NULL));
+	json_object_set_new(object, "peer", text_json(m->peer));
+	json_object_set_new(object, "http", text_json(m->http));
+	json_object_set_new(object, "role", json_string(m->voter != 0 ? "voter" : "learner"));
+	json_object_set_new(object, "leader", json_boolean(m->incarnation == n->leader));
+	json_object_set_new(object, "connected", json_boolean(m->connected != 0));
+	json_object_set_new(object, "match", number_json(leads ? m->match : UINT64_MAX));
+	json_object_set_new(
+	    object, "lag", number_json(leads && m->match <= n->last ? n->last - m->match : UINT64_MAX));
+	json_object_set_new(object, "contact_ms", number_json(leads ? m->contact_ms : UINT64_MAX));
+	return object;
+}
+
+static json_t *members_json(const struct status_node *n)
+{
+	struct reader r = reader_of(n->members);
+	json_t *array = json_array();
+	struct status_member m;
+
+	while (r.left > 0 && status_member_get(&r, &m))
+		json_array_append_new(array, member_json(&m, n));
+	return array;
+}
+
+static json_t *leader_json(const struct status_node *n)
+{
+	struct reader r = reader_of(n->members);
+	struct status_member m;
+
+	while (n->leader != 0 && r.left > 0 && status_member_get(&r, &m))
+		if (m.incarnation == n->leader)
+			return json_pack("{s:o, s:o, s:o}", "id", text_json(m.id), "peer", text_json(m.peer),
+			    "http", text_json(m.http));
+	return json_null();
+}
+
+/* For people too: indented, and with an end of line. Takes over the document. */
+static void finish(json_t *document, const struct answer *a, struct response *out)
+{
+	char *text = json_dumps(document, JSON_INDENT(2));
+
+	buf_append_text(&out->own, text);
+	buf_append_text(&out->own, "\n");
+	free(text);
+	json_decref(document);
+	native_finish_json(a, 200, out);
+}
+
+static void add_place(json_t *document, const struct status_node *n)
+{
+	json_object_set_new(document, "node", text_json(n->id));
+	json_object_set_new(document, "incarnation", hex_json(n->incarnation, NULL));
+	json_object_set_new(document, "cluster", n->cluster != 0 ? hex_json(n->cluster, NULL) : json_null());
+	json_object_set_new(document, "starts", number_json(n->start));
+	json_object_set_new(document, "role", json_string(node_role_name((enum node_role)n->role)));
+	json_object_set_new(document, "term", number_json(n->term));
+	json_object_set_new(document, "leader", leader_json(n));
+	json_object_set_new(document, "leader_age_ms", number_json(n->leader_age_ms));
+	json_object_set_new(document, "confirmed", json_boolean(n->confirmed != 0));
+	json_object_set_new(document, "caught_up", json_boolean(n->caught_up != 0));
+	json_object_set_new(document, "problem", n->foreign.size > 0 ? text_json(n->foreign) : json_null());
+}
+
+void native_render_status(const struct answer *a, struct response *out)
+{
+	const struct status_node *n = &a->status;
+	json_t *document = json_object();
+
+	add_place(document, n);
+	json_object_set_new(document, "commit", number_json(n->commit));
+	json_object_set_new(document, "applied", number_json(n->applied));
+	json_object_set_new(document, "hash", hex_json(n->hash_high, &n->hash_low));
+	json_object_set_new(document, "first", number_json(n->first));
+	json_object_set_new(document, "last", number_json(n->last));
+	json_object_set_new(document, "log_bytes", number_json(n->log_bytes));
+	json_object_set_new(document, "requests", number_json(n->requests));
+	json_object_set_new(document, "members", members_json(n));
+	json_object_set_new(document, "uptime_ms", number_json(a->about->uptime_ms));
+	json_object_set_new(document, "version", json_string(a->about->version));
+	finish(document, a, out);
+}
+
+void native_render_members(const struct answer *a, struct response *out)
+{
+	json_t *document = json_object();
+
+	json_object_set_new(document, "revision", number_json(a->revision));
+	json_object_set_new(document, "members", members_json(&a->status));
+	finish(document, a, out);
+}
+
+static void finish_text(const struct answer *a, int status, struct response *out)
+{
+	out->status = status;
+	native_headers(a, out);
+	response_header(out, "Content-Type", "text/plain; charset=utf-8");
+	if (status == 503)
+		response_header(out, "Retry-After", "1");
+	response_own_body(out);
+}
+
+void native_render_livez(const struct answer *a, struct response *out)
+{
+	buf_append_text(&out->own, "live\n");
+	finish_text(a, 200, out);
+}
+
+struct check {
+	const char *name, *good, *bad;
+	bool (*holds)(const struct status_node *n);
+};
+
+static bool has_place(const struct status_node *n)
+{
+	return n->foreign.size == 0;
+}
+
+/* An unformed node is its own leader: it forms its cluster at its first write. */
+static bool knows_leader(const struct status_node *n)
+{
+	return n->role == ROLE_UNFORMED || n->leader != 0;
+}
+
+static bool is_caught_up(const struct status_node *n)
+{
+	return n->role == ROLE_UNFORMED || n->caught_up != 0;
+}
+
+static const struct check checks[] = {
+	{ "place", "this node has its place in the cluster", "it must be told to join again", has_place },
+	{ "leader", "a leader is known", "no leader is known", knows_leader },
+	{ "state", "what was committed is applied", "it has not yet applied what was committed",
+	    is_caught_up },
+};
+
+void native_render_readyz(const struct answer *a, struct response *out)
+{
+	bool ready = true;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		bool holds = checks[i].holds(&a->status);
+
+		ready = ready && holds;
+		if (a->note->verbose)
+			buf_printf(&out->own, "%s %s: %s\n", holds ? "ok  " : "FAIL", checks[i].name,
+			    holds ? checks[i].good : checks[i].bad);
+		else if (!holds)
+			buf_printf(&out->own, "not ready: %s\n", checks[i].bad);
+	}
+	if (ready)
+		buf_append_text(&out->own, "ready\n");
+	finish_text(a, ready ? 200 : 503, out);
+}
+
+void native_render_leader(const struct answer *a, struct response *out)
+{
+	const struct status_node *n = &a->status;
+	bool leads =
+	    n->role == ROLE_UNFORMED ? n->foreign.size == 0 : n->role == ROLE_LEADER && n->confirmed != 0;
+
+	buf_append_text(&out->own, leads ? "leader\n" : "not the leader\n");
+	finish_text(a, leads ? 200 : 503, out);
+}

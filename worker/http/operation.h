@@ -1,0 +1,89 @@
+#ifndef WORKER_HTTP_OPERATION_H
+#define WORKER_HTTP_OPERATION_H
+
+#include "common/ipc.h"
+#include "worker/http/message.h"
+#include "worker/kv/kv.h"
+
+/*
+ * What a dialect makes of a request: a neutral operation for the consensus worker, and a note of what it has to
+ * remember of the request until it renders the answer.
+ */
+
+/* Those that a dialect checks itself, before anything is handed over. */
+struct limits {
+	size_t key_bytes, value_bytes, body_bytes;
+};
+
+struct note {
+	bool write; /* an error says whether it was applied */
+	bool stale; /* the answer tells its age */
+	bool verbose; /* more lines than one */
+	bool keys_only; /* a list without values */
+	bool any; /* GET, If-None-Match: * */
+	uint64_t revision; /* GET, If-None-Match: "N"; 0: none */
+	struct blob *list; /* a dialect's own bytes, or NULL; owned */
+};
+
+void note_fini(struct note *n);
+
+/* Zeroed memory with limits is a fresh one; it is meant to be used again. */
+struct operation {
+	const struct limits *limits; /* borrowed */
+
+	bool local; /* needs no consensus worker: rendered at once */
+	enum request_kind kind;
+	enum read_level level;
+	uint64_t time_ms; /* 0: as long as a request may wait */
+	uint64_t min_revision;
+	struct bytes token; /* borrowed from the request */
+	struct buf txn; /* WRITE, READ: encoded */
+	struct note note; /* whoever takes it over sets it to zero here */
+
+	size_t section; /* where in txn the length of what is being written stands */
+	struct buf key, after; /* decoded from the request: keys and prefixes */
+	struct buf why; /* about an error, one sentence; empty: err_text() says enough */
+};
+
+void operation_clear(struct operation *op);
+void operation_free(struct operation *op);
+
+/* Says what is wrong and returns `e`. */
+enum err operation_refuse(struct operation *op, enum err e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ERR_BAD_REQUEST for an empty key, ERR_KEY_TOO_LONG; `in_path` false: ERR_TOO_LARGE instead. */
+enum err operation_check_key(struct operation *op, struct bytes key, bool in_path);
+/* ERR_TOO_LARGE. */
+enum err operation_check_value(struct operation *op, size_t size);
+/* Idempotency-Key, where there is one: 1 to 256 bytes, once. */
+enum err operation_take_token(struct operation *op, const struct request *q);
+
+/* The encoded kv_txn is written in place, so that a value is copied once: guards, then steps, in this order, each by
+ * the builders of kv.h between begin and end; operation_end() closes it. */
+void operation_begin_guards(struct operation *op);
+void operation_begin_steps(struct operation *op);
+void operation_end(struct operation *op);
+
+/* Parameters of a query. What a route does not take is refused: a misspelt level must not be a lower one. */
+enum parameter {
+	PARAMETER_LEVEL = 1 << 0, /* -> level, note.stale */
+	PARAMETER_MIN_REVISION = 1 << 1, /* -> min_revision */
+	PARAMETER_TIMEOUT = 1 << 2, /* -> time_ms */
+	PARAMETER_PREFIX = 1 << 3, /* -> key */
+	PARAMETER_AFTER = 1 << 4, /* -> after */
+	PARAMETER_LIMIT = 1 << 5, /* -> limit */
+	PARAMETER_KEYS = 1 << 6, /* -> note.keys_only */
+	PARAMETER_VERBOSE = 1 << 7, /* -> note.verbose */
+};
+
+struct parameters {
+	unsigned seen; /* a bit for each that was there */
+	uint32_t limit;
+};
+
+/* Takes the query of `q`, of which each parameter in `takes` may occur once. */
+enum err operation_take_query(
+    struct operation *op, const struct request *q, unsigned takes, struct parameters *p);
+
+#endif

@@ -1,0 +1,60 @@
+#include <string.h>
+
+#include "worker/http/dialect.h"
+
+/* The pattern fits, and *rest is what stood for its '*'. */
+static bool fits(const char *pattern, struct bytes path, struct bytes *rest)
+{
+	size_t size = strlen(pattern);
+	bool open = size > 0 && pattern[size - 1] == '*';
+
+	size -= open;
+	if (path.size < size || (path.size > size && !open) || memcmp(path.data, pattern, size) != 0)
+		return false;
+	*rest = bytes_of(path.data + size, path.size - size);
+	return true;
+}
+
+struct match route_find(const struct dialect *const *dialects, enum method method, struct bytes path)
+{
+	struct match m = { .dialect = dialects[0] };
+	enum method wanted = method == METHOD_HEAD ? METHOD_GET : method;
+
+	for (; *dialects != NULL; dialects++) {
+		for (const struct route *r = (*dialects)->routes; r->pattern != NULL; r++) {
+			if (!fits(r->pattern, path, &m.rest))
+				continue;
+			m.dialect = *dialects;
+			m.methods |= 1u << r->method;
+			if (r->method == wanted) {
+				m.route = r;
+				return m;
+			}
+		}
+	}
+	return m;
+}
+
+const char *route_allow(unsigned methods)
+{
+	static char text[64];
+
+	text[0] = '\0';
+	if ((methods & 1u << METHOD_GET) != 0)
+		methods |= 1u << METHOD_HEAD;
+	for (unsigned m = METHOD_GET; m < METHOD_OTHER; m++) {
+		if ((methods & 1u << m) == 0)
+			continue;
+		if (text[0] != '\0')
+			strcat(text, ", ");
+		strcat(text, method_name((enum method)m));
+	}
+	return text;
+}
+
+size_t route_body_max(const struct match *m, const struct limits *limits)
+{
+	bool value = m->route != NULL && (m->route->flags & ROUTE_VALUE) != 0;
+
+	return value && limits->value_bytes < limits->body_bytes ? limits->value_bytes : limits->body_bytes;
+}

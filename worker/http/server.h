@@ -1,0 +1,71 @@
+#ifndef WORKER_HTTP_SERVER_H
+#define WORKER_HTTP_SERVER_H
+
+#include "common/err.h"
+#include "common/loop.h"
+#include "worker/http/message.h"
+
+/*
+ * HTTP/1.1 connections: accepting, reading requests whole, writing answers in order. One request of a connection is
+ * under way at a time; what is pipelined behind it waits in a bounded buffer. A connection whose client has closed
+ * its sending side while its request is under way counts as gone.
+ *
+ * Everything is bounded: the connections, the head and the body of a request, the time that each part may take, the
+ * bytes that bodies and unsent answers take in all.
+ */
+struct server;
+struct conn;
+
+struct server_options {
+	size_t connections_max; /* one more is answered 503 and closed */
+	struct span header; /* from the first byte of a request to the end of its head */
+	struct span body; /* from there to the end of its body */
+	struct span idle; /* between two requests */
+	struct span write; /* without any progress in sending an answer */
+	size_t buffered_max; /* bytes of bodies not yet complete, and of answers not yet sent */
+};
+
+/* The longest head of a request. */
+#define SERVER_HEAD_BYTES_MAX ((size_t)32 * 1024)
+
+struct server_handlers {
+	/* A head is there; its body may have at most so many bytes. */
+	size_t (*body_max)(void *arg, const struct request *q);
+	/* A request is whole. Exactly one conn_answer() is due for it, from within or later, unless gone() comes first.
+	 * The request is borrowed for the call. */
+	void (*request)(void *arg, struct conn *c, const struct request *q);
+	/* The client is gone before it was answered; `tag` is what conn_tag() said. The connection is dead. */
+	void (*gone)(void *arg, uint64_t tag);
+	/* The server answers by itself, and closes: says how. Nothing of the request was handed over. `q` has what is
+	 * known of it; before its head is whole, nothing (METHOD_OTHER, empty path). */
+	void (*refuse)(
+	    void *arg, const struct request *q, enum err e, struct bytes why, struct response *out);
+	/* After server_stop(): the last connection is closed. */
+	void (*empty)(void *arg);
+};
+
+/* Borrows the handlers. */
+struct server *server_new(
+    struct loop *l, const struct server_options *o, const struct server_handlers *handlers, void *arg);
+/* Closes all connections without a word; no handler is called. Not from within a handler. */
+void server_free(struct server *s);
+
+/* The listening sockets, for the server's life; they stay the caller's. It accepts from none at first. */
+void server_listen(struct server *s, const int *sockets, size_t count);
+/* Accept from the sockets whose bit is set, and from no others. */
+void server_accept(struct server *s, uint64_t mask);
+/* Takes over a connected, non-blocking stream socket. */
+void server_take(struct server *s, int fd);
+
+/* While paused no request is begun; connections and listening sockets wait in the kernel. */
+void server_pause(struct server *s, bool paused);
+/* Accepts no more, closes idle connections, and the others once they are answered. */
+void server_stop(struct server *s);
+size_t server_connections(const struct server *s);
+
+/* What gone() is told of the request under way. */
+void conn_tag(struct conn *c, uint64_t tag);
+/* Answers the request under way. Borrows the response for the call. The connection may be dead afterwards. */
+void conn_answer(struct conn *c, const struct response *r);
+
+#endif
