@@ -136,7 +136,7 @@ $(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES))
 UNIT := $(UNIT_build) $(UNIT_build/asan)
 
 .PHONY: check
-check: $(PROGRAMS_build) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
+check: $(PROGRAMS_build) $(filter %/raft-script %/sim,$(PROGRAMS_build/asan)) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
 	@tests/run
 
 .PHONY: unit
@@ -144,8 +144,12 @@ unit: $(UNIT) | packages-test ## the unit tests, in both builds; T=name for thos
 	@tests/run unit
 
 .PHONY: raft-scripts
-raft-scripts: $(filter %/raft-script,$(PROGRAMS_build)) | packages-test ## the scripts of the Raft core, tests/raft/*.txt
+raft-scripts: $(filter %/raft-script,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ## the scripts of the Raft core, tests/raft/*.txt
 	@tests/run raft
+
+.PHONY: raft-update
+raft-update: $(filter %/raft-script,$(PROGRAMS_build)) ## writes their transcripts anew, to be reviewed like code
+	@build/tests/raft-script --update $(sort $(wildcard tests/raft/*.txt))
 
 .PHONY: sim
 sim: $(filter %/sim,$(PROGRAMS_build)) | packages-test ## the simulation; SEED=n repeats one universe
