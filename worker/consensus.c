@@ -1,0 +1,416 @@
+#include <stdlib.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/random.h"
+#include "worker/peer/peer.h"
+#include "worker/replica/replica.h"
+#include "worker/store/store.h"
+#include "worker/worker.h"
+
+/*
+ * The consensus worker: real disk, real network, loop and lanes around one replica, and a desk for each HTTP worker.
+ * After the start nothing on the loop's thread touches a disk: log, state and upkeep have their lanes, names too.
+ */
+
+/* Answers that may wait for one HTTP worker; above, its requests are refused instead of done. */
+#define WAITING_BYTES_MAX (64 * 1024 * 1024)
+/* How long a start waits for what a dying predecessor still holds. */
+#define PATIENCE_MS 5000
+#define PATIENCE_STEP_MS 20
+/* A client's number: which of its desk's visitors it is, and behind that the desk. */
+#define DESK_BITS 6
+#define DESKS_MAX (1u << DESK_BITS)
+
+struct desk {
+	struct consensus *c;
+	struct ipc *ipc;
+	uint32_t client; /* the HTTP worker's life that is served here; 0: nobody */
+};
+
+struct consensus {
+	struct worker *worker;
+	struct disk *disk;
+	struct table *table;
+	struct transport *transport;
+	struct replica *replica;
+	struct loop_timer *begin, *deadline, *stop_limit;
+	struct instant armed; /* what `deadline` is set to */
+	struct desk desks[DESKS_MAX];
+	unsigned desk_count;
+	uint32_t visitors; /* so many came so far */
+	uint64_t unanswered; /* requests, those that were cancelled included */
+	bool stopping;
+};
+
+static struct instant now(const struct consensus *c)
+{
+	return loop_now(c->worker->loop);
+}
+
+/* --- the end --- */
+
+static void end(struct consensus *c)
+{
+	replica_close(c->replica);
+	store_close(c->table);
+	worker_exit(c->worker, EX_OK);
+}
+
+static bool is_visited(const struct consensus *c)
+{
+	for (unsigned i = 0; i < c->desk_count; i++) {
+		if (c->desks[i].client != 0)
+			return true;
+	}
+	return false;
+}
+
+static bool answers_wait(const struct consensus *c)
+{
+	for (unsigned i = 0; i < c->desk_count; i++) {
+		if (ipc_waiting(c->desks[i].ipc) > 0)
+			return true;
+	}
+	return false;
+}
+
+static void end_if_done(struct consensus *c)
+{
+	if (c->stopping && !answers_wait(c) && (c->unanswered == 0 || !is_visited(c)))
+		end(c);
+}
+
+static void on_stop_limit(void *arg)
+{
+	end(arg);
+}
+
+static void stop(struct worker *w)
+{
+	struct consensus *c = w->role_state;
+
+	/* Before the replica is there, nothing is under way. */
+	if (c == NULL || c->replica == NULL)
+		worker_exit(w, EX_OK);
+	c->stopping = true;
+	c->stop_limit = loop_timer_new(w->loop, on_stop_limit, c);
+	loop_timer_set(c->stop_limit, instant_add(now(c), w->conf->limits_request));
+}
+
+static void on_fatal(void *arg, int status, const char *why)
+{
+	struct consensus *c = arg;
+
+	log_errorx("cannot go on: %s", why);
+	worker_exit(c->worker, status);
+}
+
+/* --- the desks: what HTTP workers ask --- */
+
+static void refuse(struct desk *d, uint64_t id, enum err e)
+{
+	const struct ipc_answer a = { .id = id, .error = (uint16_t)e, .applied = APPLIED_NO };
+
+	ipc_send_answer(d->ipc, &a);
+}
+
+static void on_request(void *arg, const struct ipc_request *m)
+{
+	struct desk *d = arg;
+	struct consensus *c = d->c;
+
+	if (c->stopping)
+		refuse(d, m->id, ERR_STOPPING);
+	else if (ipc_waiting(d->ipc) > WAITING_BYTES_MAX)
+		refuse(d, m->id, ERR_BUSY);
+	else {
+		c->unanswered++;
+		replica_request(c->replica, d->client, m, now(c));
+	}
+}
+
+static void on_cancel(void *arg, const struct ipc_cancel *m)
+{
+	struct desk *d = arg;
+
+	replica_cancel(d->c->replica, d->client, m->id);
+}
+
+static void on_gone(void *arg)
+{
+	struct desk *d = arg;
+
+	replica_forget(d->c->replica, d->client);
+	d->client = 0;
+	if (!is_visited(d->c))
+		d->c->unanswered = 0;
+}
+
+static void on_here(void *arg, uint64_t generation)
+{
+	struct desk *d = arg;
+	struct consensus *c = d->c;
+	uint32_t number = (uint32_t)(d - c->desks);
+
+	/* An answer must never come to another life of the HTTP worker: its requests have the same numbers. */
+	d->client = ++c->visitors << DESK_BITS | number;
+	log_debug("http worker %u is here generation=%llu", number, (unsigned long long)generation);
+}
+
+static void on_drained(void *arg)
+{
+	struct desk *d = arg;
+
+	end_if_done(d->c);
+}
+
+static const struct ipc_handlers desk_handlers = {
+	.request = on_request,
+	.cancel = on_cancel,
+	.here = on_here,
+	.gone = on_gone,
+	.drained = on_drained,
+};
+
+static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answer)
+{
+	struct consensus *c = arg;
+	struct desk *d = &c->desks[client % DESKS_MAX];
+
+	if (c->unanswered > 0)
+		c->unanswered--;
+	if (d->client == client)
+		ipc_send_answer(d->ipc, answer);
+}
+
+/* --- the network --- */
+
+static void on_hello(void *arg, const struct peer_hello *hello, const struct bytes *dialed)
+{
+	struct consensus *c = arg;
+
+	replica_on_hello(c->replica, hello, dialed, now(c));
+}
+
+static void on_frame(void *arg, uint64_t incarnation, struct bytes frame)
+{
+	struct consensus *c = arg;
+
+	replica_on_frame(c->replica, incarnation, frame, now(c));
+}
+
+static void on_lost(void *arg, uint64_t incarnation)
+{
+	struct consensus *c = arg;
+
+	replica_on_lost(c->replica, incarnation, now(c));
+}
+
+static void on_unreachable(void *arg, uint64_t incarnation)
+{
+	struct consensus *c = arg;
+
+	replica_on_unreachable(c->replica, incarnation, now(c));
+}
+
+static const struct peer_events network_events = {
+	.hello = on_hello,
+	.frame = on_frame,
+	.lost = on_lost,
+	.unreachable = on_unreachable,
+};
+
+/* --- time --- */
+
+static void on_deadline(void *arg)
+{
+	struct consensus *c = arg;
+
+	c->armed = INSTANT_NEVER;
+	replica_tick(c->replica, now(c));
+}
+
+/* Everything that came in during this turn leads to one batch each for the log, the state, the peers and the HTTP
+ * workers. What is sent here leaves in the same turn. */
+static void on_turn_end(void *arg)
+{
+	struct consensus *c = arg;
+	struct instant next;
+
+	replica_flush(c->replica, now(c));
+	next = replica_deadline(c->replica);
+	if (next.ns != c->armed.ns) {
+		c->armed = next;
+		loop_timer_set(c->deadline, next);
+	}
+	end_if_done(c);
+}
+
+/* --- the start --- */
+
+/* What does not go away by starting again ends the supervisor too. */
+static int status_of(enum err e)
+{
+	static const struct {
+		enum err err;
+		int status;
+	} lasting[] = {
+		{ ERR_DAMAGED, EX_IOERR },
+		{ ERR_VERSION, EX_IOERR },
+		{ ERR_IN_USE, EX_TEMPFAIL },
+		{ ERR_PERMISSION, EX_NOPERM },
+		{ ERR_BAD_REQUEST, EX_CONFIG },
+		{ ERR_NOT_FOUND, EX_CONFIG },
+		{ ERR_TOO_LARGE, EX_CONFIG },
+		{ ERR_EXISTS, EX_CANTCREAT },
+	};
+
+	for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++) {
+		if (lasting[i].err == e)
+			return lasting[i].status;
+	}
+	return EX_OSERR;
+}
+
+static void must(enum err e, const char *what, const char *which)
+{
+	if (e != ERR_OK)
+		fatalx(status_of(e), "cannot %s %s: %s", what, which, err_text(e));
+}
+
+/* Tries as long as a dying predecessor may still hold it. */
+static enum err be_patient(enum err (*attempt)(void *arg), void *arg)
+{
+	const struct timespec step = { .tv_nsec = PATIENCE_STEP_MS * 1000000 };
+	struct instant until = instant_add(clock_now(), span_ms(PATIENCE_MS));
+	enum err e;
+
+	while ((e = attempt(arg)) == ERR_IN_USE && !instant_passed(until, clock_now()))
+		nanosleep(&step, NULL);
+	return e;
+}
+
+struct listening {
+	const char *where;
+	int fd;
+};
+
+static enum err try_listen(void *arg)
+{
+	struct listening *l = arg;
+
+	return peer_listen(l->where, &l->fd);
+}
+
+static void open_transport(struct consensus *c)
+{
+	struct worker *w = c->worker;
+	struct listening l = { w->conf->peer_listen, -1 };
+	struct peer_options o = peer_options_preset();
+
+	o.seed = random_secret();
+	must(be_patient(try_listen, &l), "listen for other nodes on [peer] listen =", l.where);
+	c->transport = peer_open(w->loop, l.fd, &o, &network_events, c);
+}
+
+static void open_replica(struct consensus *c)
+{
+	const struct conf *conf = c->worker->conf;
+	char *http = xasprintf("http://%s", conf->http_advertise);
+	const struct replica_options o = {
+		.id = conf->node_id,
+		.peer = conf->peer_advertise,
+		.http = http,
+		.members = conf->cluster_members,
+		.new_cluster = conf->cluster_new_cluster,
+		.election = conf->raft_election,
+		.heartbeat = conf->raft_heartbeat,
+		.request = conf->limits_request,
+		.segment_bytes = conf->log_segment,
+		.requests_max = (uint32_t)conf->limits_requests,
+		.request_bytes_max = conf->limits_request_bytes,
+		.cache_bytes = conf->raft_cache,
+	};
+	const struct replica_env env = {
+		.disk = c->disk,
+		.table = c->table,
+		.transport = c->transport,
+		.lanes = loop_lane_maker(c->worker->loop),
+		.answer = on_answer,
+		.fatal = on_fatal,
+		.arg = c,
+		.seed = random_secret(),
+	};
+
+	must(replica_open(&c->replica, &o, &env, clock_now()), "start from", conf->node_data);
+	free(http);
+}
+
+struct desk_opening {
+	struct desk *desk;
+	const char *path;
+};
+
+static enum err try_desk(void *arg)
+{
+	struct desk_opening *o = arg;
+	struct worker *w = o->desk->c->worker;
+
+	return ipc_listen(&o->desk->ipc, w->loop, o->path, w->generation, &desk_handlers, o->desk);
+}
+
+static void open_desks(struct consensus *c)
+{
+	const struct conf *conf = c->worker->conf;
+
+	c->desk_count = (unsigned)conf->http_workers;
+	for (unsigned i = 0; i < c->desk_count; i++) {
+		char *path = conf_socket_path(conf, i);
+		struct desk_opening o = { &c->desks[i], path };
+
+		c->desks[i].c = c;
+		must(be_patient(try_desk, &o), "listen for http workers on", path);
+		free(path);
+	}
+}
+
+/* In the turn after the start, which may have taken seconds: so time does not run backwards for the replica. */
+static void begin(void *arg)
+{
+	struct consensus *c = arg;
+	const struct conf *conf = c->worker->conf;
+
+	loop_timer_free(c->begin);
+	loop_at_turn_end(c->worker->loop, on_turn_end, c);
+	log_info("at work id=%s peer=%s http=%s", conf->node_id, conf->peer_advertise, conf->http_advertise);
+	worker_ready(c->worker);
+}
+
+static void start(struct worker *w)
+{
+	struct consensus *c = xcalloc(1, sizeof(*c));
+
+	w->role_state = c;
+	c->worker = w;
+	c->armed = INSTANT_NEVER;
+	c->deadline = loop_timer_new(w->loop, on_deadline, c);
+	open_transport(c);
+	c->disk = disk_posix_new(w->conf->node_data);
+	if (c->disk == NULL)
+		fatalx(EX_CONFIG, "there is no data directory %s", w->conf->node_data);
+	must(store_open(&c->table, w->conf->node_data, w->conf->state_cache), "open the state in",
+	    w->conf->node_data);
+	open_replica(c);
+	open_desks(c);
+	c->begin = loop_timer_new(w->loop, begin, c);
+	loop_timer_set(c->begin, loop_now(w->loop));
+}
+
+const struct worker_role consensus_role = {
+	.name = "consensus",
+	.number = IPC_CONSENSUS,
+	.start = start,
+	.stop = stop,
+};
