@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -12,12 +13,13 @@
 #include "daemon/datadir.h"
 #include "daemon/patience.h"
 
-/* Others must not read what clients store, nor speak to the sockets. */
-static void make_private_dir(const char *path, const char *what)
+/* Others must not read what clients store, nor speak to the sockets. True when it was not there. */
+static bool make_private_dir(const char *path, const char *what)
 {
+	bool made = mkdir(path, 0700) == 0;
 	struct stat st;
 
-	if (mkdir(path, 0700) == -1 && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		fatal(EX_CANTCREAT, "cannot make the %s directory %s", what, path);
 	if (stat(path, &st) == -1)
 		fatal(EX_CANTCREAT, "cannot use the %s directory %s", what, path);
@@ -28,6 +30,22 @@ static void make_private_dir(const char *path, const char *what)
 		    path, (unsigned)st.st_uid, (unsigned)geteuid());
 	if ((st.st_mode & 077) != 0 && chmod(path, 0700) == -1)
 		fatal(EX_CANTCREAT, "cannot make the %s directory %s private", what, path);
+	return made;
+}
+
+/* What is durable in a directory is worth nothing while its own name is not. A directory that was there may still
+ * be that of a start that a power failure ended, so it is tried then too; but its parent need not be readable. */
+static void sync_name(const char *path, bool must)
+{
+	char *copy = xstrdup(path);
+	const char *parent = dirname(copy);
+	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if ((fd == -1 || fsync(fd) == -1) && must)
+		fatal(EX_IOERR, "cannot sync %s, which the data directory is in", parent);
+	if (fd != -1)
+		close(fd);
+	free(copy);
 }
 
 static int try_lock(void *arg)
@@ -57,7 +75,7 @@ int datadir_lock(const char *path)
 	char *name;
 	int fd;
 
-	make_private_dir(path, "data");
+	sync_name(path, make_private_dir(path, "data"));
 	name = xasprintf("%s/lock", path);
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
@@ -73,12 +91,12 @@ int datadir_lock(const char *path)
 	return fd;
 }
 
-void rundir_make(const char *path)
+bool rundir_make(const char *path)
 {
-	make_private_dir(path, "run");
+	return make_private_dir(path, "run");
 }
 
-void rundir_clear(const struct conf *c)
+void rundir_clear(const struct conf *c, bool made)
 {
 	for (unsigned i = 0; i < c->http_workers; i++) {
 		char *path = conf_socket_path(c, i);
@@ -86,5 +104,6 @@ void rundir_clear(const struct conf *c)
 		unlink(path);
 		free(path);
 	}
-	rmdir(c->node_run);
+	if (made)
+		rmdir(c->node_run);
 }

@@ -7,16 +7,17 @@
  * The data directory and the run directory of a node.
  */
 
-/* Makes DATA where there is none (mode 0700) and takes the lock on DATA/lock. Returns the locked descriptor, to be
+/* Makes DATA where there is none (mode 0700, durably) and takes the lock on DATA/lock. Returns the locked descriptor, to be
  * held for life; close-on-exec. The lock belongs to the open file: the consensus worker inherits it, so that a
  * successor cannot have the directory while any process still works on it. A directory in use is waited for, up to
  * five seconds. What is impossible ends the process: 73 it cannot be made or is not ours, 75 in use (names the
  * pid), 77 not permitted. */
 int datadir_lock(const char *path);
 
-/* Makes the run directory (mode 0700); ends the process with 73 where it cannot be made or is not ours. */
-void rundir_make(const char *path);
-/* Removes the sockets in the run directory, and the directory itself where nothing else is in it. */
-void rundir_clear(const struct conf *c);
+/* Makes the run directory (mode 0700) where there is none, which is then true; ends the process with 73 where it
+ * cannot be made or is not ours. */
+bool rundir_make(const char *path);
+/* Removes the sockets in the run directory and, when it was made here, the directory itself. */
+void rundir_clear(const struct conf *c, bool made);
 
 #endif

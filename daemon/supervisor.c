@@ -23,6 +23,7 @@ struct supervisor {
 	int sockets[LISTEN_SOCKETS];
 	struct child *children; /* the consensus worker, then the HTTP workers */
 	size_t count;
+	bool rundir_made;
 
 	enum phase phase;
 	int status; /* to exit with */
@@ -206,7 +207,7 @@ static void open_node(struct supervisor *s)
 
 	spawn_program();
 	s->env.lock = datadir_lock(c->node_data);
-	rundir_make(c->node_run);
+	s->rundir_made = rundir_make(c->node_run);
 	listen_open(c->http_listen, s->sockets);
 	log_info("node %s started http=%s peer=%s data=%s", c->node_id, c->http_listen, c->peer_listen,
 	    c->node_data);
@@ -217,7 +218,7 @@ static void close_node(struct supervisor *s)
 	for (size_t i = 0; i < s->count; i++)
 		child_fini(&s->children[i]);
 	free(s->children);
-	rundir_clear(s->conf);
+	rundir_clear(s->conf, s->rundir_made);
 	for (size_t i = 0; i < LISTEN_SOCKETS; i++)
 		close(s->sockets[i]);
 	close(s->env.lock);
