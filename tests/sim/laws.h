@@ -1,0 +1,63 @@
+#ifndef TESTS_SIM_LAWS_H
+#define TESTS_SIM_LAWS_H
+
+#include <uthash.h>
+
+#include "worker/kv/kv.h"
+#include "worker/raft/raft.h"
+
+/*
+ * What must hold in every universe at every moment. Seen from outside: from the frames that leave a node, from what
+ * its table commits, and from what its replica shows of itself after each turn.
+ *
+ *	one leader a term, one vote a term and voter, across restarts	(frames, views)
+ *	an entry's position tells its content and its predecessor	(frames)
+ *	what is committed stays, the same everywhere, and every later
+ *	leader has it							(views)
+ *	states are equal at equal indexes, and only grow in one life	(tables)
+ */
+struct universe;
+struct node;
+
+struct law_vote {
+	struct {
+		uint64_t voter, term;
+	} key;
+	uint64_t candidate;
+	UT_hash_handle hh;
+};
+
+struct law_entry {
+	struct raft_pos key;
+	uint64_t content, term_before;
+	bool before_known;
+	UT_hash_handle hh;
+};
+
+/* What is known of one index. */
+struct law_index {
+	uint64_t term; /* of the committed entry; 0: not known to be committed */
+	uint64_t seen_term; /* in which a node first knew it to be committed */
+	struct kv_hash hash; /* of the state there */
+	bool hash_known;
+};
+
+struct laws {
+	struct law_vote *votes;
+	struct law_entry *entries;
+	uint64_t *leaders; /* by term */
+	size_t leader_room;
+	struct law_index *indexes;
+	size_t index_room;
+	uint64_t committed; /* the highest index known to be */
+};
+
+void laws_fini(struct laws *l);
+/* A frame leaves a node. */
+void laws_on_frame(struct universe *u, struct node *from, struct bytes frame);
+/* A node's table committed. */
+void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *meta);
+/* A node's turn is over. */
+void laws_on_turn(struct universe *u, struct node *n);
+
+#endif

@@ -1,0 +1,65 @@
+#ifndef TESTS_SIM_NET_H
+#define TESTS_SIM_NET_H
+
+#include "common/random.h"
+#include "tests/sim/plan.h"
+#include "worker/peer/hello.h"
+
+/*
+ * The wires. Each node dials the others and sends on what it dialed, as transport.h says; a link is one dialed
+ * connection, from the dialer's view and from the acceptor's, which learn of its end at different moments.
+ *
+ * Where frames keep their order, a cut wire holds them back until it is whole again or the connection breaks, as
+ * TCP would; else a frame may be lost, doubled, late or overtaken, which is more than TCP allows.
+ */
+struct universe;
+struct event;
+struct node;
+
+struct link {
+	bool wanted; /* the dialer was told to keep it */
+	bool dialing; /* an attempt is due */
+	bool dialed_up; /* the dialer believes in it */
+	bool accepted_up;
+	bool broken; /* the ends will hear of it */
+	uint64_t generation; /* of the connection; what belongs to an older one is void */
+	uint64_t far; /* whom the dialer reaches, as its hello said */
+	uint64_t accepted; /* the generation that the acceptor knows */
+	uint64_t near; /* who dialed, as the acceptor heard */
+	struct instant last; /* when the latest frame arrives */
+	struct blob *held[256]; /* by a cut wire */
+	size_t held_count;
+	size_t in_flight; /* bytes */
+};
+
+/* A node's transport, as its replica has it. */
+struct sim_transport {
+	struct transport transport;
+	struct node *node;
+	struct buf hello; /* encoded; empty: none was set */
+	uint64_t cluster;
+};
+
+struct net {
+	struct random dice;
+	struct link links[NODES_MAX][NODES_MAX]; /* [dialer][acceptor] */
+	bool cut[NODES_MAX][NODES_MAX]; /* nothing gets from [here] to [there] */
+	struct hello_known known[NODES_MAX][NODES_MAX]; /* what [here] knows of [there] */
+};
+
+void net_init(struct universe *u);
+void net_fini(struct universe *u);
+
+/* A fresh transport for a life of the node. */
+void net_attach(struct universe *u, struct node *n);
+/* The node died: its ends are gone, the others hear of it soon, or with the power late. */
+void net_detach(struct universe *u, struct node *n, bool power);
+
+/* Cuts or mends the wire in one direction. */
+void net_cut(struct universe *u, int from, int to);
+void net_mend(struct universe *u, int from, int to);
+void net_mend_all(struct universe *u);
+/* Breaks some connection that is up; false when there is none. */
+bool net_break_any(struct universe *u);
+
+#endif

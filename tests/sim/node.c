@@ -1,0 +1,405 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/common/mem_table.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/universe.h"
+
+static const struct event_kind turn_kind, tick_kind, start_kind;
+
+bool node_up(const struct node *n)
+{
+	return n->replica != NULL;
+}
+
+/* ---- clock ---- */
+
+static int64_t rate(const struct node *n)
+{
+	return 1000000 + n->universe->plan.drift_ppm[n->number];
+}
+
+struct instant node_now(const struct node *n)
+{
+	__int128 passed = (__int128)n->universe->now.ns * rate(n) / 1000000;
+
+	return (struct instant){ n->clock_offset_ns + (int64_t)passed };
+}
+
+/* From now until the node's clock shows `when`, rounded up; 0 when it does already. */
+static struct span until(const struct node *n, struct instant when)
+{
+	__int128 left = (__int128)when.ns - node_now(n).ns;
+
+	if (left <= 0)
+		return span_us(0);
+	return (struct span){ (int64_t)(left * 1000000 / rate(n)) + 2 };
+}
+
+/* ---- turns ---- */
+
+/* One tick is due at most; one that comes early finds out by itself. */
+static void set_tick(struct node *n)
+{
+	struct universe *u = n->universe;
+	struct instant deadline = replica_deadline(n->replica);
+	struct instant at;
+
+	if (deadline.ns == INSTANT_NEVER.ns)
+		return;
+	at = instant_add(u->now, until(n, deadline));
+	if (n->tick_at.ns > u->now.ns && n->tick_at.ns <= at.ns)
+		return;
+	n->tick_at = at;
+	universe_add(u, instant_between(u->now, at), &tick_kind, n->number, (uint64_t)at.ns, 0, NULL);
+}
+
+/* A replica that says it cannot go on is right only when its disk died. */
+static bool bury(struct node *n)
+{
+	if (n->doomed == NULL && !sim_disk_dead(n->disk))
+		return false;
+	if (n->doomed != NULL && !sim_disk_dead(n->disk))
+		universe_fail(n->universe, "n%d gave up on a sound disk: %s", n->number + 1, n->doomed);
+	nemesis_count(n->universe, FAULT_TORN);
+	node_crash(n, dice_chance(&n->dice, 500000));
+	node_restart_later(n, dice_span_skewed(&n->dice, span_ms(20), span_ms(3000)));
+	return true;
+}
+
+bool node_dies(const struct node *n)
+{
+	return sim_disk_dead(n->disk);
+}
+
+bool node_is_slow(const struct node *n)
+{
+	return n->slow_until.ns + n->universe->plan.disk_slow_most.ns > n->universe->now.ns;
+}
+
+void node_check_disk(struct node *n)
+{
+	bury(n);
+}
+
+static void end_turn(struct node *n)
+{
+	struct universe *u = n->universe;
+
+	n->turn_open = false;
+	replica_flush(n->replica, node_now(n));
+	u->deeds.turns++;
+	if (bury(n))
+		return;
+	laws_on_turn(u, n);
+	set_tick(n);
+}
+
+void node_touch(struct node *n)
+{
+	if (n->replica == NULL || n->turn_open)
+		return;
+	n->turn_open = true;
+	if (n->universe->plan.turn.ns == 0)
+		end_turn(n);
+	else
+		universe_add(n->universe, dice_span(&n->dice, span_us(0), n->universe->plan.turn), &turn_kind,
+		    n->number, 0, 0, NULL);
+}
+
+static void on_turn(struct universe *u, const struct event *e)
+{
+	end_turn(&u->nodes[e->node]);
+}
+
+static void on_tick(struct universe *u, const struct event *e)
+{
+	struct node *n = &u->nodes[e->node];
+
+	if ((int64_t)e->a != n->tick_at.ns)
+		return;
+	n->tick_at = (struct instant){ 0 };
+	if (instant_passed(replica_deadline(n->replica), node_now(n))) {
+		replica_tick(n->replica, node_now(n));
+		node_touch(n);
+	} else {
+		set_tick(n);
+	}
+}
+
+/* ---- table ---- */
+
+static struct sim_table *table_of(struct table *t)
+{
+	return (struct sim_table *)t;
+}
+
+static bool dead(struct table *t)
+{
+	return sim_disk_dead(table_of(t)->node->disk);
+}
+
+static enum err sim_get(struct table *t, enum kv_table table, struct bytes key, struct buf *record)
+{
+	return dead(t) ? ERR_IO : table_get(table_of(t)->inside, table, key, record);
+}
+
+static enum err sim_put(struct table *t, enum kv_table table, struct bytes key, struct bytes record)
+{
+	return dead(t) ? ERR_IO : table_put(table_of(t)->inside, table, key, record);
+}
+
+static enum err sim_remove(struct table *t, enum kv_table table, struct bytes key)
+{
+	return dead(t) ? ERR_IO : table_remove(table_of(t)->inside, table, key);
+}
+
+static enum err sim_scan(struct table *t, enum kv_table table, struct bytes from,
+    bool (*visit)(void *arg, struct bytes key, struct bytes record), void *arg)
+{
+	return dead(t) ? ERR_IO : table_scan(table_of(t)->inside, table, from, visit, arg);
+}
+
+/* What was committed is read back as the next start would read it. */
+static enum err sim_commit(struct table *t)
+{
+	struct node *n = table_of(t)->node;
+	struct kv *kv;
+	enum err e;
+
+	if (dead(t))
+		return ERR_IO;
+	table_commit(table_of(t)->inside);
+	if ((e = kv_open(&kv, table_of(t)->inside)) != ERR_OK)
+		universe_fail(
+		    n->universe, "n%d: what was committed cannot be read: %s", n->number + 1, err_text(e));
+	laws_on_commit(n->universe, n, kv_meta(kv));
+	kv_close(kv);
+	return ERR_OK;
+}
+
+static enum err sim_flush(struct table *t)
+{
+	return dead(t) ? ERR_IO : table_flush(table_of(t)->inside);
+}
+
+static enum err sim_checkpoint(struct table *t)
+{
+	return dead(t) ? ERR_IO : table_checkpoint(table_of(t)->inside);
+}
+
+static const struct table_ops sim_table_ops = { sim_get, sim_put, sim_remove, sim_scan, sim_commit, sim_flush,
+	sim_checkpoint };
+
+static void crash_table(struct node *n, bool power)
+{
+	size_t most = mem_table_volatile(n->table.inside), lose = 0;
+
+	if (power)
+		lose = (size_t)random_below(&n->dice, most + 1);
+	n->universe->deeds.commits_lost += lose;
+	mem_table_crash(n->table.inside, lose);
+	if (n->universe->sabotage == SABOTAGE_TABLE && power) {
+		mem_table_free(n->table.inside);
+		n->table.inside = mem_table_new();
+	}
+}
+
+/* ---- life ---- */
+
+static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answer)
+{
+	struct node *n = arg;
+
+	if (n->in_request)
+		universe_fail(n->universe, "n%d answers request %" PRIu64 " from within replica_request()",
+		    n->number + 1, answer->id);
+	clients_on_answer(n->universe, n, client, answer);
+	if (n->universe->sabotage == SABOTAGE_ANSWER && dice_chance(&n->dice, 10000))
+		clients_on_answer(n->universe, n, client, answer);
+}
+
+static void on_fatal(void *arg, int status, const char *why)
+{
+	struct node *n = arg;
+
+	story_tell(n->universe, n->number, "cannot go on (%d): %s", status, why);
+	n->doomed = "fatal";
+}
+
+static void members_text(const struct universe *u, struct buf *out)
+{
+	for (int i = 0; u->plan.nodes > 1 && i < u->plan.nodes; i++)
+		buf_printf(out, "%s%s=%s", i == 0 ? "" : ", ", u->nodes[i].id, u->nodes[i].address);
+}
+
+static enum err open_replica(struct node *n)
+{
+	struct universe *u = n->universe;
+	const struct plan *p = &u->plan;
+	struct buf members = { 0 };
+	struct replica_env env = {
+		.disk = n->disk,
+		.table = &n->table.table,
+		.transport = &n->transport.transport,
+		.lanes = &n->lanes,
+		.answer = on_answer,
+		.fatal = on_fatal,
+		.arg = n,
+		.seed = random_next(&n->dice),
+	};
+	struct replica_options o = {
+		.id = n->id,
+		.peer = n->address,
+		.http = n->http,
+		.election = p->election,
+		.heartbeat = p->heartbeat,
+		.request = p->request,
+		.segment_bytes = p->segment_bytes,
+		.requests_max = p->requests_max,
+		.request_bytes_max = p->request_bytes_max,
+		.cache_bytes = p->cache_bytes,
+	};
+	enum err e;
+
+	members_text(u, &members);
+	o.members = buf_text(&members);
+	e = replica_open(&n->replica, &o, &env, node_now(n));
+	buf_free(&members);
+	return e;
+}
+
+static void begin_life(struct node *n)
+{
+	n->life++;
+	n->turn_open = n->in_request = false;
+	n->doomed = NULL;
+	n->tick_at = n->paused_until = (struct instant){ 0 };
+	n->commit = n->applied = n->led_term = n->told_revision = 0;
+	n->clock_offset_ns = (int64_t)dice_between(&n->dice, 1000000000, 1000000000000);
+	memset(n->lane, 0, sizeof(n->lane));
+	n->lane_count = 0;
+	net_attach(n->universe, n);
+}
+
+bool node_start(struct node *n)
+{
+	struct universe *u = n->universe;
+	enum err e;
+
+	assert(n->replica == NULL);
+	begin_life(n);
+	u->story.speaker = n->number;
+	story_tell(u, n->number, "starts, life %u", n->life);
+	if ((e = open_replica(n)) != ERR_OK) {
+		n->replica = NULL;
+		if (!sim_disk_dead(n->disk))
+			universe_fail(u, "n%d cannot start on a sound disk: %s", n->number + 1, err_text(e));
+		bury(n);
+		return false;
+	}
+	u->deeds.restarts += n->life > 1;
+	node_touch(n);
+	return n->replica != NULL;
+}
+
+void node_crash(struct node *n, bool power)
+{
+	struct universe *u = n->universe;
+	uint64_t unsynced = sim_disk_volatile(n->disk);
+
+	story_tell(u, n->number, "%s, %" PRIu64 " bytes and %zu commits were not synced",
+	    power ? "loses its power" : "is killed", unsynced, mem_table_volatile(n->table.inside));
+	sim_disk_die(n->disk);
+	if (n->replica != NULL)
+		replica_close(n->replica);
+	n->replica = NULL;
+	clients_on_crash(u, n);
+	n->life++; /* whatever is on its way to it does not arrive */
+	net_detach(u, n, power);
+	sim_disk_revive(n->disk, power);
+	crash_table(n, power);
+	u->deeds.crashes++;
+}
+
+static void on_start(struct universe *u, const struct event *e)
+{
+	if (u->nodes[e->a].replica == NULL)
+		node_start(&u->nodes[e->a]);
+}
+
+void node_restart_later(struct node *n, struct span delay)
+{
+	universe_add(n->universe, delay, &start_kind, NOBODY, (uint64_t)n->number, 0, NULL);
+}
+
+void node_pause(struct node *n, struct span length)
+{
+	n->paused_until = instant_add(n->universe->now, length);
+	story_note(n->universe, n->number, "is stopped for %" PRIu64 " ms",
+	    (uint64_t[6]){ (uint64_t)span_to_ms(length) });
+}
+
+struct node *node_leading(struct universe *u)
+{
+	struct node *found = NULL;
+	uint64_t term = 0;
+
+	for (int i = 0; i < u->plan.nodes; i++) {
+		struct replica_view v;
+
+		if (!node_up(&u->nodes[i]))
+			continue;
+		v = replica_view(u->nodes[i].replica);
+		if (v.leads && v.term > term) {
+			found = &u->nodes[i];
+			term = v.term;
+		}
+	}
+	return found;
+}
+
+static const struct event_kind turn_kind = { "turn", on_turn }, tick_kind = { "tick", on_tick },
+			       start_kind = { "start", on_start };
+
+void nodes_init(struct universe *u)
+{
+	for (int i = 0; i < u->plan.nodes; i++) {
+		struct node *n = &u->nodes[i];
+
+		n->universe = u;
+		n->number = i;
+		n->dice = dice_fork(&u->dice);
+		n->id[0] = 'n';
+		n->id[1] = (char)('1' + i);
+		strcpy(n->address, "n0:9001");
+		strcpy(n->http, "http://n0:8001");
+		n->address[1] = n->http[8] = n->id[1];
+		n->disk = sim_disk_new(random_next(&n->dice));
+		if (u->sabotage == SABOTAGE_DISK)
+			sim_disk_lie(n->disk);
+		n->table = (struct sim_table){ { &sim_table_ops }, mem_table_new(), n };
+		lanes_init(n);
+		node_restart_later(n, dice_span_skewed(&n->dice, span_us(1), span_ms(300)));
+	}
+}
+
+void nodes_fini(struct universe *u)
+{
+	for (int i = 0; i < u->plan.nodes; i++) {
+		struct node *n = &u->nodes[i];
+		const struct sim_disk_counts *c = sim_disk_counts(n->disk);
+
+		sim_disk_die(n->disk);
+		if (n->replica != NULL)
+			replica_close(n->replica);
+		net_detach(u, n, false);
+		u->deeds.writes_lost += c->writes_lost;
+		u->deeds.writes_torn += c->writes_torn;
+		u->deeds.names_lost += c->names_lost;
+		sim_disk_free(n->disk);
+		mem_table_free(n->table.inside);
+	}
+}

@@ -1,0 +1,90 @@
+#ifndef TESTS_SIM_NODE_H
+#define TESTS_SIM_NODE_H
+
+#include "common/lane.h"
+#include "common/random.h"
+#include "tests/sim/net.h"
+#include "worker/kv/kv.h"
+#include "worker/replica/replica.h"
+
+/*
+ * A machine with a disk that outlives its processes, and the process that runs on it, a life: a replica with
+ * lanes, a clock of its own and a loop whose turns end in replica_flush().
+ */
+struct universe;
+struct node;
+
+#define LANES_MAX 8
+
+/* Work beside the loop: everything that is queued when the lane gets to it is one turn. Its effect comes at one
+ * moment of the time that it takes, its completions at the end of it. */
+struct sim_lane {
+	struct lane lane;
+	struct node *node;
+	unsigned number;
+	struct lane_work work;
+	struct jobs queued, running;
+	bool busy;
+};
+
+/* Lets the universe see each commit, and loses nothing itself: that is the table's inside. */
+struct sim_table {
+	struct table table;
+	struct table *inside;
+	struct node *node;
+};
+
+struct node {
+	struct universe *universe;
+	int number; /* from 0; shown from 1 */
+	char id[8], address[16], http[24];
+	struct random dice;
+	struct disk *disk;
+	struct sim_table table;
+
+	unsigned life; /* of the process, from 1 */
+	struct replica *replica; /* NULL: down */
+	struct sim_transport transport;
+	struct lane_maker lanes;
+	struct sim_lane *lane[LANES_MAX];
+	unsigned lane_count;
+	bool turn_open; /* the turn's end is due */
+	bool in_request; /* replica_request() is running: no answer may come */
+	const char *doomed; /* the replica says that it cannot go on */
+	struct instant tick_at;
+	struct instant paused_until;
+	struct instant slow_until; /* the disk */
+	int64_t clock_offset_ns;
+
+	/* as last seen, for the laws */
+	uint64_t incarnation, commit, applied, led_term, told_revision;
+};
+
+void nodes_init(struct universe *u);
+void nodes_fini(struct universe *u);
+
+/* Starts a process; false when its disk died under it (the node is down again). */
+bool node_start(struct node *n);
+/* The process ends at once; with `power` the disk loses what was not synced, the table what was not flushed. */
+void node_crash(struct node *n, bool power);
+/* Another start of the process after a while. */
+void node_restart_later(struct node *n, struct span delay);
+void node_pause(struct node *n, struct span length);
+
+bool node_up(const struct node *n);
+/* Its disk is dead: nothing that it does has an effect any more. */
+bool node_dies(const struct node *n);
+/* Its disk takes its time, or did a moment ago. */
+bool node_is_slow(const struct node *n);
+/* After work on its disk: buries the node if the disk died in it. */
+void node_check_disk(struct node *n);
+/* Its own clock. */
+struct instant node_now(const struct node *n);
+/* The replica was called: its turn ends soon. Call it after every call but replica_open(). */
+void node_touch(struct node *n);
+/* Lets a node make its lanes (lanes.c). */
+void lanes_init(struct node *n);
+/* The node that leads in the highest term, NULL when none believes so. */
+struct node *node_leading(struct universe *u);
+
+#endif

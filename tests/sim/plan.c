@@ -1,0 +1,122 @@
+#include <assert.h>
+#include <string.h>
+
+#include "tests/sim/plan.h"
+
+struct fault_row {
+	const char *text;
+	int nodes;
+	uint64_t in_million;
+};
+
+static const struct fault_row rows[] = {
+#define FAULT(NAME, text, nodes, in_million) { text, nodes, in_million },
+#include "tests/sim/fault.def"
+#undef FAULT
+};
+
+const char *fault_text(enum fault f)
+{
+	return rows[f].text;
+}
+
+static int draw_nodes(struct random *r)
+{
+	static const int sizes[] = { 1, 2, 3, 3, 3, 3, 4, 5, 5 };
+
+	return sizes[random_below(r, sizeof(sizes) / sizeof(sizes[0]))];
+}
+
+static void draw_faults(struct plan *p, struct random *r)
+{
+	bool any = false;
+
+	/* One universe in twenty is a quiet one: its elections and its latency must be as well. */
+	if (dice_chance(r, 50000))
+		return;
+	while (!any)
+		for (int f = 0; f < FAULTS; f++) {
+			p->faults[f] = p->nodes >= rows[f].nodes && dice_chance(r, rows[f].in_million);
+			any = any || p->faults[f];
+		}
+	/* One connection keeps its order or it does not. */
+	p->in_order = dice_chance(r, 400000);
+	if (p->in_order)
+		p->faults[FAULT_LOSE] = p->faults[FAULT_DUPLICATE] = p->faults[FAULT_REORDER] = false;
+}
+
+static void draw_replica(struct plan *p, struct random *r)
+{
+	p->election = dice_span_skewed(r, span_ms(100), span_ms(1000));
+	p->heartbeat = (struct span){ p->election.ns / (int64_t)dice_between(r, 4, 10) };
+	p->request = dice_span_skewed(r, span_ms(1000), span_ms(8000));
+	p->segment_bytes = dice_skewed(r, 64 * 1024, 512 * 1024);
+	p->cache_bytes = dice_chance(r, 500000) ? dice_skewed(r, 256, 64 * 1024) : 8 * 1024 * 1024;
+	p->requests_max = dice_chance(r, 200000) ? (uint32_t)dice_between(r, 2, 8) : 1024;
+	p->request_bytes_max = 64 * 1024 * 1024;
+	for (int n = 0; n < p->nodes; n++)
+		p->drift_ppm[n] = dice_chance(r, 500000) ? 0 : (int)dice_between(r, 0, 40000) - 20000;
+}
+
+static void draw_network(struct plan *p, struct random *r)
+{
+	p->latency_least = dice_span_skewed(r, span_us(20), span_us(500));
+	p->latency_most = dice_span_skewed(r, p->latency_least, (struct span){ p->election.ns / 20 });
+	p->delay_most = dice_span_skewed(r, p->latency_most, span_times(p->election, 2));
+	p->lose = p->faults[FAULT_LOSE] ? dice_skewed(r, 1000, 100000) : 0;
+	p->duplicate = p->faults[FAULT_DUPLICATE] ? dice_skewed(r, 1000, 100000) : 0;
+	p->reorder = p->faults[FAULT_REORDER] ? dice_skewed(r, 1000, 200000) : 0;
+	p->delay = p->faults[FAULT_DELAY] ? dice_skewed(r, 1000, 50000) : 0;
+	p->turn = dice_chance(r, 500000) ? span_us(0) : dice_span_skewed(r, span_us(5), span_us(500));
+}
+
+static void draw_clients(struct plan *p, struct random *r)
+{
+	p->clients = (int)dice_between(r, 2, 8);
+	p->think_most = dice_span_skewed(r, span_ms(5), span_ms(300));
+	p->tokens = dice_between(r, 0, 1000000);
+	p->registers = dice_between(r, 100000, 900000);
+	p->reads = dice_between(r, 100000, 600000);
+	p->conditions = dice_between(r, 0, 500000);
+	p->deletes = dice_between(r, 0, 300000);
+	p->cancels = p->faults[FAULT_CANCEL] ? dice_skewed(r, 5000, 200000) : 0;
+	p->register_keys = (int)dice_skewed(r, 1, 20);
+	p->value_most = (size_t)dice_skewed(r, 16, 16 * 1024);
+	p->impatient = dice_chance(r, 300000);
+}
+
+void plan_draw(struct plan *p, uint64_t seed, struct span length)
+{
+	struct random r = { seed * 2 + 1 };
+
+	memset(p, 0, sizeof(*p));
+	p->seed = seed;
+	p->length = length;
+	p->nodes = draw_nodes(&r);
+	draw_faults(p, &r);
+	p->quiet_least = dice_span_skewed(&r, span_ms(50), span_ms(1000));
+	p->quiet_most = dice_span_skewed(&r, span_ms(2000), span_ms(6000));
+	draw_replica(p, &r);
+	draw_network(p, &r);
+	p->disk_least = dice_span_skewed(&r, span_us(20), span_us(1000));
+	p->disk_most = dice_span_skewed(&r, p->disk_least, span_ms(5));
+	p->disk_slow_most = dice_span_skewed(&r, span_ms(50), span_ms(3000));
+	draw_clients(p, &r);
+}
+
+void plan_tell(const struct plan *p, struct buf *out)
+{
+	const char *between = "";
+
+	buf_printf(out, "%d nodes, election %d ms, %d clients, values to %zu, segments %d KiB, %s; ",
+	    p->nodes, (int)span_to_ms(p->election), p->clients, p->value_most, (int)(p->segment_bytes / 1024),
+	    p->in_order ? "in order" : "any order");
+	for (int f = 0; f < FAULTS; f++) {
+		if (!p->faults[f])
+			continue;
+		buf_printf(out, "%s%s", between, rows[f].text);
+		between = ", ";
+	}
+	if (between[0] == '\0')
+		buf_append_text(out, "no faults");
+}

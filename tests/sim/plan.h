@@ -1,0 +1,56 @@
+#ifndef TESTS_SIM_PLAN_H
+#define TESTS_SIM_PLAN_H
+
+#include "common/buf.h"
+#include "tests/sim/dice.h"
+
+/* What a seed draws before its universe begins: its size, its speeds, its clients and its faults. */
+
+enum fault {
+#define FAULT(NAME, text, nodes, in_million) FAULT_##NAME,
+#include "tests/sim/fault.def"
+#undef FAULT
+	FAULTS
+};
+
+/* "frames lost"; static memory. */
+const char *fault_text(enum fault f);
+
+#define NODES_MAX 7
+
+struct plan {
+	uint64_t seed;
+	struct span length; /* the time with faults; healing comes after it */
+	int nodes;
+	bool faults[FAULTS];
+	struct span quiet_least, quiet_most; /* between two faults */
+
+	/* the replicas' options */
+	struct span election, heartbeat, request;
+	uint64_t segment_bytes, cache_bytes, request_bytes_max;
+	uint32_t requests_max;
+	int drift_ppm[NODES_MAX];
+
+	/* network */
+	struct span latency_least, latency_most, delay_most;
+	uint64_t lose, duplicate, reorder, delay; /* in a million frames */
+	bool in_order; /* frames behave as TCP's do: no overtaking, loss only with the connection */
+	struct span turn; /* what a turn of a node's loop takes; 0: each input is one */
+
+	/* disks */
+	struct span disk_least, disk_most, disk_slow_most;
+
+	/* clients */
+	int clients;
+	struct span think_most;
+	uint64_t tokens, registers, reads, conditions, deletes, cancels; /* in a million */
+	int register_keys;
+	size_t value_most;
+	bool impatient; /* some give up before the node does */
+};
+
+void plan_draw(struct plan *p, uint64_t seed, struct span length);
+/* One line: the size and the faults that are on. */
+void plan_tell(const struct plan *p, struct buf *out);
+
+#endif
