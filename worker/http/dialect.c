@@ -68,6 +68,7 @@ void dialect_refuse(const struct match *m, const struct note *note, enum err e, 
 		.applied = applied,
 		.text = text,
 		.revision = revision,
+		.age_ms = UINT64_MAX,
 		.note = note,
 	};
 
@@ -80,7 +81,13 @@ void dialect_refuse(const struct match *m, const struct note *note, enum err e, 
 void dialect_render_local(const struct match *m, const struct note *note, uint64_t revision,
     const struct about *about, struct response *out)
 {
-	struct answer a = { .error = ERR_OK, .revision = revision, .note = note, .about = about };
+	struct answer a = {
+		.error = ERR_OK,
+		.revision = revision,
+		.age_ms = UINT64_MAX,
+		.note = note,
+		.about = about,
+	};
 
 	response_clear(out);
 	m->route->render(&a, out);
