@@ -71,10 +71,21 @@ static int on_header_field(http_parser *parser, const char *at, size_t size)
 	return 0;
 }
 
+/* RFC 9110 §5.5. The library lets a control character pass where a value begins. */
+static bool is_field_value(struct bytes value)
+{
+	for (size_t i = 0; i < value.size; i++)
+		if ((value.data[i] < ' ' && value.data[i] != '\t') || value.data[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static int on_header_value(http_parser *parser, const char *at, size_t size)
 {
 	struct parse *p = parser->data;
 
+	if (!is_field_value(bytes_of(at, size)))
+		return refuse(p, ERR_BAD_REQUEST, "the value of a header has a byte that must not be there");
 	p->q->headers[p->q->header_count - 1].value = text_trim(bytes_of(at, size));
 	return 0;
 }
