@@ -1,0 +1,687 @@
+/* links: worker/http/server.c worker/http/conn.c worker/http/conn_io.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "worker/http/server.h"
+
+/*
+ * The server in one process with its clients: a request's answer repeats what it said. "/later" is answered when the
+ * test says so, "/big" is larger than any socket, "/none" is 304.
+ */
+#define BIG_BYTES ((size_t)4 * 1024 * 1024)
+#define BODY_MAX 1000
+
+struct fixture {
+	struct loop *loop;
+	struct loop_timer *tick;
+	struct server *server;
+	struct response response;
+	struct conn *later;
+	struct buf seen; /* a line for each request */
+	uint64_t gone; /* the last tag */
+	unsigned empties;
+	size_t body_max;
+	uint8_t *big;
+};
+
+static void answer(struct fixture *f, struct conn *c, int status, struct bytes body)
+{
+	response_clear(&f->response);
+	f->response.status = status;
+	f->response.body = body;
+	conn_answer(c, &f->response);
+}
+
+static size_t on_body_max(void *arg, const struct request *q)
+{
+	struct fixture *f = arg;
+
+	(void)q;
+	return f->body_max;
+}
+
+static void on_request(void *arg, struct conn *c, const struct request *q)
+{
+	struct fixture *f = arg;
+	struct buf body = { 0 };
+
+	buf_printf(&f->seen, "%s %.*s %zu\n", method_name(q->method), (int)q->path.size,
+	    (const char *)q->path.data, q->body.size);
+	if (bytes_equal(q->path, bytes_text("/later"))) {
+		f->later = c;
+		conn_tag(c, 4711);
+	} else if (bytes_equal(q->path, bytes_text("/big"))) {
+		answer(f, c, 200, bytes_of(f->big, BIG_BYTES));
+	} else if (bytes_equal(q->path, bytes_text("/none"))) {
+		answer(f, c, 304, (struct bytes){ 0 });
+	} else {
+		buf_append(&body, bytes_text(method_name(q->method)));
+		buf_append(&body, q->path);
+		if (q->body.size <= BODY_MAX)
+			buf_append(&body, q->body);
+		answer(f, c, 200, buf_bytes(&body));
+		buf_free(&body);
+	}
+}
+
+static void on_gone(void *arg, uint64_t tag)
+{
+	struct fixture *f = arg;
+
+	f->gone = tag;
+	f->later = NULL;
+}
+
+static void on_refuse(void *arg, const struct request *q, enum err e, struct bytes why, struct response *out)
+{
+	(void)arg;
+	(void)q;
+	(void)why;
+	out->status = err_http(e);
+	out->body = bytes_text(err_name(e));
+}
+
+static void on_empty(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->empties++;
+}
+
+static const struct server_handlers handlers = { on_body_max, on_request, on_gone, on_refuse, on_empty };
+
+static void on_tick(void *arg)
+{
+	struct fixture *f = arg;
+
+	loop_stop(f->loop);
+}
+
+static struct server_options calm(void)
+{
+	return (struct server_options){ 1000, span_ms(60000), span_ms(60000), span_ms(60000), span_ms(60000),
+		64 * 1024 * 1024 };
+}
+
+static struct fixture *open_fixture(const struct server_options *o)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+
+	f->loop = loop_new();
+	f->tick = loop_timer_new(f->loop, on_tick, f);
+	f->server = server_new(f->loop, o, &handlers, f);
+	f->body_max = BODY_MAX;
+	f->big = xcalloc(1, BIG_BYTES);
+	return f;
+}
+
+static void close_fixture(struct fixture *f)
+{
+	server_free(f->server);
+	loop_timer_free(f->tick);
+	loop_free(f->loop);
+	response_free(&f->response);
+	buf_free(&f->seen);
+	free(f->big);
+	free(f);
+}
+
+/* A turn of the loop, or as many as a millisecond has. */
+static void turn(struct fixture *f)
+{
+	loop_timer_set(f->tick, instant_add(clock_now(), span_ms(1)));
+	loop_run(f->loop);
+}
+
+/* --- a client --- */
+
+static int connect_client(struct fixture *f)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	server_take(f->server, fds[0]);
+	return fds[1];
+}
+
+static void say(int fd, struct bytes what)
+{
+	assert_int_equal(send(fd, what.data, what.size, MSG_NOSIGNAL), what.size);
+}
+
+/* Takes what is there; false once the other end has closed. */
+static bool hear(int fd, struct buf *heard)
+{
+	for (;;) {
+		ssize_t n = recv(fd, buf_reserve(heard, 65536), 65536, MSG_DONTWAIT);
+
+		if (n <= 0)
+			return n == -1 && errno == EAGAIN;
+		heard->size += (size_t)n;
+	}
+}
+
+/* The date is not what a test is about. */
+static void drop_dates(struct buf *heard)
+{
+	char *at, *end;
+
+	while ((at = strstr(buf_text(heard), "Date: ")) != NULL && (end = strstr(at, "\r\n")) != NULL) {
+		memmove(at, end + 2, strlen(end + 2));
+		heard->size -= (size_t)(end + 2 - at);
+	}
+}
+
+/* Turns until the client has heard exactly this, or for long enough to be sure that it never will. */
+static void expect(struct fixture *f, int fd, const char *wanted)
+{
+	struct buf heard = { 0 };
+
+	for (int i = 0; i < 2000; i++) {
+		hear(fd, &heard);
+		drop_dates(&heard);
+		if (strcmp(buf_text(&heard), wanted) == 0)
+			break;
+		turn(f);
+	}
+	assert_string_equal(buf_text(&heard), wanted);
+	buf_free(&heard);
+}
+
+static void expect_end(struct fixture *f, int fd)
+{
+	struct buf heard = { 0 };
+	int i = 0;
+
+	while (hear(fd, &heard) && i++ < 5000)
+		turn(f);
+	assert_int_equal(heard.size, 0);
+	assert_true(i < 5000);
+	buf_free(&heard);
+	close(fd);
+}
+
+#define OK(size, body) "HTTP/1.1 200 OK\r\nContent-Length: " size "\r\n\r\n" body
+#define CLOSING(status, size, body)                                                                          \
+	"HTTP/1.1 " status "\r\nContent-Length: " size "\r\nConnection: close\r\n\r\n" body
+#define REFUSED CLOSING("400 Bad Request", "11", "bad_request")
+
+static void requests_are_answered_in_order(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect(f, fd, OK("5", "GET/a"));
+	say(fd,
+	    bytes_text("\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\nPUT /c HTTP/1.1\r\nHost: h\r\nContent-Length: "
+		       "2\r\n\r\nxyGET /none HTTP/1.1\r\nHost: h\r\n\r\nGET /d HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect(
+	    f, fd, OK("5", "GET/b") OK("7", "PUT/cxy") "HTTP/1.1 304 Not Modified\r\n\r\n" OK("5", "GET/d"));
+	close(fd);
+	close_fixture(f);
+}
+
+static void what_is_pipelined_waits_for_the_answer_before(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (int i = 0; i < 5; i++)
+		turn(f);
+	assert_string_equal(buf_text(&f->seen), "GET /later 0\n");
+	answer(f, f->later, 200, bytes_text("now"));
+	expect(f, fd, OK("3", "now") OK("5", "GET/b"));
+	close(fd);
+	close_fixture(f);
+}
+
+/* A stream of every kind of body. */
+static const char stream[] =
+    "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+    "PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nxyz"
+    "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x\r\nc\r\n0\r\n\r\n"
+    "HEAD /d HTTP/1.1\r\nHost: h\r\n\r\n"
+    "PUT /e HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+    "DELETE /f HTTP/1.0\r\n\r\n";
+static const char stream_answers[] = OK("5", "GET/a") OK("8", "PUT/bxyz") OK("9", "POST/cabc") OK("6", "")
+    OK("5", "PUT/e") CLOSING("200 OK", "8", "DELETE/f");
+
+static void a_stream_may_be_cut_anywhere(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+
+	(void)state;
+	for (size_t at = 1; at < sizeof(stream) - 1; at++) {
+		int fd = connect_client(f);
+
+		say(fd, bytes_of(stream, at));
+		turn(f);
+		say(fd, bytes_of(stream + at, sizeof(stream) - 1 - at));
+		expect(f, fd, stream_answers);
+		expect_end(f, fd);
+	}
+	close_fixture(f);
+}
+
+static void a_stream_may_come_byte_by_byte(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	for (size_t at = 0; at < sizeof(stream) - 1; at++) {
+		say(fd, bytes_of(stream + at, 1));
+		turn(f);
+	}
+	expect(f, fd, stream_answers);
+	expect_end(f, fd);
+	close_fixture(f);
+}
+
+static void large_bodies_arrive_whole(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+	size_t sent = 0;
+
+	(void)state;
+	f->body_max = BIG_BYTES;
+	say(fd, bytes_text("PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: 4194304\r\n\r\n"));
+	while (sent < BIG_BYTES) {
+		ssize_t n = send(fd, f->big + sent, BIG_BYTES - sent, MSG_NOSIGNAL);
+
+		sent += n > 0 ? (size_t)n : 0;
+		turn(f);
+	}
+	expect(f, fd, OK("5", "PUT/b"));
+	assert_string_equal(buf_text(&f->seen), "PUT /b 4194304\n");
+	close(fd);
+	close_fixture(f);
+}
+
+static void a_client_may_ask_before_it_sends_its_body(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd,
+	    bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"));
+	expect(f, fd, "HTTP/1.1 100 Continue\r\n\r\n");
+	say(fd, bytes_text("x"));
+	expect(f, fd, OK("6", "PUT/ax"));
+	say(fd,
+	    bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\nExpect: 100-continue\r\n\r\n"));
+	expect(f, fd, CLOSING("413 Content Too Large", "9", "too_large"));
+	expect_end(f, fd);
+	close_fixture(f);
+}
+
+static void a_body_over_the_limit_is_refused_before_it_is_read(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\nxxx"));
+	expect(f, fd, CLOSING("413 Content Too Large", "9", "too_large"));
+	/* It is still listened to for a moment, or the answer would be lost. */
+	say(fd, bytes_text("xxx"));
+	expect_end(f, fd);
+	fd = connect_client(f);
+	say(fd, bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n"));
+	expect(f, fd, CLOSING("413 Content Too Large", "9", "too_large"));
+	expect_end(f, fd);
+	assert_int_equal(f->seen.size, 0);
+	close_fixture(f);
+}
+
+static void a_head_over_the_limit_is_refused(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	struct buf head = { 0 };
+	int fd = connect_client(f);
+
+	(void)state;
+	buf_append_text(&head, "GET /a HTTP/1.1\r\nHost: h\r\nA: ");
+	memset(buf_extend(&head, SERVER_HEAD_BYTES_MAX), 'x', SERVER_HEAD_BYTES_MAX);
+	say(fd, buf_bytes(&head));
+	expect(f, fd, CLOSING("431 Request Header Fields Too Large", "16", "header_too_large"));
+	expect_end(f, fd);
+	fd = connect_client(f);
+	buf_clear(&head);
+	buf_append_text(&head, "GET /");
+	memset(buf_extend(&head, SERVER_HEAD_BYTES_MAX), 'x', SERVER_HEAD_BYTES_MAX);
+	say(fd, buf_bytes(&head));
+	expect(f, fd, CLOSING("414 URI Too Long", "12", "key_too_long"));
+	expect_end(f, fd);
+	buf_free(&head);
+	close_fixture(f);
+}
+
+static void what_is_malformed_is_refused_and_ends_the_connection(void **state)
+{
+	static const char *const bad[] = {
+		"GET / HTTP/1.1\nHost: h\n\n",
+		"GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n",
+		"GET / HTTP/1.1\r\n\r\n",
+		"BREW / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"\x16\x03\x01\x02\r\n\r\n",
+		"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXY",
+		"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n",
+	};
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int fd = connect_client(f);
+
+		say(fd, bytes_text(bad[i]));
+		say(fd, bytes_text("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"));
+		expect(f, fd, REFUSED);
+		expect_end(f, fd);
+	}
+	assert_int_equal(f->seen.size, 0);
+	close_fixture(f);
+}
+
+static void a_client_decides_how_long_it_stays(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+	expect(f, fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nGET/a");
+	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+	expect(f, fd, CLOSING("200 OK", "5", "GET/a"));
+	expect_end(f, fd);
+	fd = connect_client(f);
+	say(fd, bytes_text("GET /a HTTP/1.0\r\n\r\n"));
+	expect(f, fd, CLOSING("200 OK", "5", "GET/a"));
+	expect_end(f, fd);
+	close_fixture(f);
+}
+
+static void slow_clients_are_let_go(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int fd;
+
+	(void)state;
+	o.header = o.body = o.idle = span_ms(20);
+	f = open_fixture(&o);
+	fd = connect_client(f);
+	say(fd, bytes_text("GET /a HT"));
+	expect(f, fd, CLOSING("408 Request Timeout", "12", "slow_request"));
+	expect_end(f, fd);
+	fd = connect_client(f);
+	say(fd, bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"));
+	expect(f, fd, CLOSING("408 Request Timeout", "12", "slow_request"));
+	expect_end(f, fd);
+	fd = connect_client(f);
+	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect(f, fd, OK("5", "GET/a"));
+	expect_end(f, fd);
+	close_fixture(f);
+}
+
+static void a_slow_request_does_not_time_out_while_it_is_under_way(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int fd;
+
+	(void)state;
+	o.header = o.body = o.idle = span_ms(5);
+	f = open_fixture(&o);
+	fd = connect_client(f);
+	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (int i = 0; i < 50; i++)
+		turn(f);
+	answer(f, f->later, 200, bytes_text("now"));
+	expect(f, fd, OK("3", "now"));
+	close(fd);
+	close_fixture(f);
+}
+
+static void a_client_that_leaves_is_noticed(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (int i = 0; i < 2000 && f->later == NULL; i++)
+		turn(f);
+	close(fd);
+	for (int i = 0; i < 2000 && f->gone == 0; i++)
+		turn(f);
+	assert_int_equal(f->gone, 4711);
+	assert_int_equal(server_connections(f->server), 0);
+	close_fixture(f);
+}
+
+static void an_answer_may_be_larger_than_the_socket(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	struct buf heard = { 0 };
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	/* The client has said all it had to say, and still gets its answer. */
+	for (int i = 0; i < 2000 && heard.size < BIG_BYTES + 100; i++) {
+		hear(fd, &heard);
+		turn(f);
+	}
+	assert_true(heard.size > BIG_BYTES + 100);
+	assert_memory_equal(heard.data + heard.size - 5, "GET/a", 5);
+	buf_free(&heard);
+	close(fd);
+	close_fixture(f);
+}
+
+static void a_client_that_does_not_read_is_cut_off(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int fd;
+
+	(void)state;
+	o.write = span_ms(20);
+	f = open_fixture(&o);
+	fd = connect_client(f);
+	say(fd, bytes_text("GET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (int i = 0; i < 2000 && (f->seen.size == 0 || server_connections(f->server) > 0); i++)
+		turn(f);
+	assert_int_equal(server_connections(f->server), 0);
+	close(fd);
+	close_fixture(f);
+}
+
+static void unsent_answers_are_bounded_in_all(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int first, second;
+
+	(void)state;
+	o.buffered_max = BIG_BYTES;
+	f = open_fixture(&o);
+	first = connect_client(f);
+	second = connect_client(f);
+	say(first, bytes_text("GET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
+	say(second, bytes_text("GET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (int i = 0; i < 2000 && server_connections(f->server) > 1; i++)
+		turn(f);
+	assert_int_equal(server_connections(f->server), 1);
+	close(first);
+	close(second);
+	close_fixture(f);
+}
+
+static void one_connection_too_many_is_told_so(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int first, second;
+
+	(void)state;
+	o.connections_max = 1;
+	f = open_fixture(&o);
+	first = connect_client(f);
+	second = connect_client(f);
+	expect(f, second, CLOSING("503 Service Unavailable", "4", "busy"));
+	expect_end(f, second);
+	say(first, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect(f, first, OK("5", "GET/a"));
+	close(first);
+	close_fixture(f);
+}
+
+static void a_paused_server_begins_nothing(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	server_pause(f->server, true);
+	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (int i = 0; i < 5; i++)
+		turn(f);
+	assert_int_equal(f->seen.size, 0);
+	server_pause(f->server, false);
+	expect(f, fd, OK("5", "GET/a"));
+	close(fd);
+	close_fixture(f);
+}
+
+static void a_stopping_server_answers_what_is_under_way(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int idle = connect_client(f), busy = connect_client(f);
+
+	(void)state;
+	say(busy, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (int i = 0; i < 2000 && f->later == NULL; i++)
+		turn(f);
+	server_stop(f->server);
+	expect_end(f, idle);
+	assert_int_equal(f->empties, 0);
+	answer(f, f->later, 200, bytes_text("now"));
+	expect(f, busy, CLOSING("200 OK", "3", "now"));
+	expect_end(f, busy);
+	for (int i = 0; i < 2000 && f->empties == 0; i++)
+		turn(f);
+	assert_int_equal(f->empties, 1);
+	close_fixture(f);
+}
+
+/* --- listening --- */
+
+static int listen_somewhere(struct sockaddr_in *address)
+{
+	socklen_t size = sizeof(*address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	assert_int_equal(bind(fd, (struct sockaddr *)address, size), 0);
+	assert_int_equal(listen(fd, 10), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)address, &size), 0);
+	return fd;
+}
+
+static int dial(const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)address, sizeof(*address)), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	return fd;
+}
+
+static void only_the_sockets_named_are_accepted_from(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	struct sockaddr_in addresses[2];
+	int sockets[2], first, second;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		sockets[i] = listen_somewhere(&addresses[i]);
+	server_listen(f->server, sockets, 2);
+	first = dial(&addresses[0]);
+	second = dial(&addresses[1]);
+	for (int i = 0; i < 5; i++)
+		turn(f);
+	assert_int_equal(server_connections(f->server), 0);
+	server_accept(f->server, 2);
+	expect(f, second, OK("5", "GET/a"));
+	assert_int_equal(server_connections(f->server), 1);
+	server_accept(f->server, 1);
+	expect(f, first, OK("5", "GET/a"));
+	close(first);
+	close(second);
+	close_fixture(f);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(requests_are_answered_in_order),
+		cmocka_unit_test(what_is_pipelined_waits_for_the_answer_before),
+		cmocka_unit_test(a_stream_may_be_cut_anywhere),
+		cmocka_unit_test(a_stream_may_come_byte_by_byte),
+		cmocka_unit_test(large_bodies_arrive_whole),
+		cmocka_unit_test(a_client_may_ask_before_it_sends_its_body),
+		cmocka_unit_test(a_body_over_the_limit_is_refused_before_it_is_read),
+		cmocka_unit_test(a_head_over_the_limit_is_refused),
+		cmocka_unit_test(what_is_malformed_is_refused_and_ends_the_connection),
+		cmocka_unit_test(a_client_decides_how_long_it_stays),
+		cmocka_unit_test(slow_clients_are_let_go),
+		cmocka_unit_test(a_slow_request_does_not_time_out_while_it_is_under_way),
+		cmocka_unit_test(a_client_that_leaves_is_noticed),
+		cmocka_unit_test(an_answer_may_be_larger_than_the_socket),
+		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
+		cmocka_unit_test(unsent_answers_are_bounded_in_all),
+		cmocka_unit_test(one_connection_too_many_is_told_so),
+		cmocka_unit_test(a_paused_server_begins_nothing),
+		cmocka_unit_test(a_stopping_server_answers_what_is_under_way),
+		cmocka_unit_test(only_the_sockets_named_are_accepted_from),
+	};
+
+	return cmocka_run_group_tests_name("http_server", tests, NULL, NULL);
+}
