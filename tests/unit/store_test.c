@@ -1,0 +1,393 @@
+/* links: worker/store/store.c worker/store/place.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c -lxxhash -ldb */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+/* cmocka wants these before it. */
+#include <cmocka.h>
+
+#include "tests/common/kv_drive.h"
+#include "tests/common/kv_random.h"
+#include "tests/common/mem_table.h"
+#include "worker/store/store.h"
+
+#define T(text) bytes_text(text)
+#define CACHE_BYTES ((uint64_t)4 * 1024 * 1024)
+
+static char dir[64];
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/holdfast-store-XXXXXX");
+	return mkdtemp(dir) == NULL;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct table *open_store(void)
+{
+	struct table *t;
+
+	assert_int_equal(store_open(&t, dir, CACHE_BYTES), ERR_OK);
+	return t;
+}
+
+static void put(struct table *t, const char *key, const char *record)
+{
+	assert_int_equal(table_put(t, TABLE_KEYS, T(key), T(record)), ERR_OK);
+}
+
+static void expect_record(struct table *t, const char *key, const char *record)
+{
+	struct buf got = { 0 };
+	enum err e;
+
+	buf_append_text(&got, "x");
+	e = table_get(t, TABLE_KEYS, T(key), &got);
+	assert_int_equal(e, record == NULL ? ERR_NOT_FOUND : ERR_OK);
+	assert_string_equal(buf_text(&got) + 1, record == NULL ? "" : record);
+	buf_free(&got);
+}
+
+static void what_is_committed_is_there_after_a_restart(void **state)
+{
+	struct table *t = open_store();
+
+	(void)state;
+	put(t, "a", "1");
+	put(t, "b", "2");
+	expect_record(t, "a", "1");
+	assert_int_equal(table_commit(t), ERR_OK);
+	put(t, "a", "3");
+	assert_int_equal(table_remove(t, TABLE_KEYS, T("b")), ERR_OK);
+	expect_record(t, "b", NULL);
+	store_close(t);
+	t = open_store();
+	expect_record(t, "a", "1");
+	expect_record(t, "b", "2");
+	assert_int_equal(table_flush(t), ERR_OK);
+	assert_int_equal(table_checkpoint(t), ERR_OK);
+	store_close(t);
+	t = open_store();
+	expect_record(t, "a", "1");
+	store_close(t);
+}
+
+static void the_environment_lies_behind_a_link(void **state)
+{
+	char path[96], to[16] = { 0 };
+	struct stat st;
+
+	(void)state;
+	store_close(open_store());
+	snprintf(path, sizeof(path), "%s/state", dir);
+	assert_int_equal(readlink(path, to, sizeof(to) - 1), 7);
+	assert_string_equal(to, "state.0");
+	snprintf(path, sizeof(path), "%s/state.0", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static void a_directory_that_is_not_there_is_an_error(void **state)
+{
+	struct table *t;
+
+	(void)state;
+	assert_int_equal(store_open(&t, "/nonexistent/holdfast", CACHE_BYTES), ERR_NOT_FOUND);
+	assert_null(t);
+}
+
+static bool count_until(void *arg, struct bytes key, struct bytes record)
+{
+	uint64_t *left = arg;
+
+	(void)record;
+	assert_true(key.size > 0);
+	return --*left > 0;
+}
+
+static bool collect(void *arg, struct bytes key, struct bytes record)
+{
+	wire_put_bytes(arg, key);
+	wire_put_bytes(arg, record);
+	return true;
+}
+
+/* Records of all sizes up to the largest, with keys up to the longest, in two tables beside each other. */
+static void scans_give_every_record_in_order(void **state)
+{
+	struct table *t = open_store(), *m = mem_table_new();
+	struct buf is = { 0 }, want = { 0 }, record = { 0 };
+	struct random r = { 5 };
+	uint8_t key[KV_KEY_BYTES_MAX];
+
+	(void)state;
+	buf_extend(&record, KV_VALUE_BYTES_MAX + 64);
+	for (int i = 0; i < 600; i++) {
+		size_t size = 1 + (size_t)random_below(&r, i % 50 == 0 ? sizeof(key) : 20);
+		size_t value = (size_t)random_below(&r, i % 100 == 0 ? record.size : 600);
+
+		memset(key, 'k', sizeof(key));
+		key[size - 1] = (uint8_t)random_next(&r);
+		key[0] = (uint8_t)random_below(&r, 8);
+		memset(record.data, (int)random_below(&r, 256), value);
+		enum kv_table table = i % 3 == 0 ? TABLE_TOKENS : TABLE_KEYS;
+		assert_int_equal(
+		    table_put(t, table, bytes_of(key, size), bytes_of(record.data, value)), ERR_OK);
+		table_put(m, table, bytes_of(key, size), bytes_of(record.data, value));
+	}
+	for (enum kv_table table = TABLE_META; table <= TABLE_MEMBERS; table++) {
+		for (uint8_t from = 0; from < 10; from++) {
+			buf_clear(&is);
+			buf_clear(&want);
+			assert_int_equal(
+			    table_scan(t, table, bytes_of(&from, from > 0), collect, &is), ERR_OK);
+			table_scan(m, table, bytes_of(&from, from > 0), collect, &want);
+			assert_int_equal(is.size, want.size);
+			assert_true(bytes_equal(buf_bytes(&is), buf_bytes(&want)));
+		}
+	}
+	uint64_t left = 7;
+	assert_int_equal(table_scan(t, TABLE_KEYS, T(""), count_until, &left), ERR_OK);
+	assert_int_equal(left, 0);
+	store_close(t);
+	mem_table_free(m);
+	buf_free(&is);
+	buf_free(&want);
+	buf_free(&record);
+}
+
+/* Entry `index` of one endless history, the same whoever asks. Time runs so that tokens expire. */
+static void make_command(uint64_t seed, uint64_t index, struct buf *out)
+{
+	struct random r = { seed * 1000003 + index };
+
+	random_next(&r);
+	kv_random_command(&r, out);
+}
+
+static void drive_entry(struct drive *d, uint64_t seed, bool commit)
+{
+	struct buf command = { 0 };
+	uint64_t index = kv_meta(d->kv)->applied_index + 1;
+
+	make_command(seed, index, &command);
+	d->time_ms = 1000 + index * 3000;
+	drive_command(d, buf_bytes(&command), commit);
+	buf_free(&command);
+}
+
+static void expect_same_state(struct drive *a, struct drive *b)
+{
+	struct buf one = { 0 }, two = { 0 };
+
+	assert_memory_equal(kv_meta(a->kv), kv_meta(b->kv), sizeof(struct kv_meta));
+	for (enum kv_table table = TABLE_META; table <= TABLE_ACCESS; table++) {
+		drive_dump(a->table, table, &one);
+		drive_dump(b->table, table, &two);
+	}
+	assert_true(bytes_equal(buf_bytes(&one), buf_bytes(&two)));
+	drive_check_hash(a);
+	drive_check_hash(b);
+	buf_free(&one);
+	buf_free(&two);
+}
+
+static void expect_same_read(struct drive *a, struct drive *b, struct random *r)
+{
+	struct buf txn = { 0 };
+
+	kv_random_read(r, &txn);
+	buf_clear(&a->out);
+	buf_clear(&b->out);
+	assert_int_equal(kv_read(a->kv, buf_bytes(&txn), &a->out), ERR_OK);
+	assert_int_equal(kv_read(b->kv, buf_bytes(&txn), &b->out), ERR_OK);
+	assert_true(bytes_equal(buf_bytes(&a->out), buf_bytes(&b->out)));
+	buf_free(&txn);
+}
+
+static void c12_the_same_log_gives_the_same_state_on_any_table(void **state)
+{
+	struct random r = { 12 };
+	struct drive mem, disk;
+
+	(void)state;
+	drive_start(&mem, mem_table_new());
+	drive_start(&disk, open_store());
+	for (int i = 0; i < 4000; i++) {
+		drive_entry(&mem, 12, false);
+		drive_entry(&disk, 12, random_below(&r, 10) == 0);
+		assert_true(bytes_equal(buf_bytes(&mem.out), buf_bytes(&disk.out)));
+		expect_same_read(&mem, &disk, &r);
+		if (random_below(&r, 100) == 0)
+			assert_int_equal(table_checkpoint(disk.table), ERR_OK);
+		if (random_below(&r, 1000) == 0) {
+			assert_int_equal(kv_commit(disk.kv), ERR_OK);
+			store_close(disk.table);
+			disk.table = open_store();
+			drive_reopen(&disk);
+		}
+	}
+	assert_int_equal(kv_commit(mem.kv), ERR_OK);
+	assert_int_equal(kv_commit(disk.kv), ERR_OK);
+	expect_same_state(&mem, &disk);
+	drive_stop(&mem);
+	drive_stop(&disk);
+	mem_table_free(mem.table);
+	store_close(disk.table);
+}
+
+static void *maintain(void *arg)
+{
+	struct table *t = arg;
+
+	for (unsigned i = 0;; i++) {
+		if (table_flush(t) != ERR_OK || (i % 3 == 0 && table_checkpoint(t) != ERR_OK))
+			_exit(1);
+		usleep(500);
+	}
+	return NULL;
+}
+
+/* The life of a process that is killed at some time: applies the history on and on, and notes what it committed. */
+static void live(uint64_t seed, volatile uint64_t *committed)
+{
+	struct random r = { (uint64_t)getpid() };
+	struct drive d;
+	pthread_t thread;
+
+	/* A failed assertion must not go on with the parent's tests. */
+	setenv("CMOCKA_TEST_ABORT", "1", 1);
+	drive_start(&d, open_store());
+	if (pthread_create(&thread, NULL, maintain, d.table) != 0)
+		_exit(1);
+	for (;;) {
+		bool commit = random_below(&r, 8) == 0;
+
+		drive_entry(&d, seed, commit);
+		if (commit)
+			*committed = kv_meta(d.kv)->applied_index;
+	}
+}
+
+/* The parent's own state machine in memory follows the history to where the killed one was. */
+static void expect_history(struct drive *model, uint64_t seed, uint64_t committed)
+{
+	struct drive d;
+
+	drive_start(&d, open_store());
+	assert_true(kv_meta(d.kv)->applied_index >= committed);
+	while (kv_meta(model->kv)->applied_index < kv_meta(d.kv)->applied_index)
+		drive_entry(model, seed, false);
+	assert_int_equal(kv_commit(model->kv), ERR_OK);
+	expect_same_state(model, &d);
+	drive_stop(&d);
+	store_close(d.table);
+}
+
+static void c11_kill_9_at_any_time_leaves_one_moment_of_the_history(void **state)
+{
+	volatile uint64_t *committed =
+	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct random r = { 50 };
+	struct drive model;
+
+	(void)state;
+	assert_ptr_not_equal(committed, MAP_FAILED);
+	drive_start(&model, mem_table_new());
+	for (int round = 0; round < 50; round++) {
+		pid_t child = fork();
+		int status;
+
+		assert_int_not_equal(child, -1);
+		if (child == 0)
+			live(17, committed);
+		usleep(2000 + (useconds_t)random_below(&r, 30000));
+		kill(child, SIGKILL);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status));
+		expect_history(&model, 17, *committed);
+	}
+	assert_true(kv_meta(model.kv)->applied_index > 100);
+	drive_stop(&model);
+	mem_table_free(model.table);
+	munmap((void *)(uintptr_t)committed, 4096);
+}
+
+/* Of each page of the file one byte is turned: what is read then is an error, never other data. */
+static void damage_is_found_by_its_checksum(void **state)
+{
+	struct table *t = open_store();
+	char path[96];
+	struct stat st;
+	enum err e;
+	int fd;
+
+	(void)state;
+	for (int i = 0; i < 2000; i++) {
+		snprintf(path, sizeof(path), "key %d", i * 7919 % 2000);
+		put(t, path, "some value that is to be found again");
+	}
+	assert_int_equal(table_commit(t), ERR_OK);
+	assert_int_equal(table_checkpoint(t), ERR_OK);
+	store_close(t);
+	snprintf(path, sizeof(path), "%s/state/state.db", dir);
+	fd = open(path, O_RDWR);
+	assert_int_equal(fstat(fd, &st), 0);
+	for (off_t at = 4096 + 2000; at < st.st_size; at += 4096) {
+		uint8_t byte;
+
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= 1;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	close(fd);
+	e = store_open(&t, dir, CACHE_BYTES);
+	if (e == ERR_OK) {
+		struct buf got = { 0 };
+
+		e = table_get(t, TABLE_KEYS, T("key 7"), &got);
+		buf_free(&got);
+		store_close(t);
+	}
+	assert_int_equal(e, ERR_DAMAGED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(what_is_committed_is_there_after_a_restart),
+		TEST(the_environment_lies_behind_a_link),
+		TEST(a_directory_that_is_not_there_is_an_error),
+		TEST(scans_give_every_record_in_order),
+		TEST(c12_the_same_log_gives_the_same_state_on_any_table),
+		TEST(c11_kill_9_at_any_time_leaves_one_moment_of_the_history),
+		TEST(damage_is_found_by_its_checksum),
+	};
+
+	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
