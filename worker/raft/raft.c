@@ -167,6 +167,7 @@ static void tick_leader(struct raft *r, struct instant now)
 	if (instant_passed(r->heartbeat_at, now)) {
 		r->heartbeat_at = instant_add(now, r->o.heartbeat);
 		send_heartbeats(r);
+		confirm_reads(r); /* of a voter without others no answer does it */
 	}
 }
 

@@ -266,13 +266,16 @@ static void route_to_leader(struct replica *r, struct pending *p, const struct r
 	}
 }
 
-/* An unformed node answers reads from emptiness; its first write forms a cluster. */
+/* An unformed node answers reads from emptiness; its first write forms a cluster. One that stands in a list with
+ * others cannot know whether they have formed theirs already: it promises nothing about the present. */
 static void route_unformed(struct replica *r, struct pending *p)
 {
 	if (r->foreign != NULL) {
 		answer_error(r, p, ERR_FOREIGN, APPLIED_NO, r->foreign);
 	} else if (p->kind == REQUEST_WRITE) {
 		r->form_wanted = true;
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	} else if (r->listed_count > 1 && p->level != LEVEL_STALE) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 	} else {
 		pending_move(&r->pendings, p, STAGE_APPLIED);
