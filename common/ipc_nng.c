@@ -37,6 +37,9 @@
 /* What was received before a pipe broke is kept for us: the last answers of a peer that dies. */
 #define RECEIVE_BUFFER 4
 #define PATH_BYTES_MAX 100
+/* NNG 1.5.2 accepts nobody any more once a peer has died between its connect and its handshake (NNG's issue 1518).
+ * That cannot be seen from outside, so a listener that nobody is connected to is made anew this often. */
+#define RELISTEN_MS 300
 
 struct pipe_event {
 	nng_pipe pipe;
@@ -47,6 +50,10 @@ struct ipc_nng {
 	struct ipc ipc;
 	nng_socket socket;
 	bool listens;
+	nng_listener listener;
+	unsigned pipes; /* of the listener, that are open */
+	struct loop_timer *relisten;
+	char url[sizeof("ipc://") + PATH_BYTES_MAX];
 	uint64_t self, peer, session;
 	nng_pipe pipe; /* the peer's, or the one greeted on */
 	bool greet; /* a message is owed even if it is empty */
@@ -220,6 +227,8 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev what, void *arg)
 
 static void take_event(struct ipc_nng *n, const struct pipe_event *e)
 {
+	/* ADD_POST may come late, even after REM_POST; the count is right in the end. */
+	n->pipes += e->what == NNG_PIPE_EV_ADD_POST ? 1 : -1U;
 	if (e->what == NNG_PIPE_EV_REM_POST && same_pipe(e->pipe, n->pipe))
 		lose(n);
 	if (e->what == NNG_PIPE_EV_ADD_POST && !n->listens) {
@@ -262,6 +271,7 @@ static void close_nng(struct ipc *i)
 	loop_io_free(n->receivable);
 	loop_io_free(n->sendable);
 	loop_io_free(n->kicked);
+	loop_timer_free(n->relisten);
 	nng_close(n->socket);
 	close(n->kick_fd);
 	pthread_mutex_destroy(&n->lock);
@@ -319,41 +329,76 @@ static struct ipc_nng *new_nng(
 	return n;
 }
 
-static enum err err_from_nng(int error, const char *path)
+static enum err err_from_nng(int error, const char *url)
 {
 	if (error == 0)
 		return ERR_OK;
-	log_warnx("cannot use the socket %s: %s", path, nng_strerror(error));
+	log_warnx("cannot use the socket %s: %s", url, nng_strerror(error));
 	if (error & NNG_ESYSERR)
 		return err_from_errno(error & ~NNG_ESYSERR);
 	return error == NNG_EADDRINUSE ? ERR_IN_USE : error == NNG_EPERM ? ERR_PERMISSION : ERR_IO;
 }
 
-static int start_listener(struct ipc_nng *n, const char *url)
+static enum err start_listener(struct ipc_nng *n)
 {
-	nng_listener listener;
+	const char *path = n->url + strlen("ipc://");
+	struct stat st;
 	int error;
 
-	if ((error = nng_listener_create(&listener, n->socket, url)) != 0 ||
-	    (error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0600)) != 0)
-		return error;
-	return nng_listener_start(listener, 0);
+	/* NNG removes whatever stands at its path and does not answer. */
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		log_warnx("there is something else in place of the socket %s", path);
+		return ERR_EXISTS;
+	}
+	if ((error = nng_listener_create(&n->listener, n->socket, n->url)) == 0 &&
+	    (error = nng_listener_set_int(n->listener, NNG_OPT_IPC_PERMISSIONS, 0600)) == 0)
+		error = nng_listener_start(n->listener, 0);
+	return err_from_nng(error, n->url);
 }
 
-static int start_dialer(struct ipc_nng *n, const char *url)
+static void wait_for_deafness(struct ipc_nng *n)
+{
+	loop_timer_set(n->relisten, instant_add(loop_now(n->ipc.loop), span_ms(RELISTEN_MS)));
+}
+
+static void on_relisten(void *arg)
+{
+	struct ipc_nng *n = arg;
+
+	if (n->pipes == 0 && !n->ipc.here) {
+		nng_listener_close(n->listener);
+		if (start_listener(n) != ERR_OK)
+			log_warnx("cannot listen again, trying on");
+	}
+	wait_for_deafness(n);
+}
+
+static enum err start_dialer(struct ipc_nng *n)
 {
 	nng_dialer dialer;
 	int error;
 
-	if ((error = nng_dialer_create(&dialer, n->socket, url)) != 0)
-		return error;
-	return nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+	if ((error = nng_dialer_create(&dialer, n->socket, n->url)) == 0)
+		error = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+	return err_from_nng(error, n->url);
+}
+
+static enum err start(struct ipc_nng *n)
+{
+	enum err e;
+
+	if (!n->listens)
+		return start_dialer(n);
+	if ((e = start_listener(n)) != ERR_OK)
+		return e;
+	n->relisten = loop_timer_new(n->ipc.loop, on_relisten, n);
+	wait_for_deafness(n);
+	return ERR_OK;
 }
 
 static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const char *path,
     uint64_t generation, const struct ipc_handlers *handlers, void *arg)
 {
-	char url[sizeof("ipc://") + PATH_BYTES_MAX];
 	sigset_t all, before;
 	struct ipc_nng *n;
 	enum err e;
@@ -362,12 +407,12 @@ static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const c
 	assert(generation != 0);
 	if (strlen(path) > PATH_BYTES_MAX)
 		return ERR_TOO_LARGE;
-	snprintf(url, sizeof(url), "ipc://%s", path);
 	/* The threads that NNG starts inherit the mask: signals are the loop's business. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	n = new_nng(l, listens, generation, handlers, arg);
-	e = err_from_nng(listens ? start_listener(n, url) : start_dialer(n, url), path);
+	snprintf(n->url, sizeof(n->url), "ipc://%s", path);
+	e = start(n);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (e == ERR_OK)
 		*out = &n->ipc;
@@ -379,14 +424,6 @@ static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const c
 enum err ipc_listen(struct ipc **out, struct loop *l, const char *path, uint64_t generation,
     const struct ipc_handlers *handlers, void *arg)
 {
-	struct stat st;
-
-	*out = NULL;
-	/* NNG removes whatever stands at its path and does not answer. */
-	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
-		log_warnx("there is something else in place of the socket %s", path);
-		return ERR_EXISTS;
-	}
 	return open_nng(out, l, true, path, generation, handlers, arg);
 }
 
