@@ -194,6 +194,10 @@ static void on_request(struct universe *u, const struct event *e)
 	put_operation(o, a->op, &operation);
 	q.operation = buf_bytes(&operation);
 	a->due = instant_add(instant_add(node_now(n), span_ms(q.time_ms)), ANSWER_SLACK);
+	story_note(u, n->number,
+	    "is asked request %" PRIu64 ": operation %" PRIu64 ", kind %" PRIu64 ", level %" PRIu64 ", within %" PRIu64
+	    " ms",
+	    (uint64_t[6]){ e->a, a->op, o->kind, q.level, q.time_ms });
 	n->in_request = true;
 	if (u->sabotage == SABOTAGE_TWICE && q.kind == REQUEST_WRITE && q.token.size == 0)
 		ask_twice(u, n, &q);
@@ -354,7 +358,8 @@ static void on_cancel(struct universe *u, const struct event *e)
 	if (a->answered || client_of(u, a->client)->ask != e->a || a->due.ns == INSTANT_NEVER.ns)
 		return;
 	nemesis_count(u, FAULT_CANCEL);
-	a->answered = true;
+	story_note(u, n->number, "is told that request %" PRIu64 " is cancelled", (uint64_t[6]){ e->a });
+	a->cancelled = true;
 	replica_cancel(n->replica, a->client, e->a);
 	fail_attempt(u, a->client, true);
 	node_touch(n);
@@ -394,7 +399,7 @@ void clients_check_waiting(struct universe *u)
 		const struct ask *a = &c->asks[i];
 		struct node *n = &u->nodes[a->node];
 
-		if (a->answered || a->life != n->life) {
+		if (a->answered || a->cancelled || a->life != n->life) {
 			c->ask_checked += first;
 			continue;
 		}

@@ -20,7 +20,8 @@ struct ask {
 	uint32_t op, client;
 	int node;
 	unsigned life;
-	bool answered, cancelled;
+	bool answered;
+	bool cancelled; /* then it may still be answered, once */
 	struct instant due; /* by the node's clock */
 };
 

@@ -149,7 +149,7 @@ static bool set_fuse(struct universe *u, struct node *n)
 
 static bool pause_node(struct universe *u, struct node *n)
 {
-	if (!node_up(n))
+	if (!node_up(n) || n->paused_until.ns > u->now.ns)
 		return false;
 	node_pause(n, dice_span_skewed(&u->nemesis.dice, span_ms(100), span_ms(5000)));
 	return true;

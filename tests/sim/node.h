@@ -69,6 +69,7 @@ bool node_start(struct node *n);
 void node_crash(struct node *n, bool power);
 /* Another start of the process after a while. */
 void node_restart_later(struct node *n, struct span delay);
+/* Stops one that runs: what comes for it waits. */
 void node_pause(struct node *n, struct span length);
 
 bool node_up(const struct node *n);
