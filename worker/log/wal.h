@@ -17,7 +17,7 @@ struct wal;
 struct wal_options {
 	struct disk *disk;
 	uint64_t cluster, incarnation; /* stand in every segment's header; another's log is ERR_DAMAGED */
-	uint64_t segment_bytes;	       /* 64 MiB in production; at least WAL_SEGMENT_LEAST */
+	uint64_t segment_bytes; /* 64 MiB in production; at least WAL_SEGMENT_LEAST */
 };
 
 #define WAL_SEGMENT_LEAST (64 * 1024)

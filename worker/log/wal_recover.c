@@ -1,0 +1,417 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "worker/log/wal_private.h"
+
+/* Opening a log: find the segments, validate, replay, and carry what may not be durable into a fresh segment. */
+
+struct recovery {
+	struct wal *w;
+	struct wal_found *found;
+	struct buf buf;
+	uint64_t *numbers; /* of all segments in the directory, rising */
+	size_t number_count;
+	uint64_t end; /* of the last segment's valid batches */
+	uint64_t carry; /* what lies there from here to the end goes into the fresh segment */
+};
+
+/* Which part of a segment that was durable is carried over with the rest, so that starting again and again leaves
+ * no row of nearly empty segments behind. */
+#define SMALL_PART 256
+
+/* --- the segments --- */
+
+static void visit(void *arg, const char *name)
+{
+	struct recovery *r = arg;
+	unsigned long long number;
+	struct wal_path path;
+
+	if (strlen(name) != 20)
+		return;
+	number = strtoull(name, NULL, 16);
+	path = wal_path_of(number);
+	if (number == 0 || strcmp(path.text + strlen(WAL_DIR) + 1, name) != 0)
+		return;
+	r->numbers = xreallocarray(r->numbers, r->number_count + 1, sizeof(*r->numbers));
+	r->numbers[r->number_count++] = number;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool is_there(const struct recovery *r, uint64_t number)
+{
+	return r->number_count > 0 &&
+	       bsearch(&number, r->numbers, r->number_count, sizeof(number), compare_numbers);
+}
+
+static enum err check_head(const struct wal_options *o, uint64_t number, const struct wal_head *h)
+{
+	if (h->number != number)
+		return wal_damaged(number, 0, "the head is another segment's");
+	if (h->cluster != o->cluster)
+		return wal_damaged(number, 0, "it belongs to another cluster");
+	if (h->incarnation != o->incarnation)
+		return wal_damaged(number, 0, "it belongs to another incarnation of this node");
+	if (h->before.number >= number)
+		return wal_damaged(number, 0, "the head names no earlier segment");
+	return ERR_OK;
+}
+
+static enum err read_head(const struct wal_options *o, uint64_t number, struct wal_segment *s)
+{
+	uint8_t block[WAL_HEAD_BYTES];
+	const char *why;
+	size_t got;
+	enum err e;
+
+	if ((e = disk_size(s->file, &s->bytes)) != ERR_OK)
+		return e;
+	if ((e = disk_read(s->file, 0, block, sizeof(block), &got)) != ERR_OK)
+		return e;
+	if (got < sizeof(block))
+		return wal_damaged(number, got, "the file ends within the head");
+	if ((why = wal_get_head(block, &s->head, &s->seed, &e)) != NULL) {
+		wal_damaged(number, 0, why);
+		return e;
+	}
+	return check_head(o, number, &s->head);
+}
+
+static enum err open_segment(struct recovery *r, uint64_t number, struct wal_segment *s)
+{
+	struct wal *w = r->w;
+	enum err e = disk_open(w->o.disk, wal_path_of(number).text, DISK_WRITE, &s->file);
+
+	if (e != ERR_OK)
+		return e;
+	/* What a failed sync left in the cache looks clean and is not on the disk. Only the last segment can hold
+	 * such bytes; the one before is dropped so that its end is seen as it lies there. */
+	if (w->segment_count < 2 && (e = disk_drop_cache(s->file)) != ERR_OK)
+		return e;
+	if ((e = read_head(&w->o, number, s)) == ERR_OK)
+		atomic_fetch_add(&w->disk_bytes, s->bytes);
+	return e;
+}
+
+/* From the newest segment to the one before it, and so on; those that are on no one's way were superseded. */
+static enum err open_segments(struct recovery *r)
+{
+	struct wal *w = r->w;
+	uint64_t number = r->numbers[r->number_count - 1];
+	enum err e = ERR_OK;
+
+	w->segments = xcalloc(r->number_count, sizeof(*w->segments));
+	while (number != 0 && e == ERR_OK) {
+		struct wal_segment *s = &w->segments[w->segment_count];
+
+		if (!is_there(r, number))
+			return wal_damaged(number, 0, "the segment is missing");
+		e = open_segment(r, number, s);
+		w->segment_count++;
+		number = s->head.before.number;
+	}
+	for (size_t i = 0, j = w->segment_count - 1; i < j; i++, j--) {
+		struct wal_segment swap = w->segments[i];
+
+		w->segments[i] = w->segments[j];
+		w->segments[j] = swap;
+	}
+	return e;
+}
+
+static enum err find_segments(struct recovery *r)
+{
+	enum err e = disk_list(r->w->o.disk, WAL_DIR, visit, r);
+
+	if (e != ERR_OK)
+		return e;
+	if (r->number_count == 0)
+		return ERR_NOT_FOUND;
+	qsort(r->numbers, r->number_count, sizeof(*r->numbers), compare_numbers);
+	return open_segments(r);
+}
+
+/* --- the end --- */
+
+/* Finds where the last segment's valid batches end, and what of them may not be durable. */
+static enum err find_end(struct recovery *r)
+{
+	struct wal_segment *s = wal_last_segment(r->w);
+	struct wal_scan scan = wal_scan_begin(s, s->bytes, &r->buf);
+	uint64_t mark = WAL_HEAD_BYTES;
+	struct wal_record record;
+	struct wal_rest rest;
+	enum err e;
+
+	do {
+		if ((e = wal_scan_next(&scan, &record)) != ERR_OK)
+			return e;
+		if (record.kind == WAL_BATCH && record.batch.mark > mark)
+			mark = record.batch.mark;
+	} while (record.kind != WAL_NOTHING);
+	if ((e = wal_scan_rest(s, scan.whole, &r->buf, &rest)) != ERR_OK)
+		return e;
+	if (rest.mark > scan.whole) {
+		log_errorx("a batch says that the raft log was synced beyond the damage offset=%" PRIu64
+			   " mark=%" PRIu64,
+		    rest.proof, rest.mark);
+		return wal_damaged(s->head.number, scan.offset, scan.why);
+	}
+	if (rest.bytes > 0)
+		log_warnx("cut a torn tail of the raft log file=%s offset=%" PRIu64 " bytes=%" PRIu64,
+		    wal_path_of(s->head.number).text, scan.whole, rest.bytes);
+	r->found->cut_bytes = rest.bytes;
+	r->end = scan.whole;
+	r->carry = mark;
+	if (mark - WAL_HEAD_BYTES <= r->w->o.segment_bytes / SMALL_PART)
+		r->carry = WAL_HEAD_BYTES;
+	return ERR_OK;
+}
+
+/* --- replay --- */
+
+static enum err take_entry(
+    struct recovery *r, uint64_t number, uint64_t offset, const struct wal_record *record)
+{
+	const char *why = wal_found_entry(r->found, record->pos, record->time_ms, record->type);
+
+	return why != NULL ? wal_damaged(number, offset, why) : ERR_OK;
+}
+
+static enum err replay_record(
+    struct recovery *r, size_t place, const struct wal_scan *before, const struct wal_record *record)
+{
+	struct wal *w = r->w;
+	struct wal_point point = {
+		.index = record->pos.index,
+		.offset = before->offset,
+		.segment = (uint32_t)place,
+		.chain = before->chain,
+		.left = (uint32_t)before->left,
+	};
+	enum err e;
+
+	if (record->kind == WAL_HARD)
+		w->hard = record->hard;
+	if (record->kind != WAL_ENTRY)
+		return ERR_OK;
+	e = take_entry(r, w->segments[place].head.number, before->offset, record);
+	if (e != ERR_OK)
+		return e;
+	wal_index_note(w, &point);
+	w->last = record->pos;
+	w->last_time_ms = record->time_ms;
+	return ERR_OK;
+}
+
+/* Replays what is known to be durable of a segment: all before `end`. */
+static enum err replay_segment(struct recovery *r, size_t place, uint64_t end)
+{
+	struct wal_segment *s = &r->w->segments[place];
+	struct wal_scan scan = wal_scan_begin(s, end, &r->buf);
+
+	s->end = end;
+	while (scan.offset < end) {
+		struct wal_scan before = scan;
+		struct wal_record record;
+		enum err e = wal_scan_next(&scan, &record);
+
+		if (e != ERR_OK)
+			return e;
+		if (record.kind == WAL_NOTHING)
+			return wal_damaged(s->head.number, scan.offset, scan.why);
+		if ((e = replay_record(r, place, &before, &record)) != ERR_OK)
+			return e;
+	}
+	r->w->chain = scan.chain;
+	return scan.left == 0 ? ERR_OK : wal_damaged(s->head.number, scan.offset, "a batch ends too late");
+}
+
+static enum err check_continues(const struct recovery *r, const struct wal_head *h)
+{
+	const struct wal *w = r->w;
+
+	if (h->before.chain == w->chain && raft_pos_equal(h->base, w->last) &&
+	    h->base_time_ms == w->last_time_ms && h->hard.term == w->hard.term &&
+	    h->hard.vote == w->hard.vote)
+		return ERR_OK;
+	return wal_damaged(h->number, 0, "it does not continue the segment before it");
+}
+
+static enum err replay(struct recovery *r)
+{
+	struct wal *w = r->w;
+	const struct wal_head *first = &w->segments[0].head;
+	enum err e = ERR_OK;
+
+	w->base = w->last = first->base;
+	w->last_time_ms = first->base_time_ms;
+	w->hard = first->hard;
+	r->found->base = r->found->last = w->base;
+	r->found->last_time_ms = w->last_time_ms;
+	for (size_t i = 0; i < w->segment_count && e == ERR_OK; i++) {
+		bool last = i == w->segment_count - 1;
+
+		if (i > 0 && (e = check_continues(r, &w->segments[i].head)) != ERR_OK)
+			break;
+		e = replay_segment(r, i, last ? r->carry : w->segments[i + 1].head.before.end);
+	}
+	return e;
+}
+
+/* --- carrying over --- */
+
+/* The head of the fresh segment: it takes the last one's place if all of that is carried over, else follows it. */
+static struct wal_head fresh_head(const struct recovery *r)
+{
+	const struct wal *w = r->w;
+	struct wal_head head = w->segments[w->segment_count - 1].head;
+
+	if (r->carry > WAL_HEAD_BYTES) {
+		head.before = (struct wal_end){ head.number, r->carry, w->chain };
+		head.base = w->last;
+		head.base_time_ms = w->last_time_ms;
+		head.hard = w->hard;
+	}
+	head.number++;
+	return head;
+}
+
+/* Reads one batch of the old segment and writes it into the fresh one. */
+static enum err carry_batch(struct recovery *r, uint64_t number, struct wal_scan *scan)
+{
+	struct entries entries = { 0 };
+	struct raft_hard hard;
+	bool has_hard = false;
+	enum err e;
+
+	do {
+		struct wal_record record;
+		uint64_t offset = scan->offset;
+
+		if ((e = wal_scan_next(scan, &record)) != ERR_OK)
+			goto out;
+		if (record.kind == WAL_NOTHING) {
+			e = wal_damaged(number, scan->offset, scan->why);
+			goto out;
+		}
+		if (record.kind == WAL_HARD) {
+			hard = record.hard;
+			has_hard = true;
+		}
+		if (record.kind == WAL_ENTRY) {
+			struct entry entry = { record.pos, record.time_ms, record.type,
+				blob_new(record.data) };
+
+			entries_add(&entries, &entry);
+			blob_unref(entry.data);
+			if ((e = take_entry(r, number, offset, &record)) != ERR_OK)
+				goto out;
+		}
+	} while (scan->left > 0);
+	if (has_hard || entries.count > 0)
+		e = wal_write_batch(r->w, has_hard ? &hard : NULL, entries.data, entries.count);
+out:
+	entries_free(&entries);
+	return e;
+}
+
+static enum err carry_over(struct recovery *r, const struct wal_segment *from, uint32_t chain)
+{
+	struct wal *w = r->w;
+	struct wal_scan scan = wal_scan_begin(from, r->end, &r->buf);
+	enum err e;
+
+	scan.offset = r->carry;
+	scan.chain = chain;
+	while (scan.offset < r->end)
+		if ((e = carry_batch(r, from->head.number, &scan)) != ERR_OK)
+			return e;
+	/* Even with nothing carried over: the head. */
+	if ((e = disk_sync(wal_last_segment(w)->file)) != ERR_OK)
+		return e;
+	w->synced = wal_last_segment(w)->end;
+	return w->settled ? ERR_OK : wal_write_mark(w);
+}
+
+/* Segments whose content has gone into a later one, and what was being prepared. Only now, when the fresh segment
+ * is durable under its name. */
+static enum err remove_leftovers(struct recovery *r)
+{
+	struct wal *w = r->w;
+	size_t place = 0;
+	enum err e;
+
+	for (size_t i = 0; i < r->number_count; i++) {
+		if (place < w->segment_count && w->segments[place].head.number == r->numbers[i]) {
+			place++;
+			continue;
+		}
+		if ((e = disk_unlink(w->o.disk, wal_path_of(r->numbers[i]).text)) != ERR_OK)
+			return e;
+	}
+	e = disk_unlink(w->o.disk, WAL_NEXT);
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static enum err make_safe(struct recovery *r)
+{
+	struct wal *w = r->w;
+	struct wal_segment from = *wal_last_segment(w);
+	struct wal_head head = fresh_head(r);
+	uint32_t chain = w->chain;
+	bool superseded = r->carry == WAL_HEAD_BYTES;
+	const char *name;
+	enum err e;
+
+	if (superseded) {
+		w->segment_count--;
+		atomic_fetch_sub(&w->disk_bytes, from.bytes);
+	}
+	if ((e = wal_segment_begin(w, &head, false, &name)) != ERR_OK)
+		goto out;
+	if ((e = carry_over(r, &from, chain)) != ERR_OK)
+		goto out;
+	if ((e = wal_segment_publish(w, name)) != ERR_OK)
+		goto out;
+	e = remove_leftovers(r);
+out:
+	if (superseded)
+		disk_close(&from.file);
+	return e;
+}
+
+enum err wal_open(struct wal **out, const struct wal_options *o, struct wal_found *found)
+{
+	struct recovery r = { .w = wal_new(o), .found = found };
+	enum err e;
+
+	*out = NULL;
+	*found = (struct wal_found){ 0 };
+	if ((e = find_segments(&r)) != ERR_OK)
+		goto out;
+	if ((e = find_end(&r)) != ERR_OK)
+		goto out;
+	if ((e = replay(&r)) != ERR_OK)
+		goto out;
+	if ((e = make_safe(&r)) != ERR_OK)
+		goto out;
+	found->hard = r.w->hard;
+	*out = r.w;
+	r.w = NULL;
+out:
+	if (e != ERR_OK)
+		wal_found_free(found);
+	wal_close(r.w);
+	buf_free(&r.buf);
+	free(r.numbers);
+	return e;
+}
