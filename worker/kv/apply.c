@@ -48,7 +48,7 @@ static enum err repeat_first(struct bytes first, struct buf *result)
 	return ERR_OK;
 }
 
-static enum err apply_once(struct kv *kv, const struct token_use *use, struct bytes txn, uint64_t alive,
+static enum err apply_once(struct kv *kv, struct token_use *use, struct bytes txn, uint64_t alive,
     struct kv_changes *changes, struct buf *result)
 {
 	size_t start = result->size;

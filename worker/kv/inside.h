@@ -26,13 +26,13 @@ struct token_use {
 	struct bytes token;
 	struct kv_hash operation;
 	uint64_t index, time_ms;
+	bool absent; /* tokens_find() has seen that there is no record */
 };
 /* Removes a few tokens whose life is over; *alive is how many are left in the table then. */
 enum err tokens_sweep(struct kv *kv, uint64_t time_ms, struct kv_changes *changes, uint64_t *alive);
 /* ERR_OK: used before with this operation, *first borrows the first result (until the next call here).
  * ERR_TOKEN_REUSED: with another. ERR_NOT_FOUND: not in use, or no longer. Else the table's error. */
-enum err tokens_find(
-    struct kv *kv, const struct token_use *use, struct kv_changes *changes, struct bytes *first);
+enum err tokens_find(struct kv *kv, struct token_use *use, struct kv_changes *changes, struct bytes *first);
 enum err tokens_remember(
     struct kv *kv, const struct token_use *use, struct bytes result, struct kv_changes *changes);
 /* A change of TABLE_TOKENS is settled: keeps the count and what is known of the oldest. */

@@ -117,8 +117,7 @@ enum err tokens_sweep(struct kv *kv, uint64_t time_ms, struct kv_changes *change
 	return e;
 }
 
-enum err tokens_find(
-    struct kv *kv, const struct token_use *use, struct kv_changes *changes, struct bytes *first)
+enum err tokens_find(struct kv *kv, struct token_use *use, struct kv_changes *changes, struct bytes *first)
 {
 	struct token_key key;
 	struct token_record found;
@@ -126,8 +125,9 @@ enum err tokens_find(
 	enum err e;
 
 	kv->view.changes = changes;
-	if ((e = view_get(&kv->view, TABLE_TOKENS, make_token_key(&key, use), &record)) != ERR_OK ||
-	    (e = token_record_get(record, &found)) != ERR_OK)
+	e = view_get(&kv->view, TABLE_TOKENS, make_token_key(&key, use), &record);
+	use->absent = e == ERR_NOT_FOUND;
+	if (e != ERR_OK || (e = token_record_get(record, &found)) != ERR_OK)
 		return e;
 	if (is_expired(found.time_ms, use->time_ms))
 		return ERR_NOT_FOUND;
@@ -137,40 +137,41 @@ enum err tokens_find(
 	return ERR_OK;
 }
 
-static enum err note_age(
-    struct kv *kv, const struct token_use *use, struct bytes token_key, struct kv_changes *changes)
+/* An expired record of the same token may still be there: its age goes with it. */
+static enum err forget_expired(struct kv *kv, struct bytes token_key, struct kv_changes *changes)
 {
-	struct age_key key;
+	struct token_record before;
+	struct age_key age;
 	struct bytes old;
-	enum err e = changes_begin(changes, kv->table, TABLE_TOKENS, make_age_key(&key, use->index), &old);
+	enum err e;
 
-	if (e != ERR_OK)
+	if ((e = changes_begin(changes, kv->table, TABLE_TOKENS, token_key, &old)) != ERR_OK ||
+	    (e = token_record_get(old, &before)) != ERR_OK)
 		return e;
-	age_record_put(&changes->bytes, &(struct age_record){ use->time_ms, token_key });
 	changes_end(changes);
-	return ERR_OK;
+	return drop(kv, make_age_key(&age, before.index), changes);
 }
 
-/* An expired record of the same token may still be there: its age goes with it. */
+/* From here on nothing is there under either key, so the table is not asked again. */
 enum err tokens_remember(
     struct kv *kv, const struct token_use *use, struct bytes result, struct kv_changes *changes)
 {
-	struct token_record record = { use->time_ms, use->index, use->operation, result }, before;
+	const struct bytes nothing = { NULL, 0 };
 	struct token_key key;
 	struct age_key age;
-	struct bytes token_key = make_token_key(&key, use), old;
+	struct bytes token_key = make_token_key(&key, use);
 	enum err e;
 
-	if ((e = changes_begin(changes, kv->table, TABLE_TOKENS, token_key, &old)) != ERR_OK)
+	if (!use->absent && (e = forget_expired(kv, token_key, changes)) != ERR_OK)
 		return e;
-	if (old.size > 0 && (e = token_record_get(old, &before)) != ERR_OK)
-		return e;
-	bool replaces = old.size > 0;
-	token_record_put(&changes->bytes, &record);
+	changes_begin_known(changes, TABLE_TOKENS, token_key, nothing);
+	token_record_put(
+	    &changes->bytes, &(struct token_record){ use->time_ms, use->index, use->operation, result });
 	changes_end(changes);
-	if (replaces && (e = drop(kv, make_age_key(&age, before.index), changes)) != ERR_OK)
-		return e;
-	return note_age(kv, use, token_key, changes);
+	changes_begin_known(changes, TABLE_TOKENS, make_age_key(&age, use->index), nothing);
+	age_record_put(&changes->bytes, &(struct age_record){ use->time_ms, token_key });
+	changes_end(changes);
+	return ERR_OK;
 }
 
 enum err tokens_settle(struct kv *kv, const struct kv_change *change)
