@@ -195,8 +195,8 @@ static void on_request(struct universe *u, const struct event *e)
 	q.operation = buf_bytes(&operation);
 	a->due = instant_add(instant_add(node_now(n), span_ms(q.time_ms)), ANSWER_SLACK);
 	story_note(u, n->number,
-	    "is asked request %" PRIu64 ": operation %" PRIu64 ", kind %" PRIu64 ", level %" PRIu64 ", within %" PRIu64
-	    " ms",
+	    "is asked request %" PRIu64 ": operation %" PRIu64 ", kind %" PRIu64 ", level %" PRIu64
+	    ", within %" PRIu64 " ms",
 	    (uint64_t[6]){ e->a, a->op, o->kind, q.level, q.time_ms });
 	n->in_request = true;
 	if (u->sabotage == SABOTAGE_TWICE && q.kind == REQUEST_WRITE && q.token.size == 0)

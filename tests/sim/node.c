@@ -193,6 +193,25 @@ static enum err sim_checkpoint(struct table *t)
 static const struct table_ops sim_table_ops = { sim_get, sim_put, sim_remove, sim_scan, sim_commit, sim_flush,
 	sim_checkpoint };
 
+static bool take_key(void *arg, struct bytes key, struct bytes record)
+{
+	(void)record;
+	buf_append(arg, key);
+	return false;
+}
+
+/* For a control. */
+static void lose_a_record(struct table *t)
+{
+	struct buf key = { 0 };
+
+	table_scan(t, TABLE_KEYS, (struct bytes){ NULL, 0 }, take_key, &key);
+	if (key.size > 0)
+		table_remove(t, TABLE_KEYS, buf_bytes(&key));
+	table_commit(t);
+	buf_free(&key);
+}
+
 static void crash_table(struct node *n, bool power)
 {
 	size_t most = mem_table_volatile(n->table.inside), lose = 0;
@@ -201,10 +220,8 @@ static void crash_table(struct node *n, bool power)
 		lose = (size_t)random_below(&n->dice, most + 1);
 	n->universe->deeds.commits_lost += lose;
 	mem_table_crash(n->table.inside, lose);
-	if (n->universe->sabotage == SABOTAGE_TABLE && power) {
-		mem_table_free(n->table.inside);
-		n->table.inside = mem_table_new();
-	}
+	if (n->universe->sabotage == SABOTAGE_TABLE && power)
+		lose_a_record(n->table.inside);
 }
 
 /* ---- life ---- */

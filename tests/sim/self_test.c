@@ -60,7 +60,7 @@ int self_test(void)
 	failed += same_seed_same_universe();
 	failed += other_seed_other_universe();
 	failed += catches(SABOTAGE_DISK, "a disk whose syncs are lies is caught");
-	failed += catches(SABOTAGE_TABLE, "a table that loses what was flushed is caught");
+	failed += catches(SABOTAGE_TABLE, "a table that loses a record is caught");
 	failed += catches(SABOTAGE_ANSWER, "an answer given twice is caught");
 	failed += catches(SABOTAGE_READ, "stale reads sold as linearizable are caught");
 	failed += catches(SABOTAGE_FRAME, "an entry that changes on its way is caught");

@@ -211,8 +211,8 @@ static enum err sim_open(struct disk *disk, const char *path, enum disk_open how
 {
 	struct sim_disk *d = disk_of(disk);
 	struct name *name = find_name(&d->now, path);
+	struct inode *inode = NULL;
 	enum strength s = WHOLE;
-	struct inode *inode;
 	struct sim_file *f;
 
 	if (d->dead)

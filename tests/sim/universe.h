@@ -28,7 +28,7 @@ struct deeds {
 enum sabotage {
 	SABOTAGE_NONE,
 	SABOTAGE_DISK, /* syncs are lies */
-	SABOTAGE_TABLE, /* the table loses what was flushed */
+	SABOTAGE_TABLE, /* a loss of power takes a record that was flushed */
 	SABOTAGE_ANSWER, /* an answer is given twice */
 	SABOTAGE_READ, /* reads are answered with what was there before */
 	SABOTAGE_FRAME, /* a byte of an entry changes on its way */
