@@ -104,7 +104,7 @@ static struct peer *peer_of(struct transport *t)
 
 static void set_hello(struct transport *t, const struct peer_hello *hello)
 {
-	static const char other_cluster[] = "this node belongs to another cluster now";
+	static const char why[] = "this node belongs to a cluster now";
 	struct peer *p = peer_of(t);
 	bool first = !p->spoken, changed = p->spoken && p->hello.cluster != hello->cluster;
 	struct buf bytes = { 0 };
@@ -120,10 +120,10 @@ static void set_hello(struct transport *t, const struct peer_hello *hello)
 	if (first)
 		guests_welcome(p);
 	if (changed)
-		guests_dismiss(p, other_cluster);
+		guests_dismiss(p, why);
 	if (first || changed)
 		TAILQ_FOREACH (l, &p->links, entry)
-			link_renew(l, other_cluster);
+			link_renew(l, why);
 }
 
 static struct link *find_link(struct peer *p, struct bytes address)
