@@ -356,21 +356,21 @@ static enum err start_listener(struct ipc_nng *n)
 	return err_from_nng(error, n->url);
 }
 
-static void wait_for_deafness(struct ipc_nng *n)
+static void relisten_in(struct ipc_nng *n, int64_t ms)
 {
-	loop_timer_set(n->relisten, instant_add(loop_now(n->ipc.loop), span_ms(RELISTEN_MS)));
+	loop_timer_set(n->relisten, instant_add(loop_now(n->ipc.loop), span_ms(ms)));
 }
 
 static void on_relisten(void *arg)
 {
 	struct ipc_nng *n = arg;
 
-	if (n->pipes == 0 && !n->ipc.here) {
-		nng_listener_close(n->listener);
-		if (start_listener(n) != ERR_OK)
-			log_warnx("cannot listen again, trying on");
-	}
-	wait_for_deafness(n);
+	relisten_in(n, RELISTEN_MS);
+	if (n->pipes > 0 || n->ipc.here)
+		return;
+	nng_listener_close(n->listener);
+	if (start_listener(n) != ERR_OK)
+		relisten_in(n, RELISTEN_MS * 10); /* it is said in the log each time */
 }
 
 static enum err start_dialer(struct ipc_nng *n)
@@ -392,7 +392,7 @@ static enum err start(struct ipc_nng *n)
 	if ((e = start_listener(n)) != ERR_OK)
 		return e;
 	n->relisten = loop_timer_new(n->ipc.loop, on_relisten, n);
-	wait_for_deafness(n);
+	relisten_in(n, RELISTEN_MS);
 	return ERR_OK;
 }
 
