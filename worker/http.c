@@ -135,6 +135,20 @@ static size_t on_body_max(void *arg, const struct request *q)
 	return route_body_max(&m, &h->limits);
 }
 
+static bool is_local(const struct match *m)
+{
+	return m->route != NULL && (m->route->flags & ROUTE_LOCAL) != 0;
+}
+
+/* However late the consensus worker is, this process can say that it lives. */
+static bool on_passes(void *arg, const struct request *q)
+{
+	struct match m = route_find(dialects, q->method, q->path);
+
+	(void)arg;
+	return is_local(&m);
+}
+
 static void on_request(void *arg, struct conn *c, const struct request *q)
 {
 	struct http *h = arg;
@@ -143,7 +157,7 @@ static void on_request(void *arg, struct conn *c, const struct request *q)
 	struct operation *op = &h->operation;
 	enum err e = dialect_parse(&m, q, op);
 
-	if (e == ERR_OK && !op->local) {
+	if (e == ERR_OK && !is_local(&m)) {
 		submit(h, c, &m, op);
 		return;
 	}
@@ -182,6 +196,7 @@ static void on_empty(void *arg)
 
 static const struct server_handlers server_handlers = {
 	.body_max = on_body_max,
+	.passes = on_passes,
 	.request = on_request,
 	.gone = on_client_gone,
 	.refuse = on_refuse,

@@ -49,6 +49,12 @@ static size_t on_body_max(void *arg, const struct request *q)
 	return f->body_max;
 }
 
+static bool on_passes(void *arg, const struct request *q)
+{
+	(void)arg;
+	return bytes_equal(q->path, bytes_text("/pass"));
+}
+
 static void on_request(void *arg, struct conn *c, const struct request *q)
 {
 	struct fixture *f = arg;
@@ -97,7 +103,8 @@ static void on_empty(void *arg)
 	f->empties++;
 }
 
-static const struct server_handlers handlers = { on_body_max, on_request, on_gone, on_refuse, on_empty };
+static const struct server_handlers handlers = { on_body_max, on_passes, on_request, on_gone, on_refuse,
+	on_empty };
 
 static void on_tick(void *arg)
 {
@@ -566,20 +573,44 @@ static void one_connection_too_many_is_told_so(void **state)
 	close_fixture(f);
 }
 
-static void a_paused_server_begins_nothing(void **state)
+static void a_paused_server_begins_nothing_but_what_passes(void **state)
 {
 	struct server_options o = calm();
 	struct fixture *f = open_fixture(&o);
-	int fd = connect_client(f);
+	int fd = connect_client(f), passing = connect_client(f);
 
 	(void)state;
 	server_pause(f->server, true);
-	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
-	for (int i = 0; i < 5; i++)
+	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n"));
+	say(passing, bytes_text("GET /pass HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect(f, passing, OK("8", "GET/pass"));
+	assert_string_equal(buf_text(&f->seen), "GET /pass 0\n");
+	server_pause(f->server, false);
+	expect(f, fd, OK("5", "GET/a") OK("5", "GET/b"));
+	close(fd);
+	close(passing);
+	close_fixture(f);
+}
+
+static void a_body_waits_while_the_server_is_paused(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int fd;
+
+	(void)state;
+	o.header = o.body = span_ms(50);
+	f = open_fixture(&o);
+	fd = connect_client(f);
+	say(fd, bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nx"));
+	turn(f);
+	server_pause(f->server, true);
+	say(fd, bytes_text("yz"));
+	for (int i = 0; i < 100; i++)
 		turn(f);
 	assert_int_equal(f->seen.size, 0);
 	server_pause(f->server, false);
-	expect(f, fd, OK("5", "GET/a"));
+	expect(f, fd, OK("8", "PUT/axyz"));
 	close(fd);
 	close_fixture(f);
 }
@@ -678,7 +709,8 @@ int main(void)
 		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
 		cmocka_unit_test(unsent_answers_are_bounded_in_all),
 		cmocka_unit_test(one_connection_too_many_is_told_so),
-		cmocka_unit_test(a_paused_server_begins_nothing),
+		cmocka_unit_test(a_paused_server_begins_nothing_but_what_passes),
+		cmocka_unit_test(a_body_waits_while_the_server_is_paused),
 		cmocka_unit_test(a_stopping_server_answers_what_is_under_way),
 		cmocka_unit_test(only_the_sockets_named_are_accepted_from),
 	};

@@ -122,13 +122,18 @@ static void put_txn(struct golden *g)
 	}
 }
 
+static bool is_local(const struct golden *g)
+{
+	return (g->match.route->flags & ROUTE_LOCAL) != 0;
+}
+
 static void put_operation(struct golden *g)
 {
 	static const char *const kinds[] = { "write", "read", "status" };
 	static const char *const levels[] = { "linearizable", "leader", "stale" };
 	const struct operation *op = &g->op;
 
-	buf_printf(&g->made, "= %s", op->local ? "local" : kinds[op->kind]);
+	buf_printf(&g->made, "= %s", is_local(g) ? "local" : kinds[op->kind]);
 	if (op->kind == REQUEST_READ)
 		buf_printf(&g->made, " level=%s", levels[op->level]);
 	if (op->min_revision != 0)
@@ -138,7 +143,7 @@ static void put_operation(struct golden *g)
 	if (op->token.size > 0)
 		put_bytes(&g->made, "token", op->token);
 	buf_append_text(&g->made, "\n");
-	if (op->kind != REQUEST_STATUS && !op->local)
+	if (op->kind != REQUEST_STATUS && !is_local(g))
 		put_txn(g);
 }
 
@@ -343,7 +348,7 @@ static void render_answer(struct golden *g)
 	else
 		kv_result_put(&g->result, &g->kv);
 	g->answer.result = buf_bytes(&g->result);
-	if (g->op.local)
+	if (is_local(g))
 		dialect_render_local(&g->match, &g->op.note, g->answer.revision, &about, &out);
 	else
 		dialect_render(&g->match, g->op.kind, &g->op.note, &g->answer, &about, &out);

@@ -80,6 +80,24 @@ static void begin_body(struct conn *c, struct bytes head)
 		become_dead(c);
 }
 
+/* Until conn_release(). What has arrived stays where it is. */
+static void hold(struct conn *c)
+{
+	c->held = true;
+	c->deadline = INSTANT_NEVER;
+	c->search = (struct head_search){ 0 };
+	conn_read(c, false);
+}
+
+static void refuse_large(struct conn *c, const struct request *q)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "the body has %llu bytes, the limit is %zu",
+	    (unsigned long long)c->framing.body_bytes, c->body_max);
+	conn_refuse(c, q, ERR_TOO_LARGE, bytes_text(text));
+}
+
 /* The head is whole, at the front of what has arrived. */
 static void begin_request(struct conn *c, struct bytes in, size_t head_size)
 {
@@ -87,7 +105,6 @@ static void begin_request(struct conn *c, struct bytes in, size_t head_size)
 	struct request *q = &s->request;
 	struct bytes head = bytes_of(in.data, head_size);
 	const char *why;
-	char text[96];
 	enum err e = head_parse(head, q, &c->framing, &why);
 
 	if (e != ERR_OK) {
@@ -97,9 +114,9 @@ static void begin_request(struct conn *c, struct bytes in, size_t head_size)
 	c->head_only = q->method == METHOD_HEAD;
 	c->body_max = s->handlers->body_max(s->arg, q);
 	if (c->framing.body_bytes > c->body_max) {
-		snprintf(text, sizeof(text), "the body has %llu bytes, the limit is %zu",
-		    (unsigned long long)c->framing.body_bytes, c->body_max);
-		conn_refuse(c, q, ERR_TOO_LARGE, bytes_text(text));
+		refuse_large(c, q);
+	} else if (s->paused && !s->handlers->passes(s->arg, q)) {
+		hold(c);
 	} else if (!c->framing.chunked && c->framing.body_bytes <= in.size - head_size) {
 		/* The common case: nothing is copied before the operation is encoded. */
 		size_t body_size = (size_t)c->framing.body_bytes;
@@ -133,14 +150,6 @@ static struct bytes skip_empty_lines(struct conn *c)
 	return in.size == 1 && in.data[0] == '\r' ? (struct bytes){ 0 } : in;
 }
 
-static bool hold(struct conn *c)
-{
-	c->held = true;
-	c->deadline = INSTANT_NEVER;
-	conn_read(c, false);
-	return false;
-}
-
 static bool take_head(struct conn *c)
 {
 	struct bytes in = c->phase == CONN_IDLE ? skip_empty_lines(c) : conn_input(c);
@@ -149,8 +158,6 @@ static bool take_head(struct conn *c)
 
 	if (in.size == 0)
 		return false;
-	if (c->server->paused)
-		return hold(c);
 	if (c->phase == CONN_IDLE) {
 		c->phase = CONN_HEAD;
 		set_deadline(c, c->server->options.header);
@@ -213,6 +220,10 @@ static bool take_body(struct conn *c)
 {
 	char text[96];
 
+	if (c->server->paused) {
+		hold(c);
+		return false;
+	}
 	switch (c->framing.chunked ? take_chunks(c) : take_plain(c)) {
 	case CHUNK_DONE:
 		end_body(c);
@@ -242,6 +253,8 @@ static bool drop_rest(struct conn *c)
 /* False when there is nothing more to do at present. */
 static bool step(struct conn *c)
 {
+	if (c->held)
+		return false;
 	switch (c->phase) {
 	case CONN_IDLE:
 	case CONN_HEAD:
@@ -388,7 +401,7 @@ void conn_release(struct conn *c)
 	if (!c->held)
 		return;
 	c->held = false;
-	set_deadline(c, c->phase == CONN_IDLE ? c->server->options.idle : c->server->options.header);
+	set_deadline(c, c->phase == CONN_BODY ? c->server->options.body : c->server->options.header);
 	conn_read(c, true);
 	conn_work(c);
 }

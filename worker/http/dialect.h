@@ -31,6 +31,7 @@ struct answer {
 enum route_flag {
 	ROUTE_WRITE = 1, /* errors say whether it was applied */
 	ROUTE_VALUE = 2, /* the body is a value: its limit is that of values */
+	ROUTE_LOCAL = 4, /* the consensus worker is not asked: rendered at once */
 };
 
 struct route {
@@ -71,7 +72,7 @@ enum err dialect_parse(const struct match *m, const struct request *q, struct op
 /* Renders what the consensus worker answered to a request of this kind. */
 void dialect_render(const struct match *m, enum request_kind kind, const struct note *note,
     const struct ipc_answer *from, const struct about *about, struct response *out);
-/* Renders what an operation that is `local` gets. */
+/* Renders what a request to a ROUTE_LOCAL gets. */
 void dialect_render_local(const struct match *m, const struct note *note, uint64_t revision,
     const struct about *about, struct response *out);
 /* Renders an error found in this process: nothing was applied unless `applied` says that it may have been.

@@ -17,7 +17,6 @@ enum err native_parse_livez(const struct request *q, struct bytes rest, struct o
 	struct parameters p;
 
 	(void)rest;
-	op->local = true;
 	return operation_take_query(op, q, PARAMETER_VERBOSE, &p);
 }
 

@@ -31,7 +31,6 @@ void note_fini(struct note *n);
 struct operation {
 	const struct limits *limits; /* borrowed */
 
-	bool local; /* needs no consensus worker: rendered at once */
 	enum request_kind kind;
 	enum read_level level;
 	uint64_t time_ms; /* 0: as long as a request may wait */

@@ -26,8 +26,7 @@ struct listener {
 static void watch_listeners(struct server *s, bool on)
 {
 	for (size_t i = 0; i < s->listener_count; i++)
-		loop_io_read(s->listeners[i].io,
-		    on && !s->paused && !s->stopping && i < 64 && (s->mask >> i & 1) != 0);
+		loop_io_read(s->listeners[i].io, on && !s->stopping && i < 64 && (s->mask >> i & 1) != 0);
 }
 
 static void on_breath(void *arg)
@@ -206,7 +205,6 @@ void server_pause(struct server *s, bool paused)
 	if (s->paused == paused)
 		return;
 	s->paused = paused;
-	watch_listeners(s, true);
 	/* A request that is begun now may well pause the server again. */
 	for (c = TAILQ_FIRST(&s->conns); c != NULL && !s->paused; c = next) {
 		next = TAILQ_NEXT(c, link);

@@ -31,6 +31,8 @@ struct server_options {
 struct server_handlers {
 	/* A head is there; its body may have at most so many bytes. */
 	size_t (*body_max)(void *arg, const struct request *q);
+	/* Is this one to be begun although the server is paused? */
+	bool (*passes)(void *arg, const struct request *q);
 	/* A request is whole. Exactly one conn_answer() is due for it, from within or later, unless gone() comes first.
 	 * The request is borrowed for the call. */
 	void (*request)(void *arg, struct conn *c, const struct request *q);
@@ -57,7 +59,7 @@ void server_accept(struct server *s, uint64_t mask);
 /* Takes over a connected, non-blocking stream socket. */
 void server_take(struct server *s, int fd);
 
-/* While paused no request is begun; connections and listening sockets wait in the kernel. */
+/* While paused only those requests are begun that pass; the others wait, most of them in the kernel. */
 void server_pause(struct server *s, bool paused);
 /* Accepts no more, closes idle connections, and the others once they are answered. */
 void server_stop(struct server *s);
