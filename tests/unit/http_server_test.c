@@ -1,4 +1,4 @@
-/* links: worker/http/server.c worker/http/conn.c worker/http/conn_io.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
+/* links: worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

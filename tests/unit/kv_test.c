@@ -1,8 +1,11 @@
 /* links: worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c -lxxhash */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 /* cmocka wants these before it. */
 #include <cmocka.h>
 
@@ -594,6 +597,70 @@ static void c11_a_crash_leaves_index_and_data_of_one_moment(void **state)
 		buf_free(&was[i]);
 }
 
+static void damaged_records_are_the_tables_error(void **state)
+{
+	struct buf txn = { 0 }, out = { 0 };
+	struct kv *kv;
+
+	(void)state;
+	table_put(d.table, TABLE_KEYS, T("bad"), T("\x01\xff"));
+	table_put(d.table, TABLE_KEYS, T("new"), T("\x09"));
+	kv_get_step(&steps, T("bad"));
+	kv_txn_put(&txn, &(struct kv_txn){ .steps = buf_bytes(&steps) });
+	assert_int_equal(kv_read(d.kv, buf_bytes(&txn), &out), ERR_DAMAGED);
+	buf_clear(&steps);
+	buf_clear(&txn);
+	kv_range_step(&steps, T("new"), NONE, 0, false);
+	kv_txn_put(&txn, &(struct kv_txn){ .steps = buf_bytes(&steps) });
+	assert_int_equal(kv_read(d.kv, buf_bytes(&txn), &out), ERR_VERSION);
+	table_put(d.table, TABLE_META, T("applied"), T("\x01"));
+	assert_int_equal(kv_open(&kv, d.table), ERR_DAMAGED);
+	assert_null(kv);
+	mem_table_crash(d.table, 0);
+	buf_free(&txn);
+	buf_free(&out);
+}
+
+/* Runs in a child: true when it died of an assertion. */
+static bool dies(void (*what)(void))
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		close(STDERR_FILENO);
+		what();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void settle_next(void)
+{
+	kv_settle(d.kv, 1, 2, 0, d.changes);
+}
+
+static void settle_again(void)
+{
+	kv_settle(d.kv, 1, 1, 0, d.changes);
+}
+
+static void settle_after_a_gap(void)
+{
+	kv_settle(d.kv, 1, 3, 0, d.changes);
+}
+
+static void an_entry_that_does_not_follow_is_a_bug(void **state)
+{
+	(void)state;
+	drive_put(&d, "k", "v");
+	kv_changes_clear(d.changes);
+	assert_false(dies(settle_next));
+	assert_true(dies(settle_again));
+	assert_true(dies(settle_after_a_gap));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -620,6 +687,8 @@ int main(void)
 		TEST(members_are_one_record),
 		TEST(a_state_machine_goes_on_where_it_was_committed),
 		TEST(the_same_state_by_another_path_has_the_same_hash),
+		TEST(damaged_records_are_the_tables_error),
+		TEST(an_entry_that_does_not_follow_is_a_bug),
 		TEST(c11_a_crash_leaves_index_and_data_of_one_moment),
 	};
 
