@@ -47,7 +47,7 @@ SOURCES_sim := $(call sources,tests/sim)
 SOURCES_raft := $(call sources,tests/raft)
 SOURCES_load := $(call sources,tests/load)
 TEST_SOURCES := $(wildcard tests/*/*.c)
-export T SEED
+export T
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/$(or $(T),*)_test.c))
 
 STRICT = -std=gnu11 -Wall -Wextra -Wshadow -Werror -pthread -I.
@@ -77,7 +77,8 @@ DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
 endif
 endef
 
-HEART := $(wildcard worker/raft/*.c worker/kv/*.c worker/log/*.c worker/replica/*.c)
+# What the simulator shares with the worker.
+HEART := $(wildcard worker/raft/*.c worker/kv/*.c worker/log/*.c worker/replica/*.c) worker/peer/hello.c
 
 define build
 $(1)/obj/%.o: %.c config.mk
@@ -152,8 +153,8 @@ raft-update: $(filter %/raft-script,$(PROGRAMS_build)) ## writes their transcrip
 	@build/tests/raft-script --update $(sort $(wildcard tests/raft/*.txt))
 
 .PHONY: sim
-sim: $(filter %/sim,$(PROGRAMS_build)) | packages-test ## the simulation; SEED=n repeats one universe
-	@tests/run sim
+sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ## the simulation; SEED=n tells the story of one universe
+	@$(if $(SEED),build/tests/sim --seed $(SEED) --verbose,tests/run sim)
 
 .PHONY: system
 system: $(filter build/holdfast%,$(PROGRAMS_build)) | packages-test ## the tests with real processes
@@ -172,6 +173,10 @@ tidy: build/etc/print_conf | packages-tidy ## layering, dead prototypes, generat
 .PHONY: format
 format: packages-tidy ## formats the C sources in place
 	@clang-format -i $(wildcard */*.[ch] */*/*.[ch])
+
+.PHONY: bench
+bench: all $(filter build/holdfast-load,$(PROGRAMS_build)) | packages-bench ## figures: latency, throughput, time without a leader
+	@tests/bench/run
 
 .PHONY: demo
 demo: all packages-demo ## three nodes on this machine, to try with curl; Ctrl-C ends them
