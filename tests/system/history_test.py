@@ -1,0 +1,73 @@
+"""check-history by recorded histories: it flags what must be flagged, each as what it is, and nothing else."""
+
+import glob
+import os
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+HISTORIES = os.path.join(ROOT, "tests", "system", "histories")
+VERDICTS = {
+    "good": None,
+    "good_overwritten": None,
+    "stale_read": "stale",
+    "stale_read_overwritten": "stale",
+    "stale_read_after_read": "stale",
+    "applied_twice": "once",
+    "applied_twice_unseen": "once",
+    "applied_twice_in_between": "once",
+    "lost": "end",
+    "never_written": "never",
+    "refused_and_done": "never",
+    "condition_ignored": "condition",
+    "order": "order",
+}
+
+
+def check(*arguments):
+    program = os.path.join(ROOT, "tests", "load", "check-history")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_every_recorded_history_has_its_verdict():
+    recorded = {os.path.basename(path)[:-4] for path in glob.glob(os.path.join(HISTORIES, "*.txt"))}
+    assert recorded == set(VERDICTS)
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_recorded(name):
+    done = check(os.path.join(HISTORIES, name + ".txt"))
+    kinds = {line.split(": ")[1] for line in done.stdout.splitlines()[:-1]}
+    assert kinds == ({VERDICTS[name]} if VERDICTS[name] else set())
+    assert done.returncode == (1 if VERDICTS[name] else 0)
+
+
+def test_a_history_of_nothing_shows_nothing(tmp_path):
+    path = tmp_path / "history"
+    path.write_text("# holdfast-history 1\n")
+    done = check(str(path))
+    assert done.returncode == 1
+    assert "show nothing" in done.stdout
+
+
+def test_too_few_writes_show_nothing():
+    good = os.path.join(HISTORIES, "good.txt")
+    assert check("--least", "1", good).returncode == 0
+    assert check("--least", "2", good).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1000 1 ok put k/a v1 5 - t1 n1 201\n",  # never begun
+        "1000 1 invoke put k/a\n",
+        "1000 1 happened put k/a v1 5 - t1 n1 201\n",
+        "1000 1 invoke put k/a v1 - - t1 n1 -",  # cut
+    ],
+)
+def test_what_is_no_history_is_not_judged(tmp_path, line):
+    path = tmp_path / "history"
+    path.write_text(line)
+    assert check(str(path)).returncode == 2
