@@ -8,8 +8,8 @@
 #include "worker/http/server.h"
 
 /*
- * The server's inside: server.c has the listening sockets and the list of connections, conn.c the phases that a
- * connection goes through, conn_io.c its bytes (bufferevents are visible in these two).
+ * The server's inside: server.c has the listening sockets and the list of connections, conn.c how a connection
+ * lives and answers, conn_input.c what it makes of what arrives, conn_io.c its bytes (the only place for bufferevents).
  */
 struct bufferevent;
 
@@ -79,8 +79,9 @@ void server_remove(struct server *s, struct conn *c);
 /* conn.c */
 struct conn *conn_new(struct server *s, int fd);
 void conn_free(struct conn *c);
-/* Does what can be done with what has arrived. The connection may be dead afterwards. */
-void conn_work(struct conn *c);
+void conn_set_deadline(struct conn *c, struct span s);
+/* To be freed by the conn_work() that follows, or is under way. */
+void conn_die(struct conn *c);
 /* Answers and closes, in place of a handler. */
 void conn_refuse(struct conn *c, const struct request *q, enum err e, struct bytes why);
 /* Its deadline has passed. */
@@ -93,6 +94,13 @@ void conn_on_end(struct conn *c, bool clean);
 void conn_release(struct conn *c);
 /* Closed as soon as nothing is under way. */
 void conn_stop(struct conn *c);
+
+/* conn_input.c */
+/* Does what can be done with what has arrived. The connection may be freed afterwards. */
+void conn_work(struct conn *c);
+/* As conn_refuse(), of a request whose head is not whole, or whose body is not. */
+void conn_refuse_unread(struct conn *c, enum err e, const char *why);
+void conn_refuse_body(struct conn *c, enum err e, const char *why);
 
 /* conn_io.c */
 void conn_open_io(struct conn *c, int fd);
