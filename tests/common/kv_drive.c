@@ -123,6 +123,45 @@ struct kv_step_result drive_step(const struct kv_result *result, size_t number)
 	return step;
 }
 
+const char *drive_keys(struct kv_step_result page)
+{
+	static struct buf text;
+	struct reader r = reader_of(page.records);
+	struct kv_record record;
+
+	buf_clear(&text);
+	while (r.left > 0) {
+		assert_true(kv_record_get(&r, &record));
+		buf_append_text(&text, text.size > 0 ? " " : "");
+		buf_append(&text, record.key);
+	}
+	assert_true(!r.bad);
+	return buf_text(&text);
+}
+
+const char *drive_range(struct drive *d, const char *prefix, const char *after, uint32_t limit, bool *more)
+{
+	struct buf steps = { 0 };
+	struct kv_step_result step;
+
+	kv_range_step(&steps, bytes_text(prefix), bytes_text(after), limit, false);
+	step = drive_step(drive_read(d, &steps), 0);
+	buf_free(&steps);
+	*more = step.more != 0;
+	return drive_keys(step);
+}
+
+void drive_nest(struct buf *into, struct buf *guards, struct buf *steps)
+{
+	struct buf txn = { 0 };
+
+	kv_txn_put(&txn, &(struct kv_txn){ buf_bytes(guards), buf_bytes(steps), { NULL, 0 } });
+	buf_clear(guards);
+	buf_clear(steps);
+	kv_step_put(into, &(struct kv_step){ .kind = STEP_TXN, .value = buf_bytes(&txn) });
+	buf_free(&txn);
+}
+
 struct summing {
 	struct kv_hash hash;
 	enum kv_table table;

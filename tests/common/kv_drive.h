@@ -35,6 +35,13 @@ bool drive_get(struct drive *d, struct bytes key, struct kv_record *out);
 /* The step results of a result, one after the other. */
 struct kv_step_result drive_step(const struct kv_result *r, size_t number);
 
+/* The keys of a page as "a b c", valid until the next call. */
+const char *drive_keys(struct kv_step_result page);
+/* Reads one page and gives its keys. */
+const char *drive_range(struct drive *d, const char *prefix, const char *after, uint32_t limit, bool *more);
+/* Appends a step that is a nested txn, and clears what it is made of. */
+void drive_nest(struct buf *into, struct buf *guards, struct buf *steps);
+
 /* The state hash as the records that lie in the table make it. */
 struct kv_hash drive_hash(struct table *t);
 /* Asserts that the kept hash is the same. */
