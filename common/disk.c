@@ -60,8 +60,7 @@ enum err disk_sync_dir(struct disk *d, const char *path)
 	return d->ops->sync_dir(d, path);
 }
 
-enum err disk_list(
-    struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg)
+enum err disk_list(struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg)
 {
 	return d->ops->list(d, path, visit, arg);
 }

@@ -19,9 +19,9 @@ struct disk;
 struct disk_file;
 
 enum disk_open {
-	DISK_READ,	/* must exist */
-	DISK_WRITE,	/* must exist; read and write */
-	DISK_CREATE,	/* must not exist (ERR_EXISTS); read and write */
+	DISK_READ, /* must exist */
+	DISK_WRITE, /* must exist; read and write */
+	DISK_CREATE, /* must not exist (ERR_EXISTS); read and write */
 };
 
 struct disk_ops {
@@ -36,7 +36,8 @@ struct disk_ops {
 	enum err (*unlink)(struct disk *, const char *path);
 	enum err (*make_dir)(struct disk *, const char *path);
 	enum err (*sync_dir)(struct disk *, const char *path);
-	enum err (*list)(struct disk *, const char *path, void (*visit)(void *arg, const char *name), void *arg);
+	enum err (*list)(
+	    struct disk *, const char *path, void (*visit)(void *arg, const char *name), void *arg);
 };
 
 /* An implementation begins its own structs with these. */
@@ -73,8 +74,7 @@ enum err disk_make_dir(struct disk *d, const char *path);
 /* "" is the root. */
 enum err disk_sync_dir(struct disk *d, const char *path);
 /* Visits each name in the directory, in no order, without "." and "..". */
-enum err disk_list(
-    struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg);
+enum err disk_list(struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg);
 
 /* Reads a whole file of at most `most` bytes, appended to *out; ERR_NOT_FOUND quietly where there is none,
  * ERR_TOO_LARGE where it is longer. */

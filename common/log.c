@@ -46,8 +46,8 @@ static size_t put_head(char *line, size_t room, enum log_level level)
 		size = strftime(line, room, "%Y-%m-%d %H:%M:%S", &tm);
 		size += (size_t)snprintf(line + size, room - size, ".%03ld ", now.tv_nsec / 1000000);
 	}
-	size += (size_t)snprintf(line + size, room - size, "%s[%d] %s: ",
-	    process_name[0] ? process_name : "holdfast", (int)getpid(), levels[level].word);
+	size += (size_t)snprintf(line + size, room - size,
+	    "%s[%d] %s: ", process_name[0] ? process_name : "holdfast", (int)getpid(), levels[level].word);
 	return size;
 }
 

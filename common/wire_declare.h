@@ -21,7 +21,8 @@
 
 #define F(type, name)
 #define MSG(NAME, name, mark, fields)                                                                        \
-	void WIRE_NAME(WIRE_PREFIX, name##_put)(struct buf * b, const struct WIRE_NAME(WIRE_PREFIX, name) * m); \
+	void WIRE_NAME(WIRE_PREFIX, name##_put)(                                                             \
+	    struct buf * b, const struct WIRE_NAME(WIRE_PREFIX, name) * m);                                  \
 	bool WIRE_NAME(WIRE_PREFIX, name##_get)(struct reader * r, struct WIRE_NAME(WIRE_PREFIX, name) * m);
 #include WIRE_TABLE
 #undef F

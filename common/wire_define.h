@@ -3,7 +3,8 @@
  */
 #define F(type, name) wire_put_##type(b, m->name);
 #define MSG(NAME, name, mark, fields)                                                                        \
-	void WIRE_NAME(WIRE_PREFIX, name##_put)(struct buf * b, const struct WIRE_NAME(WIRE_PREFIX, name) * m)  \
+	void WIRE_NAME(WIRE_PREFIX, name##_put)(                                                             \
+	    struct buf * b, const struct WIRE_NAME(WIRE_PREFIX, name) * m)                                   \
 	{                                                                                                    \
 		(void)b;                                                                                     \
 		(void)m;                                                                                     \
@@ -15,7 +16,7 @@
 
 #define F(type, name) m->name = wire_get_##type(r);
 #define MSG(NAME, name, mark, fields)                                                                        \
-	bool WIRE_NAME(WIRE_PREFIX, name##_get)(struct reader * r, struct WIRE_NAME(WIRE_PREFIX, name) * m)     \
+	bool WIRE_NAME(WIRE_PREFIX, name##_get)(struct reader * r, struct WIRE_NAME(WIRE_PREFIX, name) * m)  \
 	{                                                                                                    \
 		(void)m;                                                                                     \
 		fields return !r->bad;                                                                       \

@@ -160,7 +160,6 @@ struct replica {
 };
 
 /* replica.c */
-void fail(struct replica *r, int status, const char *why);
 void fail_by(struct replica *r, enum err e, const char *what);
 bool send_frame(struct replica *r, uint64_t to);
 enum err start_raft(struct replica *r, const struct wal_found *found);
@@ -193,7 +192,6 @@ void upkeep_run(struct replica *r);
 struct instant upkeep_deadline(const struct replica *r);
 
 /* request.c */
-void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text);
 void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision);
 void request_prompt(struct replica *r);
 void request_route(struct replica *r);

@@ -13,7 +13,7 @@
 #define UNCOMMITTED_BYTES_MAX (64 * 1024 * 1024)
 #define TAIL_READ_BYTES (4 * 1024 * 1024)
 
-void fail(struct replica *r, int status, const char *why)
+static void fail(struct replica *r, int status, const char *why)
 {
 	if (r->failed)
 		return;

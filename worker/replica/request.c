@@ -67,7 +67,8 @@ static void tell(struct replica *r, struct pending *p, enum err e, struct bytes 
 	send_frame(r, p->remote);
 }
 
-void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text)
+static void answer_error(
+    struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text)
 {
 	struct ipc_answer a = {
 		.id = p->id,
