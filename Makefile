@@ -157,7 +157,7 @@ sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ##
 	@$(if $(SEED),build/tests/sim --seed $(SEED) --verbose,tests/run sim)
 
 .PHONY: system
-system: $(filter build/holdfast%,$(PROGRAMS_build)) | packages-test ## the tests with real processes
+system: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) | packages-test ## the tests with real processes
 	@tests/run system
 
 etc/holdfast.conf: build/etc/print_conf
