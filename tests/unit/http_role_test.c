@@ -1,0 +1,349 @@
+/* links: worker/http.c worker/http/flight.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/kv/op.c common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/addr.c common/ipc.c common/ipc_nng.c common/status.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/crc.c common/buf.c common/mem.c common/err.c common/log.c -levent_core -lhttp_parser -ljansson -lnng -linih */
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "worker/kv/kv.h"
+#include "worker/worker.h"
+
+/*
+ * The role of an HTTP worker, between a client and a consensus worker that this test plays, all on one loop. What a
+ * worker's life provides is played too: worker_exit() comes back here.
+ */
+struct fixture {
+	struct worker worker;
+	struct loop_timer *tick;
+	struct ipc *consensus;
+	uint64_t generation;
+	char *directory, *path;
+	int listener;
+	struct sockaddr_in address;
+	struct buf seen; /* "WRITE ", "READ ", "CANCEL " ... as the consensus worker got them */
+	uint64_t ids[16];
+	size_t count;
+	uint32_t time_ms;
+	bool ready;
+	struct fixture *before;
+};
+
+/* A role has no end but that of its process: what each case started stays reachable from here. */
+static struct fixture *all;
+
+static bool exited;
+
+void worker_ready(struct worker *w)
+{
+	((struct fixture *)w)->ready = true;
+}
+
+/* The real one does not return; what the role does behind it here is nothing. */
+void worker_exit(struct worker *w, int status)
+{
+	assert_int_equal(status, 0);
+	exited = true;
+	loop_stop(w->loop);
+	longjmp(*(jmp_buf *)w->supervisor, 1);
+}
+
+/* --- the consensus worker --- */
+
+static void on_consensus_request(void *arg, const struct ipc_request *q)
+{
+	static const char *const kinds[] = { "WRITE", "READ", "STATUS" };
+	struct fixture *f = arg;
+
+	buf_printf(&f->seen, "%s ", kinds[q->kind]);
+	assert_true(f->count < 16);
+	f->ids[f->count++] = q->id;
+	f->time_ms = q->time_ms;
+}
+
+static void on_consensus_cancel(void *arg, const struct ipc_cancel *m)
+{
+	struct fixture *f = arg;
+
+	assert_int_equal(m->id, f->ids[f->count - 1]);
+	buf_append_text(&f->seen, "CANCEL ");
+}
+
+static const struct ipc_handlers consensus_handlers = {
+	.request = on_consensus_request,
+	.cancel = on_consensus_cancel,
+};
+
+static void start_consensus(struct fixture *f)
+{
+	assert_int_equal(
+	    ipc_listen(&f->consensus, f->worker.loop, f->path, ++f->generation, &consensus_handlers, f),
+	    ERR_OK);
+}
+
+static void kill_consensus(struct fixture *f)
+{
+	ipc_close(f->consensus);
+	f->consensus = NULL;
+}
+
+static void answer_put(struct fixture *f, uint64_t id)
+{
+	struct kv_step_result step = { .kind = STEP_PUT, .count = 1 };
+	struct kv_result result = { .revision = 7 };
+	struct buf steps = { 0 }, encoded = { 0 };
+
+	kv_step_result_put(&steps, &step);
+	result.steps = buf_bytes(&steps);
+	kv_result_put(&encoded, &result);
+	ipc_send_answer(
+	    f->consensus, &(struct ipc_answer){ .id = id, .revision = 7, .result = buf_bytes(&encoded) });
+	buf_free(&steps);
+	buf_free(&encoded);
+}
+
+/* --- the fixture --- */
+
+static void on_tick(void *arg)
+{
+	struct fixture *f = arg;
+
+	loop_stop(f->worker.loop);
+}
+
+static void turn(struct fixture *f)
+{
+	jmp_buf out;
+
+	f->worker.supervisor = (struct ipc *)(void *)&out;
+	if (setjmp(out) != 0)
+		return;
+	loop_timer_set(f->tick, instant_add(clock_now(), span_ms(1)));
+	loop_run(f->worker.loop);
+}
+
+static void listen_somewhere(struct fixture *f)
+{
+	socklen_t size = sizeof(f->address);
+
+	f->address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(f->listener, (struct sockaddr *)&f->address, size), 0);
+	assert_int_equal(listen(f->listener, 10), 0);
+	assert_int_equal(getsockname(f->listener, (struct sockaddr *)&f->address, &size), 0);
+}
+
+static int open_fixture(void **state)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+	struct conf *conf = conf_new();
+	struct buf why = { 0 };
+	char directory[] = "/tmp/http_role_XXXXXX";
+
+	*state = f;
+	f->before = all;
+	all = f;
+	exited = false;
+	log_set_level(LOG_LEVEL_ERROR);
+	f->directory = xstrdup(mkdtemp(directory));
+	assert_int_equal(conf_set(conf, "node", "run", f->directory, &why), ERR_OK);
+	assert_int_equal(conf_set(conf, "limits", "request", "300ms", &why), ERR_OK);
+	f->path = conf_socket_path(conf, 0);
+	listen_somewhere(f);
+	f->worker = (struct worker){ .loop = loop_new(),
+		.conf = conf,
+		.generation = 1,
+		.started = clock_now(),
+		.sockets = &f->listener,
+		.socket_count = 1 };
+	f->tick = loop_timer_new(f->worker.loop, on_tick, f);
+	f->generation = 100;
+	http_role.start(&f->worker);
+	http_role.accept(&f->worker, 1);
+	assert_true(f->ready);
+	buf_free(&why);
+	return 0;
+}
+
+static int close_fixture(void **state)
+{
+	struct fixture *f = *state;
+
+	ipc_close(f->consensus);
+	close(f->listener);
+	unlink(f->path);
+	rmdir(f->directory);
+	free(f->directory);
+	free(f->path);
+	buf_free(&f->seen);
+	return 0;
+}
+
+/* --- a client --- */
+
+static int ask(struct fixture *f, const char *line)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char text[512];
+	int size = snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: h\r\n\r\n", line);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&f->address, sizeof(f->address)), 0);
+	assert_int_equal(send(fd, text, (size_t)size, MSG_NOSIGNAL), size);
+	return fd;
+}
+
+/* Turns until this was seen by the consensus worker. */
+static void expect_seen(struct fixture *f, const char *wanted)
+{
+	for (int i = 0; i < 5000 && strcmp(buf_text(&f->seen), wanted) != 0; i++)
+		turn(f);
+	assert_string_equal(buf_text(&f->seen), wanted);
+}
+
+/* Turns until an answer has come that has all of these in it, and closes. */
+static void expect(struct fixture *f, int fd, const char *first, const char *second)
+{
+	struct buf heard = { 0 };
+
+	for (int i = 0; i < 5000 && strstr(buf_text(&heard), "\r\n\r\n") == NULL; i++) {
+		ssize_t n = recv(fd, buf_reserve(&heard, 4096), 4096, MSG_DONTWAIT);
+
+		heard.size += n > 0 ? (size_t)n : 0;
+		turn(f);
+	}
+	if (strstr(buf_text(&heard), first) == NULL || strstr(buf_text(&heard), second) == NULL)
+		fail_msg("neither %s nor %s in %s", first, second, buf_text(&heard));
+	buf_free(&heard);
+	close(fd);
+}
+
+static void a_request_is_handed_over_and_answered(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "PUT /v1/kv/a?timeout=200ms");
+	expect_seen(f, "WRITE ");
+	assert_in_range(f->time_ms, 1, 200);
+	answer_put(f, f->ids[0]);
+	expect(f, fd, "201 Created", "{\"revision\":7}");
+}
+
+static void a_request_waits_for_the_consensus_worker(void **state)
+{
+	struct fixture *f = *state;
+	int fd = ask(f, "PUT /v1/kv/a");
+
+	for (int i = 0; i < 20; i++)
+		turn(f);
+	start_consensus(f);
+	expect_seen(f, "WRITE ");
+	assert_in_range(f->time_ms, 1, 290);
+	answer_put(f, f->ids[0]);
+	expect(f, fd, "201 Created", "{\"revision\":7}");
+}
+
+static void but_no_longer_than_its_time(void **state)
+{
+	struct fixture *f = *state;
+	int put = ask(f, "PUT /v1/kv/a"), get = ask(f, "GET /v1/kv/a");
+
+	expect(f, put, "503 Service Unavailable", "Holdfast-Applied: no");
+	expect(f, get, "503 Service Unavailable", "\"code\":\"starting\"");
+}
+
+static void live_is_said_without_the_consensus_worker(void **state)
+{
+	struct fixture *f = *state;
+
+	expect(f, ask(f, "GET /livez"), "200 OK", "live");
+}
+
+static void a_write_is_handed_over_once_and_a_read_again(void **state)
+{
+	struct fixture *f = *state;
+	int put, get;
+
+	start_consensus(f);
+	put = ask(f, "PUT /v1/kv/a");
+	expect_seen(f, "WRITE ");
+	get = ask(f, "GET /v1/kv/a");
+	expect_seen(f, "WRITE READ ");
+	kill_consensus(f);
+	expect(f, put, "503 Service Unavailable", "Holdfast-Applied: unknown");
+	start_consensus(f);
+	expect_seen(f, "WRITE READ READ ");
+	/* What the dead one would still have said finds nobody. */
+	answer_put(f, f->ids[0]);
+	ipc_send_answer(f->consensus, &(struct ipc_answer){ .id = f->ids[2], .error = ERR_NO_LEADER });
+	expect(f, get, "503 Service Unavailable", "\"code\":\"no_leader\"");
+}
+
+static void silence_ends_in_unknown(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "PUT /v1/kv/a?timeout=10ms");
+	expect_seen(f, "WRITE ");
+	expect_seen(f, "WRITE CANCEL ");
+	expect(f, fd, "504 Gateway Timeout", "Holdfast-Applied: unknown");
+	answer_put(f, f->ids[0]);
+	for (int i = 0; i < 5; i++)
+		turn(f);
+}
+
+static void a_client_that_leaves_cancels_its_request(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "PUT /v1/kv/a");
+	expect_seen(f, "WRITE ");
+	close(fd);
+	expect_seen(f, "WRITE CANCEL ");
+}
+
+static void a_stop_waits_for_what_is_under_way(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "PUT /v1/kv/a");
+	expect_seen(f, "WRITE ");
+	http_role.stop(&f->worker);
+	turn(f);
+	assert_false(exited);
+	answer_put(f, f->ids[0]);
+	expect(f, fd, "Connection: close", "{\"revision\":7}");
+	for (int i = 0; i < 5000 && !exited; i++)
+		turn(f);
+	assert_true(exited);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+	const struct CMUnitTest tests[] = {
+		CASE(a_request_is_handed_over_and_answered),
+		CASE(a_request_waits_for_the_consensus_worker),
+		CASE(but_no_longer_than_its_time),
+		CASE(live_is_said_without_the_consensus_worker),
+		CASE(a_write_is_handed_over_once_and_a_read_again),
+		CASE(silence_ends_in_unknown),
+		CASE(a_client_that_leaves_cancels_its_request),
+		CASE(a_stop_waits_for_what_is_under_way),
+	};
+
+	return cmocka_run_group_tests_name("http_role", tests, NULL, NULL);
+}
