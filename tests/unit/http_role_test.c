@@ -36,7 +36,7 @@ struct fixture {
 };
 
 /* A role has no end but that of its process: what each case started stays reachable from here. */
-static struct fixture *all;
+static struct fixture *volatile all;
 
 static bool exited;
 

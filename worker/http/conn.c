@@ -43,7 +43,6 @@ void conn_free(struct conn *c)
 	buf_free(&c->head);
 	buf_free(&c->body);
 	server_remove(s, c);
-	free(c);
 }
 
 /* The answer has left in full. */

@@ -74,6 +74,7 @@ struct server {
 };
 
 /* server.c */
+/* Takes it off the list and releases its memory. */
 void server_remove(struct server *s, struct conn *c);
 
 /* conn.c */

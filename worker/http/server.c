@@ -120,6 +120,7 @@ size_t server_connections(const struct server *s)
 void server_remove(struct server *s, struct conn *c)
 {
 	TAILQ_REMOVE(&s->conns, c, link);
+	free(c);
 	s->count--;
 	if (s->count == 0) {
 		schedule_sweep(s);
