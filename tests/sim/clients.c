@@ -281,6 +281,7 @@ static void take_result(
 	} else {
 		u->deeds.acked++;
 		history_on_written(u, a->op, &r);
+		nemesis_on_moment(u, n, MOMENT_ACKED);
 	}
 	if (o->on_register && !is_prober(a->client)) {
 		uint64_t *seen = &client_of(u, a->client)->seen_modify[o->key];

@@ -206,14 +206,20 @@ static void check_message(struct universe *u, struct node *from, const struct ra
 		break;
 	case RAFT_VOTE:
 		votes(u, m->from, m->from, m->term);
+		nemesis_on_moment(u, from, MOMENT_STOOD);
 		break;
 	case RAFT_VOTE_ANSWER:
-		if (m->vote_answer.granted)
-			votes(u, m->from, m->to, m->term);
+		if (!m->vote_answer.granted)
+			break;
+		votes(u, m->from, m->to, m->term);
+		nemesis_on_moment(u, from, MOMENT_VOTED);
+		break;
+	case RAFT_APPEND_ANSWER:
+		if (m->append_answer.accepted)
+			nemesis_on_moment(u, from, MOMENT_APPENDED);
 		break;
 	case RAFT_PREVOTE:
 	case RAFT_PREVOTE_ANSWER:
-	case RAFT_APPEND_ANSWER:
 	case RAFT_HEARTBEAT_ANSWER:
 	case RAFT_READ:
 	case RAFT_READ_ANSWER:
@@ -341,4 +347,5 @@ void laws_on_turn(struct universe *u, struct node *n)
 	story_note(u, n->number, "leads in term %" PRIu64 ", last=%" PRIu64 ".%" PRIu64 " commit=%" PRIu64,
 	    (uint64_t[6]){ v.term, v.last.term, v.last.index, v.commit });
 	check_complete(u, n, r, &v);
+	nemesis_on_moment(u, n, MOMENT_LED);
 }

@@ -106,7 +106,7 @@ static void run_one(const struct arguments *a, uint64_t test, struct totals *t)
 		t->idle++;
 		printf("# seed %" PRIu64 " does not count: %s (%" PRIu64 " acked)\n", run.seed, report.why,
 		    report.deeds.acked);
-		if (a->seed_given || draw == REDRAWS)
+		if (a->universes == 1 || draw == REDRAWS)
 			break;
 	}
 	print_result(test, &run, &report);

@@ -3,7 +3,7 @@
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/universe.h"
 
-static const struct event_kind strike_kind, mend_kind;
+static const struct event_kind strike_kind, mend_kind, spring_kind;
 
 void nemesis_count(struct universe *u, enum fault f)
 {
@@ -126,7 +126,7 @@ static bool crash(struct universe *u, struct node *n, bool power)
 	if (!node_up(n))
 		return false;
 	node_crash(n, power);
-	node_restart_later(n, dice_span_skewed(&u->nemesis.dice, span_ms(5), span_ms(5000)));
+	node_restart_later(n, dice_span_skewed(&u->nemesis.dice, span_ms(1), span_ms(5000)));
 	return true;
 }
 
@@ -137,6 +137,38 @@ static bool crash_all(struct universe *u)
 	for (int i = 0; i < u->plan.nodes; i++)
 		any = crash(u, &u->nodes[i], true) || any;
 	return any;
+}
+
+static void set_trap(struct universe *u)
+{
+	u->nemesis.trap_set = true;
+	u->nemesis.trap = (enum moment)random_below(&u->nemesis.dice, MOMENTS);
+}
+
+void nemesis_on_moment(struct universe *u, const struct node *n, enum moment m)
+{
+	if (!u->nemesis.trap_set || u->nemesis.trap != m || u->nemesis.stopped)
+		return;
+	u->nemesis.trap_set = false;
+	universe_add(u, dice_span_skewed(&u->nemesis.dice, (struct span){ 100 }, span_us(500)), &spring_kind,
+	    NOBODY, (uint64_t)n->number, m, NULL);
+}
+
+/* It alone, or it and the leader, or everybody. */
+static void on_spring(struct universe *u, const struct event *e)
+{
+	struct node *leader = node_leading(u);
+	uint64_t scope = random_below(&u->nemesis.dice, 3);
+	bool done;
+
+	story_tell(u, (int)e->a, "nemesis: power goes right after promise %" PRIu64, e->b);
+	done = crash(u, &u->nodes[e->a], true);
+	if (scope == 1 && leader != NULL)
+		done = crash(u, leader, true) || done;
+	if (scope == 2)
+		done = crash_all(u) || done;
+	if (done)
+		nemesis_count(u, FAULT_TRAP);
 }
 
 static bool set_fuse(struct universe *u, struct node *n)
@@ -163,7 +195,8 @@ static bool slow_down(struct universe *u, struct node *n)
 
 /* ---- from time to time ---- */
 
-static void strike(struct universe *u, enum fault f)
+/* False when the moment was not right for it. */
+static bool strike(struct universe *u, enum fault f)
 {
 	bool done = false;
 
@@ -174,7 +207,7 @@ static void strike(struct universe *u, enum fault f)
 	case FAULT_DELAY:
 	case FAULT_CANCEL:
 	case FAULTS:
-		return;
+		return false;
 	case FAULT_BREAK:
 		done = net_break_any(u);
 		break;
@@ -193,8 +226,10 @@ static void strike(struct universe *u, enum fault f)
 		done = crash(u, victim(u), true);
 		break;
 	case FAULT_TORN:
-		set_fuse(u, victim(u)); /* counts when it has burnt */
-		return;
+		return set_fuse(u, victim(u)); /* counts when it has burnt */
+	case FAULT_TRAP:
+		set_trap(u); /* counts when it has sprung */
+		return true;
 	case FAULT_ALL_DOWN:
 		done = crash_all(u);
 		break;
@@ -206,9 +241,10 @@ static void strike(struct universe *u, enum fault f)
 		break;
 	}
 	if (!done)
-		return;
+		return false;
 	story_tell(u, NOBODY, "nemesis: %s", fault_text(f));
 	nemesis_count(u, f);
+	return true;
 }
 
 static bool strikes(enum fault f)
@@ -226,9 +262,8 @@ static void on_strike(struct universe *u, const struct event *e)
 	for (int i = 0; i < FAULTS; i++) {
 		enum fault f = (enum fault)(u->nemesis.next++ % FAULTS);
 
-		if (!u->plan.faults[f] || !strikes(f))
+		if (!u->plan.faults[f] || !strikes(f) || !strike(u, f))
 			continue;
-		strike(u, f);
 		if (dice_chance(&u->nemesis.dice, 700000))
 			break;
 	}
@@ -236,7 +271,8 @@ static void on_strike(struct universe *u, const struct event *e)
 	    &strike_kind, NOBODY, 0, 0, NULL);
 }
 
-static const struct event_kind strike_kind = { "strike", on_strike }, mend_kind = { "mend", on_mend };
+static const struct event_kind strike_kind = { "strike", on_strike }, mend_kind = { "mend", on_mend },
+			       spring_kind = { "spring", on_spring };
 
 void nemesis_start(struct universe *u)
 {

@@ -95,7 +95,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	p->nodes = draw_nodes(&r);
 	draw_faults(p, &r);
 	p->quiet_least = dice_span_skewed(&r, span_ms(50), span_ms(1000));
-	p->quiet_most = dice_span_skewed(&r, span_ms(2000), span_ms(6000));
+	p->quiet_most = dice_span_skewed(&r, span_ms(1500), span_ms(4000));
 	draw_replica(p, &r);
 	draw_network(p, &r);
 	p->disk_least = dice_span_skewed(&r, span_us(20), span_us(1000));
