@@ -123,27 +123,26 @@ struct batch {
 	struct buf value;
 };
 
-static enum err refuse(const struct batch *b, size_t step, const char *why)
+static enum err refuse(const struct batch *b, const char *why)
 {
-	return operation_refuse(b->op, ERR_BAD_REQUEST, "step %zu: %s", step, why);
+	return operation_refuse(b->op, ERR_BAD_REQUEST, "%s", why);
 }
 
 /* The member `name` as text or `name64` as base64; exactly one of both. */
 static enum err take_bytes(
-    struct batch *b, size_t step, json_t *object, const char *name, const char *name64, struct buf *to)
+    struct batch *b, json_t *object, const char *name, const char *name64, struct buf *to)
 {
 	json_t *text = json_object_get(object, name), *encoded = json_object_get(object, name64);
 
 	buf_clear(to);
 	if ((text != NULL) == (encoded != NULL))
-		return operation_refuse(
-		    b->op, ERR_BAD_REQUEST, "step %zu: it needs either %s or %s", step, name, name64);
+		return operation_refuse(b->op, ERR_BAD_REQUEST, "it needs either %s or %s", name, name64);
 	if (!json_is_string(text != NULL ? text : encoded))
-		return operation_refuse(b->op, ERR_BAD_REQUEST, "step %zu: %s is a string", step, name);
+		return operation_refuse(b->op, ERR_BAD_REQUEST, "%s is a string", name);
 	if (text != NULL)
 		buf_append(to, bytes_of(json_string_value(text), json_string_length(text)));
 	else if (!text_base64_decode(bytes_of(json_string_value(encoded), json_string_length(encoded)), to))
-		return operation_refuse(b->op, ERR_BAD_REQUEST, "step %zu: %s is not base64", step, name64);
+		return operation_refuse(b->op, ERR_BAD_REQUEST, "%s is not base64", name64);
 	return ERR_OK;
 }
 
@@ -155,11 +154,11 @@ static enum err take_condition(struct batch *b, size_t step, json_t *condition)
 	if (condition == NULL)
 		return ERR_OK;
 	if (json_object_size(condition) != 1 || (modify == NULL && absent == NULL))
-		return refuse(b, step, "if is {\"modify\":N} or {\"absent\":true}");
+		return refuse(b, "if is {\"modify\":N} or {\"absent\":true}");
 	if (absent != NULL && !json_is_true(absent))
-		return refuse(b, step, "absent is true");
+		return refuse(b, "absent is true");
 	if (modify != NULL && (!json_is_integer(modify) || json_integer_value(modify) <= 0))
-		return refuse(b, step, "modify is a revision, a number from 1 on");
+		return refuse(b, "modify is a revision, a number from 1 on");
 	if (absent != NULL)
 		kv_guard(&b->guards, GUARD_ABSENT, buf_bytes(&b->op->key), 0);
 	else
@@ -177,10 +176,10 @@ static enum err take_step(struct batch *b, size_t number, json_t *step)
 	enum err e;
 
 	if (json_object_size(step) != (condition != NULL ? 2 : 1) || (put != NULL) == (delete != NULL))
-		return refuse(b, number, "a step is an object with put or delete, and if where wanted");
+		return refuse(b, "a step is an object with put or delete, and if where wanted");
 	if (json_object_size(inside) != (put != NULL ? 2 : 1))
-		return refuse(b, number, "put has a key and a value, delete a key, and nothing else");
-	if ((e = take_bytes(b, number, inside, "key", "key64", &b->op->key)) != ERR_OK ||
+		return refuse(b, "put has a key and a value, delete a key, and nothing else");
+	if ((e = take_bytes(b, inside, "key", "key64", &b->op->key)) != ERR_OK ||
 	    (e = operation_check_key(b->op, buf_bytes(&b->op->key), false)) != ERR_OK ||
 	    (e = take_condition(b, number, condition)) != ERR_OK)
 		return e;
@@ -188,7 +187,7 @@ static enum err take_step(struct batch *b, size_t number, json_t *step)
 		kv_delete_step(&b->steps, buf_bytes(&b->op->key));
 		return ERR_OK;
 	}
-	if ((e = take_bytes(b, number, inside, "value", "value64", &b->value)) != ERR_OK ||
+	if ((e = take_bytes(b, inside, "value", "value64", &b->value)) != ERR_OK ||
 	    (e = operation_check_value(b->op, b->value.size)) != ERR_OK)
 		return e;
 	kv_put_step(&b->steps, buf_bytes(&b->op->key), buf_bytes(&b->value), (struct bytes){ 0 });
@@ -206,9 +205,10 @@ static enum err take_steps(struct batch *b, json_t *steps)
 	if (count > KV_TXN_STEPS_MAX)
 		return operation_refuse(b->op, ERR_TOO_LARGE, "the batch has %zu steps, the limit is %d",
 		    count, KV_TXN_STEPS_MAX);
-	for (size_t i = 0; i < count && e == ERR_OK; i++)
-		e = take_step(b, i, json_array_get(steps, i));
-	return e;
+	for (size_t i = 0; i < count; i++)
+		if ((e = take_step(b, i, json_array_get(steps, i))) != ERR_OK)
+			return operation_refuse(b->op, e, "step %zu: %s", i, buf_text(&b->op->why));
+	return ERR_OK;
 }
 
 static enum err parse_document(struct batch *b, struct bytes body)
