@@ -1,0 +1,340 @@
+/* links: tests/unit/wal_model.c tests/unit/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* cmocka wants these before it. */
+#include <cmocka.h>
+
+#include "tests/unit/kept_log.h"
+#include "tests/unit/wal_model.h"
+#include "worker/log/wal_private.h"
+
+/*
+ * What a crash leaves is never garbage, never damage, and never less than what was synced. Each test runs a story on
+ * a disk that dies at one certain point, brings the disk back in one of several ways, and opens the log.
+ */
+
+/* How the disk comes back. */
+enum revival { KILLED, ALL_LOST, ALL_KEPT, HALF_KEPT, FEW_KEPT, REVIVALS };
+
+static void revive(struct model *m, enum revival how, uint64_t seed)
+{
+	static const unsigned permille[] = { 0, 0, 1000, 500, 100 };
+	struct random r = { seed };
+
+	model_close(m);
+	if (how == KILLED)
+		fake_disk_after_kill(m->disk);
+	else
+		fake_disk_after_power_cut(m->disk, &r, permille[how]);
+}
+
+/* Opens, and dies at the given call of that. True: the opening was through before. */
+static bool open_and_die(struct model *m, uint64_t call, size_t bytes, enum revival how)
+{
+	enum err e;
+
+	fake_disk_die_at(m->disk, fake_disk_calls(m->disk) + call, bytes);
+	e = model_open(m);
+	if (!fake_disk_dead(m->disk)) {
+		assert_int_equal(e, ERR_OK);
+		return true;
+	}
+	assert_int_equal(e, ERR_IO);
+	revive(m, how, call);
+	return false;
+}
+
+/* D6: what an opened log holds does not depend on anything that was not synced. */
+static void open_for_good(struct model *m)
+{
+	model_must_open(m);
+	revive(m, ALL_LOST, 0);
+	model_must_open(m);
+	assert_string_equal(kept_line(LOG_LEVEL_ERROR), "");
+}
+
+/* Something of everything, in 64 KiB segments. Ends early when the disk dies. */
+static bool tell_first(struct model *m)
+{
+	if (model_create(m) != ERR_OK || model_open(m) != ERR_OK)
+		return false;
+	if (model_append(m, 2, 1, 3, 100) != ERR_OK || model_sync(m) != ERR_OK)
+		return false;
+	if (model_append(m, 5, 2, 2, 700) != ERR_OK || model_append(m, 7, 2, 1, 50) != ERR_OK)
+		return false;
+	if (model_sync(m) != ERR_OK || model_settle(m) != ERR_OK)
+		return false;
+	if (model_append(m, 6, 3, 4, 300) != ERR_OK || model_hard(m, (struct raft_hard){ 4, 2 }) != ERR_OK)
+		return false;
+	return model_sync(m) == ERR_OK && model_fill(m, 1) == ERR_OK;
+}
+
+static bool tell_rest(struct model *m)
+{
+	if (model_append(m, 10, 4, 20, 4000) != ERR_OK || model_sync(m) != ERR_OK)
+		return false;
+	if (model_append(m, 25, 5, 2, 30000) != ERR_OK || model_append(m, 27, 5, 1, 10) != ERR_OK)
+		return false;
+	if (model_settle(m) != ERR_OK)
+		return false;
+	model_close(m);
+	if (model_open(m) != ERR_OK)
+		return false;
+	if (model_append(m, 12, 6, 1, 100) != ERR_OK || model_sync(m) != ERR_OK)
+		return false;
+	return model_append(m, 13, 6, 2, 600) == ERR_OK;
+}
+
+static bool tell(struct model *m)
+{
+	return tell_first(m) && tell_rest(m);
+}
+
+static uint64_t calls_of_story(void)
+{
+	struct model m;
+	uint64_t calls;
+
+	model_init(&m);
+	assert_true(tell(&m));
+	calls = fake_disk_calls(m.disk);
+	model_fini(&m);
+	return calls;
+}
+
+/* False: there is no log yet, and none may be there. */
+static bool is_created(struct model *m)
+{
+	struct wal *w;
+	struct wal_found f;
+
+	if (m->durable > 0)
+		return true;
+	if (wal_open(&w, &m->o, &f) == ERR_NOT_FOUND)
+		return false;
+	wal_close(w);
+	wal_found_free(&f);
+	return true;
+}
+
+static void die_in_story(uint64_t call, size_t bytes, enum revival how)
+{
+	struct model m;
+
+	kept_forget();
+	model_init(&m);
+	fake_disk_die_at(m.disk, call, bytes);
+	tell(&m);
+	revive(&m, how, call);
+	if (is_created(&m)) {
+		/* Once more, in the middle of the recovery. */
+		open_and_die(&m, call % 9, bytes, how);
+		if (m.wal != NULL)
+			revive(&m, how, call);
+		open_for_good(&m);
+		assert_int_equal(model_append(&m, m.last.index + 1, 9, 1, 10), ERR_OK);
+		assert_int_equal(model_sync(&m), ERR_OK);
+		revive(&m, how, call);
+		model_must_open(&m);
+	}
+	model_fini(&m);
+}
+
+static void c7_death_at_every_call_loses_nothing_that_was_synced(void **state)
+{
+	static const size_t bytes[] = { 0, 1, 517, SIZE_MAX };
+	uint64_t calls = calls_of_story();
+
+	(void)state;
+	assert_in_range(calls, 50, 200);
+	for (uint64_t call = 0; call < calls; call++)
+		for (size_t b = 0; b < sizeof(bytes) / sizeof(bytes[0]); b++)
+			for (enum revival how = 0; how < REVIVALS; how++)
+				die_in_story(call, bytes[b], how);
+}
+
+/* True: the recovery has no such call. */
+static bool die_in_recovery(uint64_t call, size_t bytes, enum revival how)
+{
+	struct model m;
+	bool through;
+
+	kept_forget();
+	model_init(&m);
+	assert_true(tell(&m));
+	revive(&m, KILLED, 0);
+	through = open_and_die(&m, call, bytes, how);
+	if (!through && !open_and_die(&m, call + 1, bytes, how))
+		open_and_die(&m, call / 2, bytes, how);
+	revive(&m, ALL_LOST, 0);
+	open_for_good(&m);
+	model_fini(&m);
+	return through;
+}
+
+static void death_at_every_call_of_a_recovery_can_be_repeated(void **state)
+{
+	(void)state;
+	for (enum revival how = 0; how < REVIVALS; how++) {
+		uint64_t call = 0;
+
+		while (!die_in_recovery(call, 0, how)) {
+			die_in_recovery(call, 100, how);
+			die_in_recovery(call, SIZE_MAX, how);
+			call++;
+		}
+		assert_in_range(call, 8, 20);
+	}
+}
+
+/* Two synced batches, two that are not, the last write torn after `bytes` bytes. True: it is there. */
+static bool tear(size_t bytes, enum revival how)
+{
+	struct model m;
+	bool there;
+
+	kept_forget();
+	model_init(&m);
+	assert_int_equal(model_create(&m), ERR_OK);
+	model_must_open(&m);
+	assert_int_equal(model_append(&m, 2, 1, 2, 100), ERR_OK);
+	assert_int_equal(model_sync(&m), ERR_OK);
+	assert_int_equal(model_append(&m, 4, 1, 1, 300), ERR_OK);
+	assert_int_equal(model_sync(&m), ERR_OK);
+	assert_int_equal(model_append(&m, 5, 2, 2, 90), ERR_OK);
+	fake_disk_die_at(m.disk, fake_disk_calls(m.disk), bytes);
+	assert_int_equal(model_append(&m, 6, 3, 3, 170), ERR_IO);
+	revive(&m, how, bytes);
+	open_for_good(&m);
+	there = m.last.term == 3;
+	assert_int_equal(m.hard.term, m.last.term);
+	assert_int_equal(m.last.index, there ? 8 : m.last.term == 2 ? 6 : 4);
+	model_fini(&m);
+	return there;
+}
+
+static void a_write_torn_at_every_byte_is_there_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	for (enum revival how = 0; how < REVIVALS; how++) {
+		bool before = false;
+
+		for (size_t bytes = 0; bytes < 760; bytes++) {
+			bool there = tear(bytes, how);
+
+			assert_false(there && (bytes < 690 || how == ALL_LOST));
+			assert_true(there || !before || how > ALL_KEPT);
+			before = there;
+		}
+		assert_true(before || how == ALL_LOST || how > ALL_KEPT);
+	}
+}
+
+/* A torn tail is cut and told. */
+static void a_torn_tail_is_logged(void **state)
+{
+	struct wal_found f;
+	struct model m;
+
+	(void)state;
+	kept_forget();
+	model_init(&m);
+	assert_int_equal(model_create(&m), ERR_OK);
+	model_must_open(&m);
+	assert_int_equal(model_append(&m, 2, 1, 1, 100), ERR_OK);
+	assert_int_equal(model_sync(&m), ERR_OK);
+	fake_disk_die_at(m.disk, fake_disk_calls(m.disk), 101);
+	assert_int_equal(model_append(&m, 3, 1, 1, 100), ERR_IO);
+	revive(&m, KILLED, 0);
+	assert_int_equal(wal_open(&m.wal, &m.o, &f), ERR_OK);
+	assert_int_equal(f.last.index, 2);
+	assert_in_range(f.cut_bytes, 95, 104);
+	assert_non_null(strstr(kept_line(LOG_LEVEL_WARN), "torn tail"));
+	assert_non_null(strstr(kept_line(LOG_LEVEL_WARN), model_path(2)));
+	wal_found_free(&f);
+	revive(&m, ALL_LOST, 0);
+	assert_int_equal(wal_open(&m.wal, &m.o, &f), ERR_OK);
+	assert_int_equal(f.cut_bytes, 0);
+	wal_found_free(&f);
+	model_fini(&m);
+}
+
+/* Many sectors in many batches behind the last sync, of which any survive. */
+static void any_sectors_of_what_was_not_synced_may_survive(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 0; seed < 300; seed++) {
+		struct model m;
+
+		kept_forget();
+		model_init(&m);
+		assert_int_equal(model_create(&m), ERR_OK);
+		model_must_open(&m);
+		assert_int_equal(model_append(&m, 2, 1, 4, 400), ERR_OK);
+		if (seed % 3 == 0)
+			assert_int_equal(model_settle(&m), ERR_OK);
+		assert_int_equal(model_sync(&m), ERR_OK);
+		for (uint64_t i = 6; i < 40; i += 2)
+			assert_int_equal(model_append(&m, i, 1 + i / 10, 3, 20 + seed), ERR_OK);
+		revive(&m, seed % 2 ? HALF_KEPT : FEW_KEPT, seed);
+		open_for_good(&m);
+		model_fini(&m);
+	}
+}
+
+static void d6_what_a_failed_sync_left_in_the_cache_is_not_promised(void **state)
+{
+	(void)state;
+	for (int settled = 0; settled < 2; settled++) {
+		struct model m;
+
+		kept_forget();
+		model_init(&m);
+		assert_int_equal(model_create(&m), ERR_OK);
+		model_must_open(&m);
+		assert_int_equal(model_append(&m, 2, 1, 2, 100), ERR_OK);
+		assert_int_equal(settled ? model_settle(&m) : model_sync(&m), ERR_OK);
+		assert_int_equal(model_append(&m, 4, 1, 9, 500), ERR_OK);
+		fake_disk_fail_sync(m.disk);
+		assert_int_equal(model_sync(&m), ERR_IO);
+		revive(&m, KILLED, 0);
+		open_for_good(&m);
+		assert_in_range(m.last.index, 3, 12);
+		model_fini(&m);
+	}
+}
+
+static void d6_what_was_only_written_is_kept_once_it_was_found(void **state)
+{
+	struct model m;
+
+	(void)state;
+	kept_forget();
+	model_init(&m);
+	assert_int_equal(model_create(&m), ERR_OK);
+	model_must_open(&m);
+	assert_int_equal(model_append(&m, 2, 1, 9, 500), ERR_OK);
+	assert_int_equal(model_hard(&m, (struct raft_hard){ 8, 8 }), ERR_OK);
+	revive(&m, KILLED, 0);
+	open_for_good(&m);
+	assert_int_equal(m.last.index, 10);
+	assert_int_equal(m.hard.vote, 8);
+	model_fini(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(c7_death_at_every_call_loses_nothing_that_was_synced),
+		cmocka_unit_test(death_at_every_call_of_a_recovery_can_be_repeated),
+		cmocka_unit_test(a_write_torn_at_every_byte_is_there_whole_or_not_at_all),
+		cmocka_unit_test(a_torn_tail_is_logged),
+		cmocka_unit_test(any_sectors_of_what_was_not_synced_may_survive),
+		cmocka_unit_test(d6_what_a_failed_sync_left_in_the_cache_is_not_promised),
+		cmocka_unit_test(d6_what_was_only_written_is_kept_once_it_was_found),
+	};
+
+	return cmocka_run_group_tests_name("wal_crash", tests, NULL, NULL);
+}
