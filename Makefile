@@ -17,7 +17,7 @@ LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' config
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
 TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests curl
 TIDY_PACKAGES = python3 clang-format
-BENCH_PACKAGES = python3 python3-requests wrk
+BENCH_PACKAGES = python3 python3-pytest python3-requests wrk
 DEMO_PACKAGES = python3 curl
 
 # --- configuration ---
@@ -39,13 +39,11 @@ config.mk: configure.ac
 
 SOURCES_common := $(wildcard common/*.c)
 SOURCES_tests := $(wildcard tests/common/*.c)
-# $(call sources,its folders): those of a program, once it has a main().
-sources = $(if $(shell grep -ls '^int main' $(firstword $(1))/*.c),$(wildcard $(1:%=%/*.c)))
-SOURCES_daemon := $(call sources,daemon)
-SOURCES_worker := $(call sources,worker worker/*)
-SOURCES_sim := $(call sources,tests/sim)
-SOURCES_raft := $(call sources,tests/raft)
-SOURCES_load := $(call sources,tests/load)
+SOURCES_daemon := $(wildcard daemon/*.c)
+SOURCES_worker := $(wildcard worker/*.c worker/*/*.c)
+SOURCES_sim := $(wildcard tests/sim/*.c)
+SOURCES_raft := $(wildcard tests/raft/*.c)
+SOURCES_load := $(wildcard tests/load/*.c)
 TEST_SOURCES := $(wildcard tests/*/*.c)
 export T
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/$(or $(T),*)_test.c))
@@ -66,15 +64,13 @@ $(1)/$(2): $(call objects,$(1),$(3))
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
 endef
 
-# $(call program,build,program,sources,libraries): the rule of one program; without sources there is none.
-# A program is not given what it must not refer to: holdfastd no NNG, the simulator no event loop and no database.
+# $(call program,build,program,sources,libraries): the rule of one program. A program is
+# not given what it must not refer to: holdfastd no NNG, the simulator no event loop and no database.
 define program
-ifneq ($(strip $(3)),)
 $(1)/$(2): $(call objects,$(1),$(3)) $(if $(filter tests/%,$(3)),$(1)/libtests.a) $(1)/libcommon.a
 	$$(link) $$(FLAGS_$(1)) $$^ $(4)
 PROGRAMS_$(1) += $(1)/$(2)
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
-endif
 endef
 
 # What the simulator shares with the worker.
@@ -89,8 +85,8 @@ $(call library,$(1),libcommon.a,$(SOURCES_common))
 $(call library,$(1),libtests.a,$(SOURCES_tests))
 $(call program,$(1),holdfastd,$(SOURCES_daemon),$$(EVENT_LIBS) $$(INIH_LIBS) $$(SYSTEMD_LIBS))
 $(call program,$(1),holdfast-worker,$(SOURCES_worker),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(NNG_LIBS) $$(DB_LIBS) $$(JANSSON_LIBS) $$(XXHASH_LIBS))
-$(call program,$(1),tests/sim,$(SOURCES_sim) $(if $(SOURCES_sim),$(HEART) worker/peer/hello.c),$$(XXHASH_LIBS) -lm)
-$(call program,$(1),tests/raft-script,$(SOURCES_raft) $(if $(SOURCES_raft),$(filter worker/raft/%,$(HEART))),)
+$(call program,$(1),tests/sim,$(SOURCES_sim) $(HEART),$$(XXHASH_LIBS) -lm)
+$(call program,$(1),tests/raft-script,$(SOURCES_raft) $(filter worker/raft/%,$(HEART)),)
 $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(JANSSON_LIBS) -lm)
 $(call program,$(1),etc/print_conf,etc/print_conf.c,$$(INIH_LIBS))
 # What stands in for a worker in the tests of the supervisor.
