@@ -15,7 +15,7 @@ endif
 
 LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' configure.ac)
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
-TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests curl
+TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests
 TIDY_PACKAGES = python3 clang-format
 BENCH_PACKAGES = python3 python3-pytest python3-requests wrk
 DEMO_PACKAGES = python3 curl
@@ -64,8 +64,8 @@ $(1)/$(2): $(call objects,$(1),$(3))
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
 endef
 
-# $(call program,build,program,sources,libraries): the rule of one program. A program is
-# not given what it must not refer to: holdfastd no NNG, the simulator no event loop and no database.
+# $(call program,build,program,sources,libraries): the rule of one program. It is not given
+# what it must not refer to: holdfastd no NNG, the simulator no event loop and no database.
 define program
 $(1)/$(2): $(call objects,$(1),$(3)) $(if $(filter tests/%,$(3)),$(1)/libtests.a) $(1)/libcommon.a
 	$$(link) $$(FLAGS_$(1)) $$^ $(4)
