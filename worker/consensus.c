@@ -42,6 +42,7 @@ struct consensus {
 	uint32_t visitors; /* so many came so far */
 	uint64_t unanswered; /* requests, those that were cancelled included */
 	bool stopping;
+	struct instant hand_over_until; /* stopping as the leader: until somebody else leads, but no longer */
 };
 
 static struct instant now(const struct consensus *c)
@@ -76,9 +77,17 @@ static bool answers_wait(const struct consensus *c)
 	return false;
 }
 
+/* Another leader is heard: this node's vote for it has left, too. */
+static bool is_handed_over(const struct consensus *c)
+{
+	const struct replica_view v = replica_view(c->replica);
+
+	return instant_passed(c->hand_over_until, now(c)) || (v.leader != 0 && !v.leads);
+}
+
 static void end_if_done(struct consensus *c)
 {
-	if (c->stopping && !answers_wait(c) && (c->unanswered == 0 || !is_visited(c)))
+	if (c->stopping && is_handed_over(c) && !answers_wait(c) && (c->unanswered == 0 || !is_visited(c)))
 		end(c);
 }
 
@@ -95,6 +104,8 @@ static void stop(struct worker *w)
 	if (c == NULL || c->replica == NULL)
 		worker_exit(w, EX_OK);
 	c->stopping = true;
+	if (replica_hand_over(c->replica, now(c)) == ERR_OK)
+		c->hand_over_until = instant_add(now(c), w->conf->raft_election);
 	c->stop_limit = loop_timer_new(w->loop, on_stop_limit, c);
 	loop_timer_set(c->stop_limit, instant_add(now(c), w->conf->limits_request));
 }

@@ -103,7 +103,8 @@ static void tell_fields(struct buf *out, const struct raft_message *m)
 		buf_printf(out, " log=%" PRIu64 ".%" PRIu64, m->prevote.last_term, m->prevote.last_index);
 		break;
 	case RAFT_VOTE:
-		buf_printf(out, " log=%" PRIu64 ".%" PRIu64, m->vote.last_term, m->vote.last_index);
+		buf_printf(out, " log=%" PRIu64 ".%" PRIu64 "%s", m->vote.last_term, m->vote.last_index,
+		    m->vote.transfer ? " transfer" : "");
 		break;
 	case RAFT_PREVOTE_ANSWER:
 		buf_append_text(out, m->prevote_answer.granted ? " granted" : " refused");
@@ -130,6 +131,8 @@ static void tell_fields(struct buf *out, const struct raft_message *m)
 		break;
 	case RAFT_HEARTBEAT_ANSWER:
 		buf_printf(out, " round=%" PRIu64, m->heartbeat_answer.round);
+		break;
+	case RAFT_TIMEOUT_NOW:
 		break;
 	case RAFT_READ:
 		buf_printf(out, " start=%" PRIu64 " number=%" PRIu64, m->read.start, m->read.number);

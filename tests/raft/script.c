@@ -24,6 +24,7 @@
  *	quiet COMMAND ...	the same without its transcript
  *	propose I DATA | propose I bytes=N
  *	read I NUMBER
+ *	transfer I [TARGET]
  *	crash I [KEEP]		power is lost; KEEP begun writes reached the disk all the same
  *	start I
  *	checkpoint I		I's state is durable as far as it is applied
@@ -182,6 +183,15 @@ static void cmd_read(struct cluster *c, const struct words *w)
 		buf_printf(c->out, "%s\n", err_name(e));
 }
 
+static void cmd_transfer(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+	enum err e = raft_transfer(n->raft, number(w, 2, 0), n->now);
+
+	if (e != ERR_OK)
+		buf_printf(c->out, "%s\n", err_name(e));
+}
+
 static void cmd_crash(struct cluster *c, const struct words *w)
 {
 	node_crash(cluster_node(c, number(w, 1, 0)), number(w, 2, 0));
@@ -242,6 +252,7 @@ static const struct {
 	{ "settle", cmd_settle },
 	{ "propose", cmd_propose },
 	{ "read", cmd_read },
+	{ "transfer", cmd_transfer },
 	{ "crash", cmd_crash },
 	{ "start", cmd_start },
 	{ "checkpoint", cmd_checkpoint },

@@ -82,6 +82,11 @@ struct raft {
 	uint64_t led_from_ms; /* log time at that moment */
 	size_t uncommitted_bytes;
 
+	/* Transfer, §3.10. */
+	uint64_t transfer_to; /* 0: none under way */
+	bool transfer_told;
+	struct instant transfer_until;
+
 	/* Reads, §6.4. */
 	uint64_t round, round_confirmed;
 	struct read_wait *reads;
@@ -121,6 +126,7 @@ void on_prevote(struct raft *r, const struct raft_message *m, struct instant now
 void on_prevote_answer(struct raft *r, const struct raft_message *m, struct instant now);
 void on_vote(struct raft *r, const struct raft_message *m, struct instant now);
 void on_vote_answer(struct raft *r, const struct raft_message *m, struct instant now);
+void on_timeout_now(struct raft *r, const struct raft_message *m, struct instant now);
 void count_own_vote(struct raft *r, struct instant now);
 
 /* replication.c */
@@ -135,6 +141,10 @@ void on_append(struct raft *r, const struct raft_message *m, struct instant now)
 void on_append_answer(struct raft *r, const struct raft_message *m, struct instant now);
 void on_heartbeat(struct raft *r, const struct raft_message *m, struct instant now);
 void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct instant now);
+
+/* transfer.c */
+void drive_transfer(struct raft *r);
+void tick_transfer(struct raft *r, struct instant now);
 
 /* read.c */
 void start_read_round(struct raft *r);

@@ -107,7 +107,7 @@ static void become_pre_candidate(struct raft *r, struct instant now)
 
 /* D2: the request names this log and this term, so it leaves only when both are durable, and our own vote counts
  * only then. */
-static void become_candidate(struct raft *r, struct instant now)
+static void become_candidate(struct raft *r, bool transfer, struct instant now)
 {
 	const struct raft_config *c = config_now(r);
 
@@ -125,6 +125,7 @@ static void become_candidate(struct raft *r, struct instant now)
 		m = promise(r, RAFT_VOTE, c->members[i]);
 		m->vote.last_term = r->log.last.term;
 		m->vote.last_index = r->log.last.index;
+		m->vote.transfer = transfer;
 	}
 	check(r);
 }
@@ -138,7 +139,7 @@ void stand(struct raft *r, struct instant now)
 	}
 	become_pre_candidate(r, now);
 	if (decide(r) == QUORUM_WON)
-		become_candidate(r, now);
+		become_candidate(r, false, now);
 }
 
 bool leader_is_heard(const struct raft *r, struct instant now)
@@ -181,7 +182,7 @@ void on_prevote_answer(struct raft *r, const struct raft_message *m, struct inst
 	note_vote(r, m->from, granted);
 	switch (decide(r)) {
 	case QUORUM_WON:
-		become_candidate(r, now);
+		become_candidate(r, false, now);
 		break;
 	case QUORUM_LOST:
 		become_follower(r, r->hard.term, 0, now);
@@ -227,6 +228,14 @@ void on_vote_answer(struct raft *r, const struct raft_message *m, struct instant
 		return;
 	note_vote(r, m->from, m->vote_answer.granted);
 	count_votes(r, now);
+}
+
+/* §3.10: no pre-vote, for the leader itself wants this election. */
+void on_timeout_now(struct raft *r, const struct raft_message *m, struct instant now)
+{
+	if (r->role != RAFT_FOLLOWER || m->term != r->hard.term || m->from != r->leader || !is_voter(r))
+		return;
+	become_candidate(r, true, now);
 }
 
 /* E9: only if this is still the candidacy that the vote was for. */

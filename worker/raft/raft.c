@@ -164,6 +164,7 @@ static void tick_leader(struct raft *r, struct instant now)
 			return;
 		}
 	}
+	tick_transfer(r, now);
 	if (instant_passed(r->heartbeat_at, now)) {
 		r->heartbeat_at = instant_add(now, r->o.heartbeat);
 		send_heartbeats(r);
@@ -198,7 +199,7 @@ static bool take_term(struct raft *r, const struct raft_message *m, struct insta
 			become_follower(r, m->term, 0, now);
 		return true;
 	case RAFT_VOTE: /* §4.2.3: no disruption while a leader is heard; a leader never grants while it leads */
-		if (leader_is_heard(r, now))
+		if (leader_is_heard(r, now) && !m->vote.transfer)
 			return false;
 		become_follower(r, m->term, 0, now);
 		return true;
@@ -211,6 +212,7 @@ static bool take_term(struct raft *r, const struct raft_message *m, struct insta
 	case RAFT_HEARTBEAT_ANSWER:
 	case RAFT_READ:
 	case RAFT_READ_ANSWER:
+	case RAFT_TIMEOUT_NOW:
 		become_follower(r, m->term, 0, now);
 		return true;
 	}
@@ -239,6 +241,7 @@ static void answer_old_term(struct raft *r, const struct raft_message *m, struct
 	case RAFT_APPEND_ANSWER:
 	case RAFT_HEARTBEAT_ANSWER:
 	case RAFT_READ:
+	case RAFT_TIMEOUT_NOW:
 		break;
 	}
 }
@@ -284,6 +287,9 @@ void raft_receive(struct raft *r, const struct raft_message *m, struct instant n
 		break;
 	case RAFT_READ_ANSWER:
 		on_read_answer(r, m);
+		break;
+	case RAFT_TIMEOUT_NOW:
+		on_timeout_now(r, m, now);
 		break;
 	}
 	check(r);
@@ -361,6 +367,7 @@ bool raft_ready(struct raft *r, struct raft_ready *rd, struct instant now)
 	*rd = (struct raft_ready){ 0 };
 	if (r->role == RAFT_LEADER) {
 		send_appends(r);
+		drive_transfer(r);
 		start_read_round(r);
 	}
 	gather_persist(r, rd);

@@ -83,6 +83,12 @@ enum err raft_propose(
  * when nobody can be asked now. */
 enum err raft_read(struct raft *r, uint64_t number, struct instant now);
 
+/* Hands leadership over (§3.10) to this voter, or to the one that is furthest when 0: it gets the rest of the log and is
+ * told to stand at once. Until it leads, or an election timeout has passed (T2), proposals are answered
+ * ERR_NOT_LEADER. ERR_NOT_LEADER on other nodes, ERR_NOT_FOUND when there is no such other voter, ERR_BUSY during
+ * another transfer. */
+enum err raft_transfer(struct raft *r, uint64_t target, struct instant now);
+
 /* Everything up to this ticket is durable. */
 void raft_persisted(struct raft *r, uint64_t ticket, struct instant now);
 

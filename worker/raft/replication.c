@@ -45,6 +45,7 @@ void stop_leading(struct raft *r)
 	free(r->peers);
 	r->peers = NULL;
 	r->peer_count = 0;
+	r->transfer_to = 0;
 	drop_reads(r);
 }
 
@@ -54,7 +55,8 @@ enum err raft_propose(
 	int64_t led_ms = span_to_ms(instant_between(r->led_since, now));
 	struct entry e = { { r->hard.term, r->log.last.index + 1 }, 0, type, data };
 
-	if (r->role != RAFT_LEADER)
+	if (r->role != RAFT_LEADER ||
+	    r->transfer_to != 0) /* T1: nothing may be added while the target catches up */
 		return ERR_NOT_LEADER;
 	if (r->uncommitted_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max) /* C14 */
 		return ERR_BUSY;

@@ -249,6 +249,12 @@ void replica_close(struct replica *r)
 	free(r);
 }
 
+enum err replica_hand_over(struct replica *r, struct instant now)
+{
+	r->now = now;
+	return r->raft == NULL ? ERR_NOT_LEADER : raft_transfer(r->raft, 0, now);
+}
+
 void replica_on_hello(
     struct replica *r, const struct peer_hello *hello, const struct bytes *dialed, struct instant now)
 {

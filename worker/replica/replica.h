@@ -62,6 +62,10 @@ void replica_cancel(struct replica *r, uint32_t client, uint64_t id);
 /* All requests of this client are forgotten. */
 void replica_forget(struct replica *r, uint32_t client);
 
+/* Before a stop: asks the voter that is furthest to lead in place of this node. ERR_NOT_LEADER where there is nothing to
+ * hand over, ERR_NOT_FOUND where nobody can take it, ERR_BUSY while it is under way. */
+enum err replica_hand_over(struct replica *r, struct instant now);
+
 /* From the transport: the far end of a connection said hello. `dialed` is the address when this node dialed, NULL
  * when it accepted. */
 void replica_on_hello(

@@ -235,6 +235,9 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 		p->term = pos.term;
 		pending_move(&r->pendings, p, STAGE_WRITTEN);
 		break;
+	case ERR_NOT_LEADER: /* it is handing over */
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+		break;
 	default:
 		answer_error(r, p, ERR_BUSY, APPLIED_NO, "too many writes wait for a majority of the nodes");
 		break;

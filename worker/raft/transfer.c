@@ -1,0 +1,52 @@
+#include "worker/raft/core.h"
+
+/* Leadership is handed over, §3.10: for a stop without an election timeout of silence. */
+
+static struct progress *furthest(const struct raft *r)
+{
+	struct progress *best = NULL;
+
+	for (size_t i = 0; i < r->peer_count; i++) {
+		struct progress *p = &r->peers[i];
+
+		if (!p->down && quorum_has(&config_now(r)->quorum, p->id) &&
+		    (best == NULL || p->match > best->match))
+			best = p;
+	}
+	return best;
+}
+
+enum err raft_transfer(struct raft *r, uint64_t target, struct instant now)
+{
+	struct progress *p;
+
+	if (r->role != RAFT_LEADER)
+		return ERR_NOT_LEADER;
+	if (r->transfer_to != 0)
+		return ERR_BUSY;
+	p = target == 0 ? furthest(r) : progress_of(r, target);
+	if (p == NULL || !quorum_has(&config_now(r)->quorum, p->id))
+		return ERR_NOT_FOUND;
+	r->transfer_to = p->id;
+	r->transfer_told = false;
+	r->transfer_until = instant_add(now, r->o.election);
+	return ERR_OK;
+}
+
+/* Told once its log is whole: a vote of another could not be won with less. */
+void drive_transfer(struct raft *r)
+{
+	const struct progress *p = r->transfer_to != 0 ? progress_of(r, r->transfer_to) : NULL;
+
+	if (p == NULL || r->transfer_told || p->match != r->log.last.index)
+		return;
+	r->transfer_told = true;
+	send_now(r, RAFT_TIMEOUT_NOW, p->id);
+}
+
+/* T2: a target that is dead or lags costs one election timeout, then this leader goes on. */
+void tick_transfer(struct raft *r, struct instant now)
+{
+	if (r->transfer_to != 0 && instant_passed(r->transfer_until, now))
+		r->transfer_to = 0;
+}
