@@ -529,7 +529,8 @@ void fake_disk_put(struct fake_disk *f, const char *path, struct bytes content)
 	n->next = f->inodes;
 	f->inodes = n;
 	grow(n, content.size);
-	memcpy(n->seen.data, content.data, content.size);
+	if (content.size > 0)
+		memcpy(n->seen.data, content.data, content.size);
 	for (size_t i = 0; i < n->sectors.size; i++)
 		hold(n, i);
 	put(&f->seen, path, n);
