@@ -188,6 +188,9 @@ static void note_message(struct universe *u, int from, const struct raft_message
 		story_note(u, from, "-> n%" PRIu64 " HEARTBEAT_ANSWER term=%" PRIu64 " round=%" PRIu64,
 		    (uint64_t[6]){ to, t, m->heartbeat_answer.round });
 		break;
+	case RAFT_TIMEOUT_NOW:
+		story_note(u, from, "-> n%" PRIu64 " TIMEOUT_NOW term=%" PRIu64, (uint64_t[6]){ to, t });
+		break;
 	}
 }
 
@@ -202,6 +205,7 @@ static void check_message(struct universe *u, struct node *from, const struct ra
 		check_append(u, m);
 		break;
 	case RAFT_HEARTBEAT:
+	case RAFT_TIMEOUT_NOW:
 		leads(u, m->from, m->term);
 		break;
 	case RAFT_VOTE:
