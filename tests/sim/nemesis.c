@@ -121,13 +121,18 @@ static void on_mend(struct universe *u, const struct event *e)
 
 /* ---- machines ---- */
 
-static bool crash(struct universe *u, struct node *n, bool power)
+static bool crash_for(struct node *n, bool power, struct span down)
 {
 	if (!node_up(n))
 		return false;
 	node_crash(n, power);
-	node_restart_later(n, dice_span_skewed(&u->nemesis.dice, span_ms(1), span_ms(5000)));
+	node_restart_later(n, down);
 	return true;
+}
+
+static bool crash(struct universe *u, struct node *n, bool power)
+{
+	return crash_for(n, power, dice_span_skewed(&u->nemesis.dice, span_ms(1), span_ms(5000)));
 }
 
 static bool crash_all(struct universe *u)
@@ -154,19 +159,37 @@ void nemesis_on_moment(struct universe *u, const struct node *n, enum moment m)
 	    NOBODY, (uint64_t)n->number, m, NULL);
 }
 
+/* Everybody; and whoever led may be the last to come back, so that what only it had on disk is missed. */
+static bool crash_all_but_leader_soon_back(struct universe *u, const struct node *leader)
+{
+	struct random *r = &u->nemesis.dice;
+	bool any = false;
+
+	for (int i = 0; i < u->plan.nodes; i++) {
+		struct node *n = &u->nodes[i];
+		struct span down = n == leader ? dice_span(r, span_ms(1000), span_ms(4000))
+					       : dice_span_skewed(r, span_ms(1), span_ms(50));
+
+		any = crash_for(n, true, down) || any;
+	}
+	return any;
+}
+
 /* It alone, or it and the leader, or everybody. */
 static void on_spring(struct universe *u, const struct event *e)
 {
 	struct node *leader = node_leading(u);
-	uint64_t scope = random_below(&u->nemesis.dice, 3);
+	uint64_t scope = random_below(&u->nemesis.dice, 4);
 	bool done;
 
 	story_tell(u, (int)e->a, "nemesis: power goes right after promise %" PRIu64, e->b);
-	done = crash(u, &u->nodes[e->a], true);
+	done = scope != 3 && crash(u, &u->nodes[e->a], true);
 	if (scope == 1 && leader != NULL)
 		done = crash(u, leader, true) || done;
 	if (scope == 2)
 		done = crash_all(u) || done;
+	if (scope == 3)
+		done = crash_all_but_leader_soon_back(u, leader) || done;
 	if (done)
 		nemesis_count(u, FAULT_TRAP);
 }
