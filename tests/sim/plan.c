@@ -58,6 +58,15 @@ static void draw_replica(struct plan *p, struct random *r)
 		p->drift_ppm[n] = dice_chance(r, 500000) ? 0 : (int)dice_between(r, 0, 40000) - 20000;
 }
 
+/* Between two faults there must be time to elect somebody now and then. */
+static void draw_quiet(struct plan *p, struct random *r)
+{
+	int64_t more = 3 * p->election.ns;
+
+	p->quiet_least = dice_span_skewed(r, span_ms(50), span_ms(1000));
+	p->quiet_most = dice_span_skewed(r, span_ms(1500), (struct span){ span_ms(2500).ns + more });
+}
+
 static void draw_network(struct plan *p, struct random *r)
 {
 	p->latency_least = dice_span_skewed(r, span_us(20), span_us(500));
@@ -94,9 +103,8 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	p->length = length;
 	p->nodes = draw_nodes(&r);
 	draw_faults(p, &r);
-	p->quiet_least = dice_span_skewed(&r, span_ms(50), span_ms(1000));
-	p->quiet_most = dice_span_skewed(&r, span_ms(1500), span_ms(4000));
 	draw_replica(p, &r);
+	draw_quiet(p, &r);
 	draw_network(p, &r);
 	p->disk_least = dice_span_skewed(&r, span_us(20), span_us(1000));
 	p->disk_most = dice_span_skewed(&r, p->disk_least, span_ms(5));
