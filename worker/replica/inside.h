@@ -85,7 +85,7 @@ struct promise_held {
 	struct raft_message message;
 };
 
-/* What the leader remembers of a node that forwards to it: a number at or below is a repetition. */
+/* What a leader remembers of a node that forwards to it: the last number, and the term in which it came. */
 struct forwarder {
 	uint64_t incarnation, start, term, number;
 };
@@ -103,7 +103,6 @@ struct prompt {
 	uint32_t client;
 	uint64_t id;
 	enum err error; /* ERR_OK: it asked for the status */
-	const char *text;
 };
 
 /* One of the static list [cluster] members. */
@@ -198,7 +197,7 @@ void request_route(struct replica *r);
 void request_again(struct replica *r);
 void request_expire(struct replica *r);
 void request_leader_changed(struct replica *r);
-void request_applied(struct replica *r, uint64_t term, uint64_t index);
+void request_applied(struct replica *r, uint64_t term);
 void request_read_done(struct replica *r, const struct raft_read_done *done);
 /* May a read at level "leader" be answered now, or must it look for the leader again? */
 bool request_may_answer(struct replica *r, struct pending *p);

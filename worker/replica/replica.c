@@ -358,7 +358,7 @@ struct instant replica_deadline(const struct replica *r)
 		at = instant_least(at, r->settle_at);
 	if (anything_waits(r))
 		at = instant_least(at, r->again_at);
-	if (r->raft == NULL && (r->listed_count > 0 || r->form_wanted))
+	if (r->raft == NULL && r->foreign == NULL && (r->listed_count > 0 || r->form_wanted))
 		at = instant_least(at, r->form_again);
 	return at;
 }

@@ -22,7 +22,7 @@ static void add_prompt(struct replica *r, uint32_t client, uint64_t id, enum err
 		r->prompt_room = r->prompt_room == 0 ? 16 : r->prompt_room * 2;
 		r->prompts = xreallocarray(r->prompts, r->prompt_room, sizeof(*r->prompts));
 	}
-	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e, "" };
+	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e };
 }
 
 static uint64_t leader_age_ms(const struct replica *r)
@@ -255,11 +255,18 @@ static void ask(struct replica *r, struct pending *p, const struct raft_view *v)
 	pending_move(&r->pendings, p, send_frame(r, v->leader) ? STAGE_ASKED : STAGE_ROUTE);
 }
 
+/* Until an entry of its own term is committed a leader does not know what is (§6.4): the end of its log at least is
+ * not too little (R1). */
+static uint64_t known_commit(const struct replica *r, const struct raft_view *v)
+{
+	return raft_term_at(r->raft, v->commit) == v->term ? v->commit : v->last.index;
+}
+
 /* A read of level "leader". */
 static void route_to_leader(struct replica *r, struct pending *p, const struct raft_view *v)
 {
 	if (v->role == RAFT_LEADER && raft_confirmed(r->raft, r->now)) {
-		p->index = v->commit;
+		p->index = known_commit(r, v);
 		pending_move(&r->pendings, p, STAGE_APPLIED);
 	} else if (p->remote != 0 && v->role != RAFT_LEADER) {
 		answer_error(r, p, ERR_NOT_LEADER, APPLIED_NO, "");
@@ -360,11 +367,31 @@ static void move_all(struct replica *r, enum stage from, enum stage to)
 	}
 }
 
+/* Without a leader nothing finds a way, and a write must not be copied for each attempt at that. */
+static void try_routes(struct replica *r)
+{
+	if (r->raft == NULL || raft_view(r->raft).leader != 0)
+		move_all(r, STAGE_ROUTE, STAGE_NEW);
+}
+
+/* What they wait for may be cut from the log before it is committed. */
+static void recall_leader_reads(struct replica *r)
+{
+	struct pending *p, *next;
+
+	for (p = pending_first(&r->pendings, STAGE_APPLIED); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, in_stage);
+		if (p->level == LEVEL_LEADER)
+			try_again(r, p);
+	}
+}
+
 void request_leader_changed(struct replica *r)
 {
-	move_all(r, STAGE_ROUTE, STAGE_NEW);
+	try_routes(r);
 	move_all(r, STAGE_ASKED, STAGE_NEW);
 	move_all(r, STAGE_INDEXING, STAGE_INDEX);
+	recall_leader_reads(r);
 }
 
 static void retry(struct replica *r, enum stage from, enum stage to)
@@ -381,17 +408,16 @@ void request_again(struct replica *r)
 	if (!instant_passed(r->again_at, r->now))
 		return;
 	r->again_at = instant_add(r->now, r->o.heartbeat);
-	move_all(r, STAGE_ROUTE, STAGE_NEW);
+	try_routes(r);
 	retry(r, STAGE_INDEXING, STAGE_INDEX);
 	retry(r, STAGE_ASKED, STAGE_NEW);
 }
 
 /* The log's terms never fall: behind an entry of this term no attempt of an earlier term can follow. */
-void request_applied(struct replica *r, uint64_t term, uint64_t index)
+void request_applied(struct replica *r, uint64_t term)
 {
 	struct pending *p, *next;
 
-	(void)index;
 	if (term == r->applied_term)
 		return;
 	r->applied_term = term;
@@ -452,15 +478,11 @@ static struct forwarder *forwarder_of(struct replica *r, uint64_t incarnation)
 	return oldest;
 }
 
-/* Numbers rise within a life of the origin and a term: what is not above the last one was here before. */
-static bool is_repetition(struct replica *r, uint64_t from, uint64_t start, const struct peer_forward *m)
+/* Terms and numbers rise within a life of the origin: what is not above the last one seen was here before. It may have
+ * been proposed then, so it is not even refused: its origin would try again, and both would be applied (D10). */
+static bool is_repetition(const struct forwarder *f, uint64_t start, const struct peer_forward *m)
 {
-	struct forwarder *f = forwarder_of(r, from);
-
-	if (f->term == m->term && f->start == start && m->number <= f->number)
-		return true;
-	*f = (struct forwarder){ from, start, m->term, m->number };
-	return false;
+	return f->start == start && (m->term < f->term || (m->term == f->term && m->number <= f->number));
 }
 
 static void refuse(struct replica *r, uint64_t to, const struct peer_forward *m, enum err e)
@@ -475,6 +497,7 @@ static void refuse(struct replica *r, uint64_t to, const struct peer_forward *m,
 void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 {
 	struct reader reader = reader_of(m->command);
+	struct forwarder *f;
 	struct kv_command c;
 	struct raft_view v;
 	struct raft_pos pos;
@@ -488,12 +511,14 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 	if (r->raft == NULL)
 		return;
 	v = raft_view(r->raft);
+	f = forwarder_of(r, from);
+	if (is_repetition(f, c.origin_start, m))
+		return;
 	if (v.role != RAFT_LEADER || v.term != m->term) {
 		refuse(r, from, m, ERR_NOT_LEADER);
 		return;
 	}
-	if (is_repetition(r, from, c.origin_start, m))
-		return;
+	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
 	data = blob_new(m->command);
 	e = raft_propose(r->raft, ENTRY_WRITE, data, r->now, &pos);
 	blob_unref(data);

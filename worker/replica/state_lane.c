@@ -195,7 +195,7 @@ static void take_job(struct replica *r, struct state_job *j)
 	if (j->kind != STATE_APPLY)
 		return;
 	raft_applied(r->raft, j->meta.applied_index);
-	request_applied(r, j->meta.applied_term, j->meta.applied_index);
+	request_applied(r, j->meta.applied_term);
 	upkeep_want(r, UPKEEP_FLUSH, span_ms(UPKEEP_FLUSH_MS));
 	upkeep_want(r, UPKEEP_CHECKPOINT,
 	    r->bytes_since_checkpoint > UPKEEP_CHECKPOINT_BYTES ? span_ms(0) : span_ms(UPKEEP_CHECKPOINT_MS));

@@ -1,0 +1,285 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tests/common/mem_table.h"
+#include "tests/unit/replica_alone.h"
+#include "worker/replica/inside.h"
+
+#define ELECTION_MS 500
+#define HEARTBEAT_MS 100
+
+static struct alone *alone_of(struct transport *t)
+{
+	return (struct alone *)(void *)((char *)t - offsetof(struct alone, transport));
+}
+
+static void hear_hello(struct transport *t, const struct peer_hello *hello)
+{
+	alone_of(t)->self = hello->incarnation;
+}
+
+static void hear_peers(struct transport *t, const struct bytes *addresses, size_t count)
+{
+	(void)t;
+	(void)addresses;
+	(void)count;
+}
+
+static bool keep_frame(struct transport *t, uint64_t to, struct bytes frame)
+{
+	struct alone *a = alone_of(t);
+
+	if (a->deaf)
+		return false;
+	assert(a->frame_count < ALONE_KEPT_MAX);
+	a->frames[a->frame_count++] = (struct alone_frame){ to, blob_new(frame) };
+	return true;
+}
+
+static const struct transport_ops transport_ops = { hear_hello, hear_peers, keep_frame };
+
+static void submit(struct lane *lane, struct job *job)
+{
+	STAILQ_INSERT_TAIL(&((struct alone_lane *)lane)->queued, job, link);
+}
+
+static void free_lane(struct lane *lane)
+{
+	(void)lane;
+}
+
+static const struct lane_ops lane_ops = { submit, free_lane };
+
+static struct lane *make_lane(struct lane_maker *m, const char *name, struct lane_work work)
+{
+	struct alone *a = (struct alone *)m;
+	struct alone_lane *l = &a->lanes[a->lane_count++];
+
+	(void)name;
+	*l = (struct alone_lane){ .lane = { &lane_ops }, .work = work };
+	STAILQ_INIT(&l->queued);
+	return &l->lane;
+}
+
+static bool work_off(struct alone_lane *l)
+{
+	struct jobs jobs = STAILQ_HEAD_INITIALIZER(jobs);
+	struct job *job;
+
+	if (STAILQ_EMPTY(&l->queued))
+		return false;
+	STAILQ_CONCAT(&jobs, &l->queued);
+	l->work.turn(l->work.arg, &jobs);
+	while ((job = STAILQ_FIRST(&jobs)) != NULL) {
+		STAILQ_REMOVE_HEAD(&jobs, link);
+		l->work.done(l->work.arg, job);
+	}
+	return true;
+}
+
+static void settle(struct alone *a)
+{
+	bool moved = true;
+
+	while (moved) {
+		moved = false;
+		replica_flush(a->replica, a->now);
+		for (size_t i = 0; i < a->lane_count; i++)
+			moved |= work_off(&a->lanes[i]);
+	}
+}
+
+static void keep_answer(void *arg, uint32_t client, const struct ipc_answer *answer)
+{
+	struct alone *a = arg;
+
+	(void)client;
+	assert(a->answer_count < ALONE_KEPT_MAX && alone_answered(a, answer->id) == NULL);
+	a->answers[a->answer_count++] = (struct alone_answer){ answer->id, (enum err)answer->error,
+		(enum applied)answer->applied, blob_new(answer->result) };
+}
+
+static void die(void *arg, int status, const char *why)
+{
+	(void)arg;
+	(void)status;
+	(void)why;
+	abort();
+}
+
+struct alone *alone_new(const char *members)
+{
+	struct alone *a = xcalloc(1, sizeof(*a));
+	struct replica_options o = {
+		.id = "n1",
+		.peer = "n1:1",
+		.http = "http://n1:2",
+		.members = members,
+		.election = span_ms(ELECTION_MS),
+		.heartbeat = span_ms(HEARTBEAT_MS),
+		.request = span_ms(5000),
+		.segment_bytes = WAL_SEGMENT_LEAST,
+		.requests_max = 1000,
+		.request_bytes_max = 1 << 20,
+		.cache_bytes = 1 << 20,
+	};
+	struct replica_env env = { .answer = keep_answer, .fatal = die, .arg = a, .seed = 1 };
+
+	a->maker.make = make_lane;
+	a->transport.ops = &transport_ops;
+	a->now = (struct instant){ span_ms(1000000).ns };
+	a->disk = fake_disk_new();
+	a->table = mem_table_new();
+	env.disk = fake_disk_of(a->disk);
+	env.table = a->table;
+	env.transport = &a->transport;
+	env.lanes = &a->maker;
+	if (replica_open(&a->replica, &o, &env, a->now) != ERR_OK)
+		abort();
+	settle(a);
+	return a;
+}
+
+void alone_free(struct alone *a)
+{
+	settle(a);
+	replica_close(a->replica);
+	alone_clear(a);
+	for (size_t i = 0; i < a->answer_count; i++)
+		blob_unref(a->answers[i].result);
+	mem_table_free(a->table);
+	fake_disk_free(a->disk);
+	free(a);
+}
+
+void alone_pass(struct alone *a, int64_t ms)
+{
+	a->now = instant_add(a->now, span_ms(ms));
+	if (instant_passed(replica_deadline(a->replica), a->now))
+		replica_tick(a->replica, a->now);
+	settle(a);
+}
+
+void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed)
+{
+	struct bytes address = bytes_text(incarnation == 2 ? "n2:1" : "n3:1");
+	struct peer_hello hello = {
+		.version_least = PEER_VERSION,
+		.version_most = PEER_VERSION,
+		.cluster = cluster,
+		.incarnation = incarnation,
+		.start = 1,
+		.id = bytes_of(address.data, 2),
+		.peer = address,
+		.http = bytes_text("http://there"),
+	};
+
+	replica_on_hello(a->replica, &hello, dialed ? &address : NULL, a->now);
+	settle(a);
+}
+
+void alone_form(struct alone *a)
+{
+	for (uint64_t incarnation = 2; incarnation <= 3; incarnation++)
+		alone_hello(a, incarnation, 0, true);
+	alone_pass(a, 0);
+	alone_pass(a, 0);
+	assert(replica_raft(a->replica) != NULL);
+}
+
+struct raft_view alone_view(const struct alone *a)
+{
+	return raft_view(replica_raft(a->replica));
+}
+
+void alone_raft(struct alone *a, struct raft_message *m)
+{
+	struct buf frame = { 0 };
+
+	m->to = a->self;
+	wire_put_u8(&frame, PEER_RAFT);
+	raft_message_put(&frame, m);
+	replica_on_frame(a->replica, m->from, buf_bytes(&frame), a->now);
+	buf_free(&frame);
+	settle(a);
+}
+
+void alone_elect(struct alone *a)
+{
+	struct raft_message grant = { .type = RAFT_PREVOTE_ANSWER, .from = 2 };
+
+	alone_pass(a, 2 * ELECTION_MS);
+	grant.term = alone_view(a).term + 1;
+	grant.prevote_answer.granted = 1;
+	alone_raft(a, &grant);
+	grant.type = RAFT_VOTE_ANSWER;
+	grant.vote_answer.granted = 1;
+	alone_raft(a, &grant);
+	assert(alone_view(a).role == RAFT_LEADER);
+}
+
+void alone_accept(struct alone *a, uint64_t from)
+{
+	struct raft_view v = alone_view(a);
+	struct raft_message m = { .type = RAFT_APPEND_ANSWER, .from = from, .term = v.term };
+
+	m.append_answer.accepted = 1;
+	m.append_answer.index = v.last.index;
+	alone_raft(a, &m);
+}
+
+static void request(struct alone *a, struct ipc_request *q, struct buf *steps)
+{
+	struct kv_txn txn = { .steps = buf_bytes(steps) };
+	struct buf operation = { 0 };
+
+	kv_txn_put(&operation, &txn);
+	q->time_ms = 5000;
+	q->operation = buf_bytes(&operation);
+	replica_request(a->replica, 1, q, a->now);
+	settle(a);
+	buf_free(&operation);
+	buf_free(steps);
+}
+
+void alone_write(struct alone *a, uint64_t id, const char *key)
+{
+	struct ipc_request q = { .id = id, .kind = REQUEST_WRITE };
+	struct buf steps = { 0 };
+
+	kv_put_step(&steps, bytes_text(key), bytes_text("value"), (struct bytes){ NULL, 0 });
+	request(a, &q, &steps);
+}
+
+void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key)
+{
+	struct ipc_request q = { .id = id, .kind = REQUEST_READ, .level = (uint8_t)level };
+	struct buf steps = { 0 };
+
+	kv_get_step(&steps, bytes_text(key));
+	request(a, &q, &steps);
+}
+
+const struct alone_answer *alone_answered(const struct alone *a, uint64_t id)
+{
+	for (size_t i = 0; i < a->answer_count; i++)
+		if (a->answers[i].id == id)
+			return &a->answers[i];
+	return NULL;
+}
+
+size_t alone_sent(const struct alone *a, enum peer_type type)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < a->frame_count; i++)
+		count += a->frames[i].bytes->data[0] == (uint8_t)type;
+	return count;
+}
+
+void alone_clear(struct alone *a)
+{
+	for (size_t i = 0; i < a->frame_count; i++)
+		blob_unref(a->frames[i].bytes);
+	a->frame_count = 0;
+}

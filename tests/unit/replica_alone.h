@@ -1,0 +1,75 @@
+#ifndef TESTS_UNIT_REPLICA_ALONE_H
+#define TESTS_UNIT_REPLICA_ALONE_H
+
+#include "tests/unit/fake_disk.h"
+#include "worker/kv/kv.h"
+#include "worker/raft/raft.h"
+#include "worker/replica/replica.h"
+
+/*
+ * One replica, n1, alone with a test that plays everybody else: the other nodes of its list (incarnations 2 and 3 at
+ * n2:1 and n3:1), its HTTP worker, its lanes and its clock. What it sends and answers is kept.
+ */
+#define ALONE_KEPT_MAX 256
+
+struct alone_lane {
+	struct lane lane;
+	struct lane_work work;
+	struct jobs queued;
+};
+
+struct alone_answer {
+	uint64_t id;
+	enum err error;
+	enum applied applied;
+	struct blob *result;
+};
+
+struct alone_frame {
+	uint64_t to;
+	struct blob *bytes;
+};
+
+struct alone {
+	struct lane_maker maker;
+	struct transport transport;
+	struct fake_disk *disk;
+	struct table *table;
+	struct alone_lane lanes[3]; /* log, state, upkeep */
+	size_t lane_count;
+	struct replica *replica;
+	struct instant now;
+	uint64_t self;
+	struct alone_answer answers[ALONE_KEPT_MAX];
+	size_t answer_count;
+	struct alone_frame frames[ALONE_KEPT_MAX];
+	size_t frame_count;
+	bool deaf; /* no connection carries anything */
+};
+
+/* n1 on an empty disk, with this list of members. */
+struct alone *alone_new(const char *members);
+void alone_free(struct alone *a);
+
+/* Time passes, and whatever follows on this node happens, its lanes' work included. */
+void alone_pass(struct alone *a, int64_t ms);
+/* The node at the other end says who it is: n2 or n3, of this cluster, on the connection dialed or accepted. */
+void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed);
+/* Forms the cluster of n1, n2 and n3. */
+void alone_form(struct alone *a);
+/* Elects n1 by the votes of 2; nothing is accepted by the others yet. */
+void alone_elect(struct alone *a);
+/* The other node accepts n1's log as it is. */
+void alone_accept(struct alone *a, uint64_t from);
+void alone_raft(struct alone *a, struct raft_message *m);
+
+void alone_write(struct alone *a, uint64_t id, const char *key);
+void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key);
+/* NULL: not answered. */
+const struct alone_answer *alone_answered(const struct alone *a, uint64_t id);
+/* Frames of this type sent since the last alone_clear(), and the last of them. */
+size_t alone_sent(const struct alone *a, enum peer_type type);
+void alone_clear(struct alone *a);
+struct raft_view alone_view(const struct alone *a);
+
+#endif

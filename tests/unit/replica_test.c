@@ -1,0 +1,190 @@
+/*
+ * A replica whose neighbours are played: what it answers, sends and waits for.
+ *
+ * links: tests/unit/replica_alone.c tests/unit/fake_disk.c tests/common/mem_table.c worker/replica/formation.c
+ *	worker/replica/identity.c worker/replica/log_lane.c worker/replica/pending.c worker/replica/replica.c
+ *	worker/replica/request.c worker/replica/state_lane.c worker/replica/status.c worker/replica/transport.c
+ *	worker/replica/upkeep.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
+ *	worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c worker/raft/replication.c
+ *	worker/raft/transfer.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
+ *	worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c
+ *	worker/log/wal_scan.c worker/log/wal_segment.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c
+ *	worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c
+ *	worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/crc.c
+ *	common/disk.c common/random.c common/random_secret.c common/clock.c common/lane.c common/log.c
+ *	common/status.c -lxxhash
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "tests/unit/replica_alone.h"
+
+#define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
+
+static void forward(struct alone *a, uint64_t from, uint64_t term, uint64_t number)
+{
+	struct kv_command c = { .origin_incarnation = from, .origin_start = 1, .origin_number = number };
+	struct buf command = { 0 }, frame = { 0 };
+	struct peer_forward m = { .term = term, .number = number };
+
+	kv_command_put(&command, &c);
+	m.command = buf_bytes(&command);
+	wire_put_u8(&frame, PEER_FORWARD);
+	peer_forward_put(&frame, &m);
+	replica_on_frame(a->replica, from, buf_bytes(&frame), a->now);
+	alone_pass(a, 0);
+	buf_free(&command);
+	buf_free(&frame);
+}
+
+static void other_leads(struct alone *a, uint64_t leader, uint64_t term)
+{
+	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = leader, .term = term };
+
+	alone_raft(a, &m);
+}
+
+/* The second copy of a forwarded write, when this node leads no more: «not proposed» would be a lie, for the first
+ * copy was, and the origin would try again. */
+static void d10_second_copy_of_a_proposed_write_is_not_refused(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t term, last;
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	term = alone_view(a).term;
+	last = alone_view(a).last.index;
+	forward(a, 2, term, 7);
+	assert_int_equal(alone_view(a).last.index, last + 1);
+	other_leads(a, 3, term + 1);
+	alone_clear(a);
+	forward(a, 2, term, 7);
+	forward(a, 2, term, 6);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 0);
+	/* One that was never here is. */
+	forward(a, 2, term, 8);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 1);
+	alone_free(a);
+}
+
+/* And the same after this node has led again and taken other writes since. */
+static void d10_late_copy_of_an_earlier_term_is_not_refused(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t term;
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	term = alone_view(a).term;
+	forward(a, 2, term, 7);
+	other_leads(a, 3, term + 1);
+	alone_elect(a);
+	forward(a, 2, alone_view(a).term, 9);
+	alone_clear(a);
+	forward(a, 2, term, 7);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 0);
+	alone_free(a);
+}
+
+/* A write that its origin's node answered is in the new leader's log, but that leader does not know yet that it is
+ * committed: it must not answer a read without it. */
+static void r1_read_at_the_leader_waits_for_the_first_commit_of_its_term(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_read(a, 1, LEVEL_LEADER, "key");
+	alone_pass(a, 1);
+	assert_null(alone_answered(a, 1));
+	alone_accept(a, 2);
+	assert_non_null(alone_answered(a, 1));
+	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
+	alone_free(a);
+}
+
+/* What it waited for is cut from the log: the next leader is asked. */
+static void r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_read(a, 1, LEVEL_LEADER, "key");
+	alone_clear(a);
+	other_leads(a, 3, alone_view(a).term + 1);
+	assert_null(alone_answered(a, 1));
+	assert_int_equal(alone_sent(a, PEER_ASK), 1);
+	alone_free(a);
+}
+
+/* d12: refused keys, but with nothing to do: the loop sleeps. */
+static void foreign_node_rests(void **state)
+{
+	struct alone *a = alone_new("");
+
+	(void)state;
+	alone_write(a, 1, "key");
+	alone_hello(a, 2, 77, false);
+	alone_pass(a, 500);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_FOREIGN);
+	assert_int_equal(alone_answered(a, 1)->applied, APPLIED_NO);
+	for (int i = 0; i < 3; i++) {
+		alone_pass(a, 1000);
+		assert_false(instant_passed(replica_deadline(a->replica), a->now));
+	}
+	alone_free(a);
+}
+
+/* c13, r6: the writes of a leader that falls are tried again or unknown, never claimed. */
+static void r6_deposed_leader_claims_nothing(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t term;
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	for (uint64_t id = 1; id <= 10; id++)
+		alone_write(a, id, "key");
+	term = alone_view(a).term;
+	other_leads(a, 3, term + 1);
+	alone_pass(a, 100);
+	assert_int_equal(a->answer_count, 0);
+	for (int i = 0; i < 70; i++) {
+		alone_clear(a);
+		alone_pass(a, 100);
+	}
+	assert_int_equal(a->answer_count, 10);
+	for (size_t i = 0; i < a->answer_count; i++) {
+		assert_int_equal(a->answers[i].error, ERR_TIMEOUT);
+		assert_int_equal(a->answers[i].applied, APPLIED_UNKNOWN);
+	}
+	alone_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(d10_second_copy_of_a_proposed_write_is_not_refused),
+		cmocka_unit_test(d10_late_copy_of_an_earlier_term_is_not_refused),
+		cmocka_unit_test(r1_read_at_the_leader_waits_for_the_first_commit_of_its_term),
+		cmocka_unit_test(r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next),
+		cmocka_unit_test(foreign_node_rests),
+		cmocka_unit_test(r6_deposed_leader_claims_nothing),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests_name("replica", tests, NULL, NULL);
+}
