@@ -413,8 +413,8 @@ void nodes_fini(struct universe *u)
 		if (n->replica != NULL)
 			replica_close(n->replica);
 		net_detach(u, n, false);
-		u->deeds.writes_lost += c->writes_lost;
-		u->deeds.writes_torn += c->writes_torn;
+		u->deeds.writes_lost += c->writes.lost;
+		u->deeds.writes_torn += c->writes.torn;
 		u->deeds.names_lost += c->names_lost;
 		sim_disk_free(n->disk);
 		mem_table_free(n->table.inside);

@@ -3,34 +3,8 @@
 #include <string.h>
 
 #include "tests/sim/dice.h"
+#include "tests/sim/names.h"
 #include "tests/sim/sim_disk.h"
-
-#define SECTOR 512
-
-/* A write that no sync covers yet: enough to take it back and to do it again. */
-struct write {
-	uint64_t offset;
-	struct blob *bytes;
-	struct blob *before; /* what lay there, as far as the file reached */
-	uint64_t size_before;
-};
-
-struct inode {
-	unsigned refs;
-	struct buf content;
-	struct write *writes;
-	size_t count, room;
-};
-
-struct name {
-	char *path;
-	struct inode *inode; /* NULL: a directory */
-};
-
-struct names {
-	struct name *list;
-	size_t count, room;
-};
 
 /* A change of names that no sync of its directory covers yet. */
 struct change {
@@ -65,75 +39,12 @@ static struct inode *inode_of(struct disk_file *f)
 	return ((struct sim_file *)f)->inode;
 }
 
-static struct inode *inode_ref(struct inode *i)
-{
-	if (i != NULL)
-		i->refs++;
-	return i;
-}
-
-static void forget_writes(struct inode *i)
-{
-	for (size_t n = 0; n < i->count; n++) {
-		blob_unref(i->writes[n].bytes);
-		blob_unref(i->writes[n].before);
-	}
-	i->count = 0;
-}
-
-static void inode_unref(struct inode *i)
-{
-	if (i == NULL || --i->refs > 0)
-		return;
-	forget_writes(i);
-	free(i->writes);
-	buf_free(&i->content);
-	free(i);
-}
-
-/* ---- names ---- */
-
-static struct name *find_name(const struct names *names, const char *path)
-{
-	for (size_t n = 0; n < names->count; n++)
-		if (strcmp(names->list[n].path, path) == 0)
-			return &names->list[n];
-	return NULL;
-}
-
-static void remove_name(struct names *names, const char *path)
-{
-	struct name *name = find_name(names, path);
-
-	if (name == NULL)
-		return;
-	free(name->path);
-	inode_unref(name->inode);
-	*name = names->list[--names->count];
-}
-
-static void add_name(struct names *names, const char *path, struct inode *inode)
-{
-	remove_name(names, path);
-	if (names->count == names->room) {
-		names->room = names->room == 0 ? 16 : names->room * 2;
-		names->list = xreallocarray(names->list, names->room, sizeof(*names->list));
-	}
-	names->list[names->count++] = (struct name){ xstrdup(path), inode_ref(inode) };
-}
-
-static void clear_names(struct names *names)
-{
-	while (names->count > 0)
-		remove_name(names, names->list[0].path);
-}
-
 static void apply_change(struct names *names, const struct change *c)
 {
 	if (c->removed != NULL)
-		remove_name(names, c->removed);
+		names_remove(names, c->removed);
 	if (c->added != NULL)
-		add_name(names, c->added, c->inode);
+		names_add(names, c->added, c->inode);
 }
 
 static void forget_change(struct change *c)
@@ -156,30 +67,6 @@ static void change_names(struct sim_disk *d, const char *removed, const char *ad
 	d->changes[d->change_count++] = c;
 }
 
-/* "log/x" lies in "log", "x" in "". */
-static bool lies_in(const char *path, const char *dir)
-{
-	const char *slash = strrchr(path, '/');
-	size_t size = slash == NULL ? 0 : (size_t)(slash - path);
-
-	return strlen(dir) == size && strncmp(path, dir, size) == 0;
-}
-
-static bool dir_exists(const struct names *names, const char *dir)
-{
-	const struct name *name = find_name(names, dir);
-
-	return dir[0] == '\0' || (name != NULL && name->inode == NULL);
-}
-
-static bool parent_exists(const struct names *names, const char *path)
-{
-	for (size_t n = 0; n < names->count; n++)
-		if (names->list[n].inode == NULL && lies_in(path, names->list[n].path))
-			return true;
-	return lies_in(path, "");
-}
-
 /* ---- calls ---- */
 
 /* What a changing call may still do. */
@@ -192,7 +79,6 @@ static enum strength strength(struct sim_disk *d)
 	if (d->fuse == 0 || --d->fuse > 0)
 		return WHOLE;
 	d->dead = true;
-	d->counts.fuses_burnt++;
 	return HALF;
 }
 
@@ -210,7 +96,7 @@ static enum err outcome(enum strength s)
 static enum err sim_open(struct disk *disk, const char *path, enum disk_open how, struct disk_file **out)
 {
 	struct sim_disk *d = disk_of(disk);
-	struct name *name = find_name(&d->now, path);
+	struct name *name = names_find(&d->now, path);
 	struct inode *inode = NULL;
 	enum strength s = WHOLE;
 	struct sim_file *f;
@@ -220,7 +106,7 @@ static enum err sim_open(struct disk *disk, const char *path, enum disk_open how
 	if (how == DISK_CREATE) {
 		if (name != NULL)
 			return ERR_EXISTS;
-		if (!parent_exists(&d->now, path))
+		if (!names_have_parent(&d->now, path))
 			return ERR_NOT_FOUND;
 		if (takes_effect(d, s = strength(d)))
 			change_names(d, NULL, path, inode = xcalloc(1, sizeof(*inode)));
@@ -258,53 +144,15 @@ static enum err sim_read(struct disk_file *f, uint64_t offset, void *to, size_t 
 	return ERR_OK;
 }
 
-static void put(struct inode *i, uint64_t offset, struct bytes from)
-{
-	size_t end = (size_t)offset + from.size;
-
-	if (end > i->content.size)
-		buf_extend(&i->content, end - i->content.size);
-	memcpy(i->content.data + offset, from.data, from.size);
-}
-
-static void write_pending(struct inode *i, uint64_t offset, struct bytes from)
-{
-	size_t size = i->content.size, over = 0;
-
-	if (from.size == 0)
-		return;
-	if (offset < size)
-		over = size - (size_t)offset < from.size ? size - (size_t)offset : from.size;
-	if (i->count == i->room) {
-		i->room = i->room == 0 ? 8 : i->room * 2;
-		i->writes = xreallocarray(i->writes, i->room, sizeof(*i->writes));
-	}
-	i->writes[i->count++] = (struct write){ offset, blob_new(from),
-		blob_new(bytes_of(over > 0 ? i->content.data + offset : NULL, over)), size };
-	put(i, offset, from);
-}
-
-/* How much of a write reached anything: a number of bytes, mostly up to the border of a sector. */
-static size_t torn_size(struct sim_disk *d, uint64_t offset, size_t size)
-{
-	size_t kept = (size_t)random_below(&d->dice, size + 1);
-	size_t past = (size_t)((offset + kept) % SECTOR);
-
-	if (dice_chance(&d->dice, 250000))
-		return kept;
-	return past < kept ? kept - past : 0;
-}
-
 static enum err sim_write(struct disk_file *f, uint64_t offset, struct bytes from)
 {
 	struct sim_disk *d = disk_of(f->disk);
 	enum strength s = strength(d);
 
 	if (s == HALF)
-		from.size = torn_size(d, offset, from.size);
+		from.size = inode_torn_size(&d->dice, offset, from.size);
 	if (s != NOTHING)
-		write_pending(inode_of(f), offset, from);
-	d->counts.writes++;
+		inode_write(inode_of(f), offset, from);
 	return outcome(s);
 }
 
@@ -314,8 +162,7 @@ static enum err sim_sync(struct disk_file *f)
 	enum strength s = strength(d);
 
 	if (takes_effect(d, s) && !d->lies)
-		forget_writes(inode_of(f));
-	d->counts.syncs++;
+		inode_sync(inode_of(f));
 	return outcome(s);
 }
 
@@ -333,7 +180,7 @@ static enum err sim_drop_cache(struct disk_file *f)
 static enum err sim_rename(struct disk *disk, const char *from, const char *to)
 {
 	struct sim_disk *d = disk_of(disk);
-	struct name *name = find_name(&d->now, from);
+	struct name *name = names_find(&d->now, from);
 	enum strength s;
 
 	if (d->dead)
@@ -353,7 +200,7 @@ static enum err sim_unlink(struct disk *disk, const char *path)
 
 	if (d->dead)
 		return ERR_IO;
-	if (find_name(&d->now, path) == NULL)
+	if (names_find(&d->now, path) == NULL)
 		return ERR_NOT_FOUND;
 	if (takes_effect(d, s = strength(d)))
 		change_names(d, path, NULL, NULL);
@@ -367,9 +214,9 @@ static enum err sim_make_dir(struct disk *disk, const char *path)
 
 	if (d->dead)
 		return ERR_IO;
-	if (find_name(&d->now, path) != NULL)
+	if (names_find(&d->now, path) != NULL)
 		return ERR_OK;
-	if (!parent_exists(&d->now, path))
+	if (!names_have_parent(&d->now, path))
 		return ERR_NOT_FOUND;
 	if (takes_effect(d, s = strength(d)))
 		change_names(d, NULL, path, NULL);
@@ -378,7 +225,7 @@ static enum err sim_make_dir(struct disk *disk, const char *path)
 
 static bool change_in(const struct change *c, const char *dir)
 {
-	return lies_in(c->added != NULL ? c->added : c->removed, dir);
+	return path_lies_in(c->added != NULL ? c->added : c->removed, dir);
 }
 
 static enum err sim_sync_dir(struct disk *disk, const char *path)
@@ -389,7 +236,7 @@ static enum err sim_sync_dir(struct disk *disk, const char *path)
 
 	if (d->dead)
 		return ERR_IO;
-	if (!dir_exists(&d->now, path))
+	if (!names_have_dir(&d->now, path))
 		return ERR_NOT_FOUND;
 	if (takes_effect(d, s = strength(d)) && !d->lies) {
 		for (size_t n = 0; n < d->change_count; n++) {
@@ -413,16 +260,15 @@ static enum err sim_list(
 
 	if (d->dead)
 		return ERR_IO;
-	if (!dir_exists(&d->now, path))
+	if (!names_have_dir(&d->now, path))
 		return ERR_NOT_FOUND;
 	/* The visitor may unlink. */
 	for (size_t n = 0; n < d->now.count; n++)
-		if (lies_in(d->now.list[n].path, path))
-			add_name(&copy, d->now.list[n].path, NULL);
+		if (path_lies_in(d->now.list[n].path, path))
+			names_add(&copy, d->now.list[n].path, NULL);
 	for (size_t n = 0; n < copy.count; n++)
 		visit(arg, copy.list[n].path + (path[0] == '\0' ? 0 : strlen(path) + 1));
-	clear_names(&copy);
-	free(copy.list);
+	names_fini(&copy);
 	return ERR_OK;
 }
 
@@ -443,58 +289,6 @@ static const struct disk_ops sim_ops = {
 
 /* ---- power ---- */
 
-/* How a loss of power treats what was not synced. */
-enum loss { LOSE_ALL, LOSE_NOTHING, KEEP_BEGINNING, KEEP_SOME, KEEP_SECTORS, LOSSES };
-
-static void keep_sectors(struct sim_disk *d, struct inode *i, const struct write *w)
-{
-	size_t at = 0;
-
-	while (at < w->bytes->size) {
-		size_t step = SECTOR - (size_t)((w->offset + at) % SECTOR);
-
-		if (step > w->bytes->size - at)
-			step = w->bytes->size - at;
-		if (dice_chance(&d->dice, 500000))
-			put(i, w->offset + at, bytes_of(w->bytes->data + at, step));
-		at += step;
-	}
-	d->counts.writes_torn++;
-}
-
-static void keep_whole(struct inode *i, const struct write *w)
-{
-	put(i, w->offset, blob_bytes(w->bytes));
-}
-
-static void lose_writes(struct sim_disk *d, struct inode *i, enum loss loss)
-{
-	size_t beginning = (size_t)random_below(&d->dice, i->count + 1);
-
-	for (size_t n = i->count; n-- > 0;) {
-		const struct write *w = &i->writes[n];
-
-		memcpy(i->content.data + w->offset, w->before->data, w->before->size);
-		i->content.size = (size_t)w->size_before;
-	}
-	for (size_t n = 0; n < i->count; n++) {
-		const struct write *w = &i->writes[n];
-
-		if (loss == LOSE_NOTHING || (loss == KEEP_BEGINNING && n < beginning) ||
-		    (loss == KEEP_SOME && dice_chance(&d->dice, 500000))) {
-			keep_whole(i, w);
-		} else if (loss == KEEP_BEGINNING && n == beginning) {
-			put(i, w->offset, bytes_of(w->bytes->data, torn_size(d, w->offset, w->bytes->size)));
-			d->counts.writes_torn++;
-		} else if (loss == KEEP_SECTORS) {
-			keep_sectors(d, i, w);
-		} else {
-			d->counts.writes_lost++;
-		}
-	}
-	forget_writes(i);
-}
-
 static void lose_changes(struct sim_disk *d, enum loss loss)
 {
 	size_t beginning = (size_t)random_below(&d->dice, d->change_count + 1);
@@ -510,30 +304,18 @@ static void lose_changes(struct sim_disk *d, enum loss loss)
 	d->change_count = 0;
 }
 
-/* What lies in a directory that is gone is gone. */
-static void lose_orphans(struct names *names)
-{
-	for (size_t n = 0; n < names->count;) {
-		if (parent_exists(names, names->list[n].path)) {
-			n++;
-			continue;
-		}
-		remove_name(names, names->list[n].path);
-		n = 0;
-	}
-}
-
 static void lose_power(struct sim_disk *d)
 {
 	lose_changes(d, (enum loss)random_below(&d->dice, LOSSES));
-	lose_orphans(&d->durable);
-	clear_names(&d->now);
+	names_remove_orphans(&d->durable);
+	names_fini(&d->now);
 	for (size_t n = 0; n < d->durable.count; n++) {
 		const struct name *name = &d->durable.list[n];
 
-		add_name(&d->now, name->path, name->inode);
+		names_add(&d->now, name->path, name->inode);
 		if (name->inode != NULL && name->inode->count > 0)
-			lose_writes(d, name->inode, (enum loss)random_below(&d->dice, LOSSES));
+			inode_lose_power(name->inode, &d->dice, (enum loss)random_below(&d->dice, LOSSES),
+			    &d->counts.writes);
 	}
 }
 
@@ -566,10 +348,8 @@ void sim_disk_free(struct disk *disk)
 		return;
 	for (size_t n = 0; n < d->change_count; n++)
 		forget_change(&d->changes[n]);
-	clear_names(&d->now);
-	clear_names(&d->durable);
-	free(d->now.list);
-	free(d->durable.list);
+	names_fini(&d->now);
+	names_fini(&d->durable);
 	free(d->changes);
 	free(d);
 }
@@ -600,8 +380,8 @@ uint64_t sim_disk_volatile(const struct disk *disk)
 	uint64_t bytes = 0;
 
 	for (size_t n = 0; n < d->now.count; n++)
-		for (size_t w = 0; d->now.list[n].inode != NULL && w < d->now.list[n].inode->count; w++)
-			bytes += d->now.list[n].inode->writes[w].bytes->size;
+		if (d->now.list[n].inode != NULL)
+			bytes += inode_volatile(d->now.list[n].inode);
 	return bytes;
 }
 

@@ -2,7 +2,7 @@
 #define TESTS_SIM_SIM_DISK_H
 
 #include "common/disk.h"
-#include "common/random.h"
+#include "tests/sim/inode.h"
 
 /*
  * A disk in memory that remembers what was not synced: writes since their file's last sync, and names (created,
@@ -14,7 +14,8 @@
  * is ERR_IO, until the disk is started again.
  */
 struct sim_disk_counts {
-	uint64_t writes, syncs, fuses_burnt, writes_lost, writes_torn, names_lost;
+	struct loss_counts writes;
+	uint64_t names_lost;
 };
 
 struct disk *sim_disk_new(uint64_t seed);
