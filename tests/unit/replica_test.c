@@ -146,6 +146,47 @@ static void foreign_node_rests(void **state)
 	alone_free(a);
 }
 
+/* c13: the connection to the leader broke, with a write on it or not: it is sent again, as the same attempt. */
+static void c13_forwarded_write_is_sent_again_after_its_connection_broke(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	other_leads(a, 2, 2);
+	alone_write(a, 1, "key");
+	alone_write(a, 2, "key");
+	assert_int_equal(alone_sent(a, PEER_FORWARD), 2);
+	replica_on_unreachable(a->replica, 2, a->now);
+	alone_clear(a);
+	alone_hello(a, 3, 7, true);
+	assert_int_equal(alone_sent(a, PEER_FORWARD), 0);
+	alone_hello(a, 2, 7, true);
+	assert_int_equal(alone_sent(a, PEER_FORWARD), 2);
+	assert_int_equal(a->answer_count, 0);
+	alone_free(a);
+}
+
+/* The leader's side of it: what it has seen is proposed once. */
+static void t3_write_forwarded_again_is_proposed_once(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t term, last;
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	term = alone_view(a).term;
+	last = alone_view(a).last.index;
+	forward(a, 2, term, 7);
+	forward(a, 2, term, 8);
+	forward(a, 2, term, 7);
+	forward(a, 2, term, 8);
+	forward(a, 2, term, 9);
+	assert_int_equal(alone_view(a).last.index, last + 3);
+	alone_free(a);
+}
+
 /* c13, r6: the writes of a leader that falls are tried again or unknown, never claimed. */
 static void r6_deposed_leader_claims_nothing(void **state)
 {
@@ -181,6 +222,8 @@ int main(void)
 		cmocka_unit_test(d10_late_copy_of_an_earlier_term_is_not_refused),
 		cmocka_unit_test(r1_read_at_the_leader_waits_for_the_first_commit_of_its_term),
 		cmocka_unit_test(r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next),
+		cmocka_unit_test(c13_forwarded_write_is_sent_again_after_its_connection_broke),
+		cmocka_unit_test(t3_write_forwarded_again_is_proposed_once),
 		cmocka_unit_test(foreign_node_rests),
 		cmocka_unit_test(r6_deposed_leader_claims_nothing),
 	};

@@ -197,6 +197,7 @@ void request_route(struct replica *r);
 void request_again(struct replica *r);
 void request_expire(struct replica *r);
 void request_leader_changed(struct replica *r);
+void request_reconnected(struct replica *r, uint64_t peer);
 void request_applied(struct replica *r, uint64_t term);
 void request_read_done(struct replica *r, const struct raft_read_done *done);
 /* May a read at level "leader" be answered now, or must it look for the leader again? */

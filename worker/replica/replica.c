@@ -260,8 +260,10 @@ void replica_on_hello(
 {
 	r->now = now;
 	formation_hello(r, hello, dialed);
-	if (r->raft != NULL && dialed != NULL)
-		raft_reachable(r->raft, hello->incarnation);
+	if (r->raft == NULL || dialed == NULL)
+		return;
+	raft_reachable(r->raft, hello->incarnation);
+	request_reconnected(r, hello->incarnation);
 }
 
 void replica_on_lost(struct replica *r, uint64_t incarnation, struct instant now)

@@ -204,13 +204,18 @@ void replica_forget(struct replica *r, uint32_t client)
 	r->prompt_count = kept;
 }
 
-static void forward(struct replica *r, struct pending *p, const struct raft_view *v)
+static bool send_forward(struct replica *r, const struct pending *p, const struct raft_view *v)
 {
 	struct peer_forward m = { v->term, p->number, blob_bytes(p->data) };
 
 	wire_put_u8(&r->frame, PEER_FORWARD);
 	peer_forward_put(&r->frame, &m);
-	if (!send_frame(r, v->leader)) {
+	return send_frame(r, v->leader);
+}
+
+static void forward(struct replica *r, struct pending *p, const struct raft_view *v)
+{
+	if (!send_forward(r, p, v)) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 		return;
 	}
@@ -365,6 +370,20 @@ static void move_all(struct replica *r, enum stage from, enum stage to)
 			renew(r, p);
 		pending_move(&r->pendings, p, to);
 	}
+}
+
+/* What was on its way to the leader when their connection broke may be lost: the same attempts are sent once more, in
+ * the same order, and the leader drops those that it has seen. */
+void request_reconnected(struct replica *r, uint64_t peer)
+{
+	struct raft_view v = raft_view(r->raft);
+	struct pending *p;
+
+	if (peer != v.leader)
+		return;
+	TAILQ_FOREACH (p, &r->pendings.stages[STAGE_WRITTEN], in_stage)
+		if (p->term == v.term && !send_forward(r, p, &v))
+			return;
 }
 
 /* Without a leader nothing finds a way, and a write must not be copied for each attempt at that. */
