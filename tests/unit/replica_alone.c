@@ -107,14 +107,13 @@ static void die(void *arg, int status, const char *why)
 	abort();
 }
 
-struct alone *alone_new(const char *members)
+static void open_replica(struct alone *a)
 {
-	struct alone *a = xcalloc(1, sizeof(*a));
 	struct replica_options o = {
 		.id = "n1",
 		.peer = "n1:1",
 		.http = "http://n1:2",
-		.members = members,
+		.members = a->members,
 		.election = span_ms(ELECTION_MS),
 		.heartbeat = span_ms(HEARTBEAT_MS),
 		.request = span_ms(5000),
@@ -123,21 +122,43 @@ struct alone *alone_new(const char *members)
 		.request_bytes_max = 1 << 20,
 		.cache_bytes = 1 << 20,
 	};
-	struct replica_env env = { .answer = keep_answer, .fatal = die, .arg = a, .seed = 1 };
+	struct replica_env env = {
+		.disk = fake_disk_of(a->disk),
+		.table = a->table,
+		.transport = &a->transport,
+		.lanes = &a->maker,
+		.answer = keep_answer,
+		.fatal = die,
+		.arg = a,
+		.seed = 1,
+	};
+
+	a->lane_count = 0;
+	if (replica_open(&a->replica, &o, &env, a->now) != ERR_OK)
+		abort();
+	settle(a);
+}
+
+struct alone *alone_new(const char *members)
+{
+	struct alone *a = xcalloc(1, sizeof(*a));
 
 	a->maker.make = make_lane;
 	a->transport.ops = &transport_ops;
 	a->now = (struct instant){ span_ms(1000000).ns };
+	a->members = members;
 	a->disk = fake_disk_new();
 	a->table = mem_table_new();
-	env.disk = fake_disk_of(a->disk);
-	env.table = a->table;
-	env.transport = &a->transport;
-	env.lanes = &a->maker;
-	if (replica_open(&a->replica, &o, &env, a->now) != ERR_OK)
-		abort();
-	settle(a);
+	open_replica(a);
 	return a;
+}
+
+void alone_kill(struct alone *a)
+{
+	replica_close(a->replica);
+	fake_disk_after_kill(a->disk);
+	mem_table_crash(a->table, 0);
+	open_replica(a);
 }
 
 void alone_free(struct alone *a)

@@ -33,6 +33,7 @@ struct alone_frame {
 struct alone {
 	struct lane_maker maker;
 	struct transport transport;
+	const char *members;
 	struct fake_disk *disk;
 	struct table *table;
 	struct alone_lane lanes[3]; /* log, state, upkeep */
@@ -50,6 +51,8 @@ struct alone {
 /* n1 on an empty disk, with this list of members. */
 struct alone *alone_new(const char *members);
 void alone_free(struct alone *a);
+/* Its process is killed, and another one started. */
+void alone_kill(struct alone *a);
 
 /* Time passes, and whatever follows on this node happens, its lanes' work included. */
 void alone_pass(struct alone *a, int64_t ms);

@@ -94,6 +94,27 @@ static void d10_late_copy_of_an_earlier_term_is_not_refused(void **state)
 	alone_free(a);
 }
 
+/* And after it was killed and does not know any more what it has proposed in its term. */
+static void d10_leader_started_anew_does_not_refuse_what_it_may_have_proposed(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t term;
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	term = alone_view(a).term;
+	forward(a, 2, term, 7);
+	alone_kill(a);
+	alone_clear(a);
+	forward(a, 2, term, 7);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 0);
+	other_leads(a, 3, term + 1);
+	forward(a, 2, term + 1, 8);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 1);
+	alone_free(a);
+}
+
 /* A write that its origin's node answered is in the new leader's log, but that leader does not know yet that it is
  * committed: it must not answer a read without it. */
 static void r1_read_at_the_leader_waits_for_the_first_commit_of_its_term(void **state)
@@ -220,6 +241,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(d10_second_copy_of_a_proposed_write_is_not_refused),
 		cmocka_unit_test(d10_late_copy_of_an_earlier_term_is_not_refused),
+		cmocka_unit_test(d10_leader_started_anew_does_not_refuse_what_it_may_have_proposed),
 		cmocka_unit_test(r1_read_at_the_leader_waits_for_the_first_commit_of_its_term),
 		cmocka_unit_test(r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next),
 		cmocka_unit_test(c13_forwarded_write_is_sent_again_after_its_connection_broke),

@@ -144,6 +144,7 @@ struct replica {
 	enum raft_role seen_role;
 	struct instant again_at; /* when to try once more what found no way */
 	uint64_t applied_term;
+	uint64_t term_opened; /* in which this life of the node began */
 	struct forwarder forwarders[RAFT_MEMBERS_MAX * 2];
 
 	struct listed *listed;

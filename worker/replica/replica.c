@@ -119,6 +119,7 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 	if (e == ERR_OK) {
 		r->submitted = r->meta.applied_index;
 		r->applied_term = r->meta.applied_term;
+		r->term_opened = s.hard.term;
 		r->log_bytes = wal_disk_bytes(r->wal);
 		upkeep_want(r, UPKEEP_FILL, span_ms(0));
 		formation_say_hello(r);

@@ -534,7 +534,9 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 	if (is_repetition(f, c.origin_start, m))
 		return;
 	if (v.role != RAFT_LEADER || v.term != m->term) {
-		refuse(r, from, m, ERR_NOT_LEADER);
+		/* In an older term an earlier life of this node may have led, and proposed it. */
+		if (m->term > r->term_opened)
+			refuse(r, from, m, ERR_NOT_LEADER);
 		return;
 	}
 	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
