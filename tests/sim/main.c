@@ -21,6 +21,7 @@ struct arguments {
 struct totals {
 	struct deeds deeds;
 	uint64_t held, idle, failed;
+	uint64_t recovery_ms, recovery_most_ms; /* from the healing to the end */
 };
 
 static void usage(void)
@@ -77,6 +78,18 @@ static void add_deeds(struct totals *t, const struct deeds *d)
 		to[i] += from[i];
 }
 
+static void add_recovery(struct totals *t, const struct run *r, const struct report *report)
+{
+	uint64_t ms = report->deeds.simulated_ms - (uint64_t)span_to_ms(r->length);
+
+	if (report->verdict != VERDICT_HELD)
+		return;
+	t->held++;
+	t->recovery_ms += ms;
+	if (ms > t->recovery_most_ms)
+		t->recovery_most_ms = ms;
+}
+
 static void print_result(uint64_t test, const struct run *r, const struct report *report)
 {
 	struct plan p;
@@ -110,10 +123,8 @@ static void run_one(const struct arguments *a, uint64_t test, struct totals *t)
 			break;
 	}
 	print_result(test, &run, &report);
-	if (report.verdict == VERDICT_HELD)
-		t->held++;
-	else
-		t->failed++;
+	add_recovery(t, &run, &report);
+	t->failed += report.verdict != VERDICT_HELD;
 }
 
 static void print_totals(const struct totals *t)
@@ -135,6 +146,10 @@ static void print_totals(const struct totals *t)
 	printf("# disks: %" PRIu64 " writes lost, %" PRIu64 " torn, %" PRIu64 " names lost, %" PRIu64
 	       " commits of the state lost\n",
 	    d->writes_lost, d->writes_torn, d->names_lost, d->commits_lost);
+	if (t->held > 0)
+		printf("# recovery: from the healing to equal states and everybody served %" PRIu64
+		       " ms on average, %" PRIu64 " ms at most\n",
+		    t->recovery_ms / t->held, t->recovery_most_ms);
 	for (int f = 0; f < FAULTS; f++)
 		printf("# fault: %" PRIu64 " %s\n", d->faults[f], fault_text((enum fault)f));
 }
