@@ -23,7 +23,7 @@ struct instant clock_now(void);
 
 struct span span_ms(int64_t ms);
 struct span span_us(int64_t us);
-/* Whole milliseconds, rounded down. */
+/* Whole milliseconds; the rest is dropped, towards zero. */
 int64_t span_to_ms(struct span s);
 struct span span_times(struct span s, int64_t factor);
 
