@@ -522,6 +522,15 @@ void fake_disk_flip(struct fake_disk *f, const char *path, uint64_t offset, uint
 		n->held.data[offset] ^= mask;
 }
 
+void fake_disk_rot(struct fake_disk *f, const char *path, uint64_t offset, uint8_t mask)
+{
+	struct inode *n = find(&f->seen, path)->inode;
+
+	assert(offset < n->held.size && n->sectors.data[offset / SECTOR] == CLEAN);
+	n->held.data[offset] ^= mask;
+	n->sectors.data[offset / SECTOR] = LOST;
+}
+
 void fake_disk_put(struct fake_disk *f, const char *path, struct bytes content)
 {
 	struct inode *n = xcalloc(1, sizeof(*n));

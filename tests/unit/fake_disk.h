@@ -35,6 +35,8 @@ void fake_disk_after_power_cut(struct fake_disk *f, struct random *r, unsigned p
 struct bytes fake_disk_file(struct fake_disk *f, const char *path);
 /* Changes a byte as the device holds it and as it is seen. */
 void fake_disk_flip(struct fake_disk *f, const char *path, uint64_t offset, uint8_t mask);
+/* Changes a byte on the device only; what is cached of its sector looks clean and is as it was. */
+void fake_disk_rot(struct fake_disk *f, const char *path, uint64_t offset, uint8_t mask);
 /* Puts a file there, durable. */
 void fake_disk_put(struct fake_disk *f, const char *path, struct bytes content);
 

@@ -1,4 +1,4 @@
-/* links: tests/unit/wal_model.c tests/unit/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
+/* links: tests/unit/wal_model.c tests/unit/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -313,6 +313,40 @@ static void d4_batches_of_another_history_of_the_segment_are_not_joined(void **s
 	recycle(m, (struct past){ 8, m->o.cluster, "else", false }, 2);
 }
 
+/* A later segment swears which history comes before it. */
+static void a_segment_of_another_history_is_damage(void **state)
+{
+	struct model *m = *state;
+	uint64_t ends[4];
+	struct wal *w = wal_new(&m->o);
+	struct wal_head head = { .number = 9,
+		.cluster = m->o.cluster,
+		.incarnation = m->o.incarnation,
+		.base = { 1, 3 },
+		.base_time_ms = 3 };
+	const char *name;
+
+	model_close(m);
+	make_segment(m, 8, m->o.cluster, "same", true, ends);
+	head.before = (struct wal_end){ 8, ends[3], 12345 };
+	assert_int_equal(wal_segment_begin(w, &head, false, &name), ERR_OK);
+	assert_int_equal(wal_segment_publish(w, name), ERR_OK);
+	wal_close(w);
+	expect_damage(m, 9, 0);
+}
+
+static void d6_what_only_the_cache_remembers_is_damage(void **state)
+{
+	struct model *m = *state;
+	uint64_t number = model_newest(m, NULL);
+
+	assert_int_equal(model_append(m, 2, 2, 3, 2000), ERR_OK);
+	assert_int_equal(model_settle(m), ERR_OK);
+	model_close(m);
+	fake_disk_rot(m->disk, model_path(number), WAL_HEAD_BYTES + WAL_BLOCK + 1000, 1);
+	expect_damage(m, number, WAL_HEAD_BYTES + WAL_BLOCK + 1000);
+}
+
 static void a_value_that_looks_like_a_batch_is_no_witness(void **state)
 {
 	struct model *m = *state;
@@ -370,6 +404,8 @@ int main(void)
 		    d4_batches_of_another_history_of_the_segment_are_not_joined, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    a_value_that_looks_like_a_batch_is_no_witness, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_segment_of_another_history_is_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(d6_what_only_the_cache_remembers_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_later_version_wrote_is_not_damage, setup, teardown),
 	};
 

@@ -47,7 +47,8 @@ enum err wal_create(const struct wal_options *o, const struct entry *first);
 
 /* Reads the log, tells what it holds, and makes it safe to promise again (DESIGN 4: what was read from the page
  * cache only is copied behind a sync). A torn tail is cut and logged. ERR_NOT_FOUND: there is no log;
- * ERR_DAMAGED: file, offset and reason were logged, nothing was changed. */
+ * ERR_DAMAGED: file, offset and reason were logged, nothing was changed. ERR_VERSION: what it holds is whole, but
+ * a later version wrote it; logged too. */
 enum err wal_open(struct wal **out, const struct wal_options *o, struct wal_found *found);
 
 /* Accepts NULL. Syncs nothing. */

@@ -130,6 +130,17 @@ enum err wal_scan_rest(const struct wal_segment *s, uint64_t from, struct buf *b
 /* Logs it; returns ERR_DAMAGED. */
 enum err wal_damaged(uint64_t number, uint64_t offset, const char *reason);
 
+/* --- wal_find.c --- */
+
+/* The numbers of all segments in the directory, rising; the caller frees the array. */
+struct wal_numbers {
+	uint64_t *data;
+	size_t count;
+};
+/* Opens the segments of the log and reads their heads, into w->segments. Superseded ones are in *all only.
+ * ERR_NOT_FOUND: there is no log. */
+enum err wal_find_segments(struct wal *w, struct wal_numbers *all);
+
 /* --- wal_found.c --- */
 
 /* Takes the entry in, with what it discards. NULL, or why it cannot follow on the others. */

@@ -1,18 +1,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/log.h"
 #include "worker/log/wal_private.h"
 
-/* Opening a log: find the segments, validate, replay, and carry what may not be durable into a fresh segment. */
+/* Opening a log: find its segments and its end, replay, carry what may not be durable into a fresh segment. */
 
 struct recovery {
 	struct wal *w;
 	struct wal_found *found;
 	struct buf buf;
-	uint64_t *numbers; /* of all segments in the directory, rising */
-	size_t number_count;
+	struct wal_numbers all;
 	uint64_t end; /* of the last segment's valid batches */
 	uint64_t carry; /* what lies there from here to the end goes into the fresh segment */
 };
@@ -20,124 +18,6 @@ struct recovery {
 /* Which part of a segment that was durable is carried over with the rest, so that starting again and again leaves
  * no row of nearly empty segments behind. */
 #define SMALL_PART 256
-
-/* --- the segments --- */
-
-static void visit(void *arg, const char *name)
-{
-	struct recovery *r = arg;
-	unsigned long long number;
-	struct wal_path path;
-
-	if (strlen(name) != 20)
-		return;
-	number = strtoull(name, NULL, 16);
-	path = wal_path_of(number);
-	if (number == 0 || strcmp(path.text + strlen(WAL_DIR) + 1, name) != 0)
-		return;
-	r->numbers = xreallocarray(r->numbers, r->number_count + 1, sizeof(*r->numbers));
-	r->numbers[r->number_count++] = number;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static bool is_there(const struct recovery *r, uint64_t number)
-{
-	return r->number_count > 0 &&
-	       bsearch(&number, r->numbers, r->number_count, sizeof(number), compare_numbers);
-}
-
-static enum err check_head(const struct wal_options *o, uint64_t number, const struct wal_head *h)
-{
-	if (h->number != number)
-		return wal_damaged(number, 0, "the head is another segment's");
-	if (h->cluster != o->cluster)
-		return wal_damaged(number, 0, "it belongs to another cluster");
-	if (h->incarnation != o->incarnation)
-		return wal_damaged(number, 0, "it belongs to another incarnation of this node");
-	if (h->before.number >= number)
-		return wal_damaged(number, 0, "the head names no earlier segment");
-	return ERR_OK;
-}
-
-static enum err read_head(const struct wal_options *o, uint64_t number, struct wal_segment *s)
-{
-	uint8_t block[WAL_HEAD_BYTES];
-	const char *why;
-	size_t got;
-	enum err e;
-
-	if ((e = disk_size(s->file, &s->bytes)) != ERR_OK)
-		return e;
-	if ((e = disk_read(s->file, 0, block, sizeof(block), &got)) != ERR_OK)
-		return e;
-	if (got < sizeof(block))
-		return wal_damaged(number, got, "the file ends within the head");
-	if ((why = wal_get_head(block, &s->head, &s->seed, &e)) != NULL) {
-		wal_damaged(number, 0, why);
-		return e;
-	}
-	return check_head(o, number, &s->head);
-}
-
-static enum err open_segment(struct recovery *r, uint64_t number, struct wal_segment *s)
-{
-	struct wal *w = r->w;
-	enum err e = disk_open(w->o.disk, wal_path_of(number).text, DISK_WRITE, &s->file);
-
-	if (e != ERR_OK)
-		return e;
-	/* What a failed sync left in the cache looks clean and is not on the disk. Only the last segment can hold
-	 * such bytes; the one before is dropped so that its end is seen as it lies there. */
-	if (w->segment_count < 2 && (e = disk_drop_cache(s->file)) != ERR_OK)
-		return e;
-	if ((e = read_head(&w->o, number, s)) == ERR_OK)
-		atomic_fetch_add(&w->disk_bytes, s->bytes);
-	return e;
-}
-
-/* From the newest segment to the one before it, and so on; those that are on no one's way were superseded. */
-static enum err open_segments(struct recovery *r)
-{
-	struct wal *w = r->w;
-	uint64_t number = r->numbers[r->number_count - 1];
-	enum err e = ERR_OK;
-
-	w->segments = xcalloc(r->number_count, sizeof(*w->segments));
-	while (number != 0 && e == ERR_OK) {
-		struct wal_segment *s = &w->segments[w->segment_count];
-
-		if (!is_there(r, number))
-			return wal_damaged(number, 0, "the segment is missing");
-		e = open_segment(r, number, s);
-		w->segment_count++;
-		number = s->head.before.number;
-	}
-	for (size_t i = 0, j = w->segment_count - 1; i < j; i++, j--) {
-		struct wal_segment swap = w->segments[i];
-
-		w->segments[i] = w->segments[j];
-		w->segments[j] = swap;
-	}
-	return e;
-}
-
-static enum err find_segments(struct recovery *r)
-{
-	enum err e = disk_list(r->w->o.disk, WAL_DIR, visit, r);
-
-	if (e != ERR_OK)
-		return e;
-	if (r->number_count == 0)
-		return ERR_NOT_FOUND;
-	qsort(r->numbers, r->number_count, sizeof(*r->numbers), compare_numbers);
-	return open_segments(r);
-}
 
 /* --- the end --- */
 
@@ -350,12 +230,12 @@ static enum err remove_leftovers(struct recovery *r)
 	size_t place = 0;
 	enum err e;
 
-	for (size_t i = 0; i < r->number_count; i++) {
-		if (place < w->segment_count && w->segments[place].head.number == r->numbers[i]) {
+	for (size_t i = 0; i < r->all.count; i++) {
+		if (place < w->segment_count && w->segments[place].head.number == r->all.data[i]) {
 			place++;
 			continue;
 		}
-		if ((e = disk_unlink(w->o.disk, wal_path_of(r->numbers[i]).text)) != ERR_OK)
+		if ((e = disk_unlink(w->o.disk, wal_path_of(r->all.data[i]).text)) != ERR_OK)
 			return e;
 	}
 	e = disk_unlink(w->o.disk, WAL_NEXT);
@@ -396,7 +276,7 @@ enum err wal_open(struct wal **out, const struct wal_options *o, struct wal_foun
 
 	*out = NULL;
 	*found = (struct wal_found){ 0 };
-	if ((e = find_segments(&r)) != ERR_OK)
+	if ((e = wal_find_segments(r.w, &r.all)) != ERR_OK)
 		goto out;
 	if ((e = find_end(&r)) != ERR_OK)
 		goto out;
@@ -412,6 +292,6 @@ out:
 		wal_found_free(found);
 	wal_close(r.w);
 	buf_free(&r.buf);
-	free(r.numbers);
+	free(r.all.data);
 	return e;
 }
