@@ -26,6 +26,7 @@ struct store {
 	DB *db;
 	DB_TXN *txn; /* of the unit under way, from its first change on */
 	struct buf key; /* table number and key */
+	struct buf found; /* the key that a scan came to */
 	struct buf bulk; /* what a scan read ahead */
 	char *home;
 	uint32_t log_file; /* the last of Berkeley DB's log files whose name is durable */
@@ -141,15 +142,17 @@ static enum err store_remove(struct table *t, enum kv_table table, struct bytes 
 }
 
 /* Reads what fits into the scan's buffer, which grows for a single record that does not. The key that is found is
- * returned beside the records, in the place of the one that was asked for, and must fit there too. */
+ * returned in the place of the one that was asked for, even when the record does not fit: so that is a copy. */
 static int read_ahead(struct store *s, DBC *cursor, uint32_t where, uint32_t size, DBT *data)
 {
 	for (;; size *= 2) {
 		DBT key = { .size = (uint32_t)s->key.size, .ulen = size, .flags = DB_DBT_USERMEM };
 		int error;
 
-		buf_reserve(&s->key, size);
-		key.data = s->key.data;
+		buf_clear(&s->found);
+		buf_reserve(&s->found, size);
+		buf_append(&s->found, buf_bytes(&s->key));
+		key.data = s->found.data;
 		*data = make_room(&s->bulk, size);
 		data->ulen = size;
 		if ((error = cursor->get(cursor, &key, data, where | DB_MULTIPLE_KEY)) != DB_BUFFER_SMALL)
@@ -335,6 +338,7 @@ void store_close(struct table *t)
 	if (s->env != NULL)
 		s->env->close(s->env, 0);
 	buf_free(&s->key);
+	buf_free(&s->found);
 	buf_free(&s->bulk);
 	free(s->home);
 	free(s);
