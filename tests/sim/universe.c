@@ -6,7 +6,7 @@
 
 #define SECOND span_ms(1000)
 /* After healing every kind of request is answered by every node, and all states are equal, within this. */
-#define RECOVERY span_ms(20000)
+#define RECOVERY span_ms(15000)
 
 static const struct event_kind watch_kind;
 
