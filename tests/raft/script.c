@@ -23,6 +23,7 @@
  *	settle [IDS]		everything moves among these nodes until nothing does
  *	quiet COMMAND ...	the same without its transcript
  *	propose I DATA | propose I bytes=N
+ *	propose-config I [voters=IDS] [outgoing=IDS] [learners=IDS]
  *	read I NUMBER
  *	transfer I [TARGET]
  *	crash I [KEEP]		power is lost; KEEP begun writes reached the disk all the same
@@ -32,6 +33,7 @@
  *	unreachable I PEER	and the other one
  *	reachable I PEER
  *	show [IDS]
+ *	members [IDS]		the configuration in force
  */
 
 #define WORDS_MAX 8
@@ -63,15 +65,28 @@ static size_t option(const struct words *w, const char *name, size_t otherwise)
 	return otherwise;
 }
 
-static unsigned set_of(const struct words *w, size_t i)
+static unsigned parse_set(const char *list)
 {
 	unsigned set = 0;
 
-	if (i >= w->count)
-		return ~0u;
-	for (const char *p = w->at[i]; p != NULL; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+	for (const char *p = list; p != NULL; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
 		set |= 1u << strtoul(p, NULL, 10);
 	return set;
+}
+
+static unsigned set_of(const struct words *w, size_t i)
+{
+	return i < w->count ? parse_set(w->at[i]) : ~0u;
+}
+
+static unsigned set_option(const struct words *w, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (size_t i = 0; i < w->count; i++)
+		if (strncmp(w->at[i], name, size) == 0 && w->at[i][size] == '=')
+			return parse_set(w->at[i] + size + 1);
+	return 0;
 }
 
 static int type_of(const struct words *w, size_t i)
@@ -157,21 +172,45 @@ static void cmd_settle(struct cluster *c, const struct words *w)
 	cluster_settle(c, set_of(w, 1));
 }
 
-static void cmd_propose(struct cluster *c, const struct words *w)
+static void propose(struct cluster *c, const struct words *w, enum entry_type type, struct blob *data)
 {
 	struct node *n = cluster_node(c, number(w, 1, 0));
-	struct blob *data = blob_alloc(option(w, "bytes", w->count > 2 ? strlen(w->at[2]) : 0));
 	struct raft_pos pos;
 	enum err e;
 
-	memset(data->data, 'x', data->size);
-	if (w->count > 2 && strchr(w->at[2], '=') == NULL)
-		memcpy(data->data, w->at[2], data->size);
-	if ((e = raft_propose(n->raft, ENTRY_WRITE, data, n->now, &pos)) != ERR_OK)
+	if ((e = raft_propose(n->raft, type, data, n->now, &pos)) != ERR_OK)
 		buf_printf(c->out, "%s\n", err_name(e));
 	else
 		buf_printf(c->out, "proposed %" PRIu64 ".%" PRIu64 "\n", pos.term, pos.index);
 	blob_unref(data);
+}
+
+static void cmd_propose(struct cluster *c, const struct words *w)
+{
+	struct blob *data = blob_alloc(option(w, "bytes", w->count > 2 ? strlen(w->at[2]) : 0));
+
+	memset(data->data, 'x', data->size);
+	if (w->count > 2 && strchr(w->at[2], '=') == NULL)
+		memcpy(data->data, w->at[2], data->size);
+	propose(c, w, ENTRY_WRITE, data);
+}
+
+static void cmd_propose_config(struct cluster *c, const struct words *w)
+{
+	unsigned voters = set_option(w, "voters"), outgoing = set_option(w, "outgoing"),
+		 learners = set_option(w, "learners");
+	struct buf b = { 0 };
+
+	for (uint64_t id = 1; id <= NODES_MAX; id++) {
+		struct raft_member m = { .incarnation = id };
+
+		m.roles = (uint8_t)((voters >> id & 1) * RAFT_VOTER | (outgoing >> id & 1) * RAFT_OUTGOING |
+				    (learners >> id & 1) * RAFT_LEARNER);
+		if (m.roles != 0)
+			raft_member_put(&b, &m);
+	}
+	propose(c, w, ENTRY_CONFIG, blob_new(buf_bytes(&b)));
+	buf_free(&b);
 }
 
 static void cmd_read(struct cluster *c, const struct words *w)
@@ -237,6 +276,29 @@ static void cmd_show(struct cluster *c, const struct words *w)
 			node_show(c, &c->nodes[i]);
 }
 
+static void tell_half(struct buf *out, const char *name, const struct quorum_half *h)
+{
+	for (size_t i = 0; i < h->count; i++)
+		buf_printf(out, "%s%" PRIu64, i == 0 ? name : ",", h->ids[i]);
+}
+
+static void cmd_members(struct cluster *c, const struct words *w)
+{
+	unsigned set = set_of(w, 1);
+
+	for (size_t i = 1; i <= c->count; i++) {
+		const struct raft_config *now;
+
+		if (!(set & 1u << i) || c->nodes[i].raft == NULL)
+			continue;
+		now = raft_config(c->nodes[i].raft);
+		buf_printf(c->out, "%zu: config=%" PRIu64 " members=%zu", i, now->index, now->count);
+		tell_half(c->out, " voters=", &now->quorum.incoming);
+		tell_half(c->out, " outgoing=", &now->quorum.outgoing);
+		buf_append_text(c->out, "\n");
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct cluster *c, const struct words *w);
@@ -251,6 +313,7 @@ static const struct {
 	{ "drop", cmd_drop },
 	{ "settle", cmd_settle },
 	{ "propose", cmd_propose },
+	{ "propose-config", cmd_propose_config },
 	{ "read", cmd_read },
 	{ "transfer", cmd_transfer },
 	{ "crash", cmd_crash },
@@ -260,6 +323,7 @@ static const struct {
 	{ "unreachable", cmd_unreachable },
 	{ "reachable", cmd_reachable },
 	{ "show", cmd_show },
+	{ "members", cmd_members },
 };
 
 static void run_line(struct cluster *c, const char *line)
