@@ -298,6 +298,22 @@ size_t alone_sent(const struct alone *a, enum peer_type type)
 	return count;
 }
 
+uint64_t alone_asked(const struct alone *a)
+{
+	uint64_t number = 0;
+
+	for (size_t i = 0; i < a->frame_count; i++) {
+		struct bytes frame = blob_bytes(a->frames[i].bytes);
+		struct raft_message m = { 0 };
+
+		if (frame.data[0] == PEER_RAFT &&
+		    raft_message_get(bytes_of(frame.data + 1, frame.size - 1), &m) && m.type == RAFT_READ)
+			number = m.read.number;
+		raft_message_free(&m);
+	}
+	return number;
+}
+
 void alone_clear(struct alone *a)
 {
 	for (size_t i = 0; i < a->frame_count; i++)

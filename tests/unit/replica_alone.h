@@ -73,6 +73,8 @@ const struct alone_answer *alone_answered(const struct alone *a, uint64_t id);
 /* Frames of this type sent since the last alone_clear(), and the last of them. */
 size_t alone_sent(const struct alone *a, enum peer_type type);
 void alone_clear(struct alone *a);
+/* The number of the last question for a read index; 0: none was sent. */
+uint64_t alone_asked(const struct alone *a);
 struct raft_view alone_view(const struct alone *a);
 
 #endif

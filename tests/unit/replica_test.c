@@ -8,7 +8,7 @@
  *	worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c worker/raft/replication.c
  *	worker/raft/transfer.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
  *	worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c
- *	worker/log/wal_scan.c worker/log/wal_segment.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c
+ *	worker/log/wal_find.c worker/log/wal_scan.c worker/log/wal_segment.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c
  *	worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c
  *	worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/crc.c
  *	common/disk.c common/random.c common/random_secret.c common/clock.c common/lane.c common/log.c
@@ -149,6 +149,74 @@ static void r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next(void *
 	alone_free(a);
 }
 
+static void append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count)
+{
+	struct raft_message m = { .type = RAFT_APPEND, .from = leader, .term = term };
+
+	m.append.prev_term = prev.term;
+	m.append.prev_index = prev.index;
+	m.append.commit = prev.index + count;
+	for (size_t i = 1; i <= count; i++) {
+		struct entry e = { { term, prev.index + i }, 0, ENTRY_NOOP, blob_new((struct bytes){ 0 }) };
+
+		entries_add(&m.append.entries, &e);
+		blob_unref(e.data);
+	}
+	alone_raft(a, &m);
+	raft_message_free(&m);
+}
+
+/* What this node knew before it was killed says nothing about now: neither its state nor what it has read again. */
+static void r3_read_right_after_a_restart_waits_for_its_index(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	struct raft_message m = { .type = RAFT_READ_ANSWER, .from = 2, .term = 2 };
+
+	(void)state;
+	alone_form(a);
+	append(a, 2, 2, (struct raft_pos){ 1, 1 }, 3);
+	alone_kill(a);
+	alone_read(a, 1, LEVEL_LINEARIZABLE, "key");
+	assert_null(alone_answered(a, 1));
+	other_leads(a, 2, 2);
+	assert_null(alone_answered(a, 1));
+	m.read_answer = (struct raft_read_answer){ 1, alone_asked(a), 5 };
+	alone_raft(a, &m); /* d11: to its former life */
+	append(a, 2, 2, (struct raft_pos){ 2, 4 }, 1);
+	assert_null(alone_answered(a, 1));
+	m.read_answer = (struct raft_read_answer){ 2, alone_asked(a), 6 };
+	alone_raft(a, &m);
+	assert_null(alone_answered(a, 1));
+	append(a, 2, 2, (struct raft_pos){ 2, 5 }, 1);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
+	alone_free(a);
+}
+
+/* Its writes are not in the next leader's log, and once an entry of that term is applied they never will be: they are
+ * tried again by themselves. */
+static void r6_overwritten_writes_of_a_deposed_leader_are_tried_again(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	struct raft_pos before;
+	uint64_t term;
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	before = alone_view(a).last;
+	alone_write(a, 1, "key");
+	alone_write(a, 2, "key");
+	term = alone_view(a).term;
+	alone_clear(a);
+	other_leads(a, 3, term + 1);
+	assert_int_equal(alone_sent(a, PEER_FORWARD), 0);
+	append(a, 3, term + 1, before, 1);
+	assert_int_equal(alone_sent(a, PEER_FORWARD), 2);
+	assert_int_equal(a->answer_count, 0);
+	alone_free(a);
+}
+
 /* d12: refused keys, but with nothing to do: the loop sleeps. */
 static void foreign_node_rests(void **state)
 {
@@ -246,6 +314,8 @@ int main(void)
 		cmocka_unit_test(r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next),
 		cmocka_unit_test(c13_forwarded_write_is_sent_again_after_its_connection_broke),
 		cmocka_unit_test(t3_write_forwarded_again_is_proposed_once),
+		cmocka_unit_test(r3_read_right_after_a_restart_waits_for_its_index),
+		cmocka_unit_test(r6_overwritten_writes_of_a_deposed_leader_are_tried_again),
 		cmocka_unit_test(foreign_node_rests),
 		cmocka_unit_test(r6_deposed_leader_claims_nothing),
 	};
