@@ -278,6 +278,9 @@ static enum err open_replica(struct node *n)
 		.requests_max = p->requests_max,
 		.request_bytes_max = p->request_bytes_max,
 		.cache_bytes = p->cache_bytes,
+		.message_bytes_max = p->message_bytes,
+		.window_bytes_max = p->window_bytes,
+		.uncommitted_bytes_max = p->uncommitted_bytes,
 	};
 	enum err e;
 

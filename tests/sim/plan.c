@@ -54,6 +54,10 @@ static void draw_replica(struct plan *p, struct random *r)
 	p->cache_bytes = dice_chance(r, 500000) ? dice_skewed(r, 256, 64 * 1024) : 8 * 1024 * 1024;
 	p->requests_max = dice_chance(r, 200000) ? (uint32_t)dice_between(r, 2, 8) : 1024;
 	p->request_bytes_max = 64 * 1024 * 1024;
+	/* Down to one entry a message: then each is accepted, lost or overtaken by itself. */
+	p->message_bytes = dice_chance(r, 500000) ? 0 : (size_t)dice_skewed(r, 1, 64 * 1024);
+	p->window_bytes = dice_chance(r, 500000) ? 0 : (size_t)dice_skewed(r, 1, 256 * 1024);
+	p->uncommitted_bytes = dice_chance(r, 700000) ? 0 : (size_t)dice_skewed(r, 32 * 1024, 1024 * 1024);
 	for (int n = 0; n < p->nodes; n++)
 		p->drift_ppm[n] = dice_chance(r, 500000) ? 0 : (int)dice_between(r, 0, 40000) - 20000;
 }

@@ -29,6 +29,7 @@ struct plan {
 	struct span election, heartbeat, request;
 	uint64_t segment_bytes, cache_bytes, request_bytes_max;
 	uint32_t requests_max;
+	size_t message_bytes, window_bytes, uncommitted_bytes;
 	int drift_ppm[NODES_MAX];
 
 	/* network */

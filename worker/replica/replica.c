@@ -84,6 +84,11 @@ static enum err check_agreement(const struct replica *r, const struct wal_found 
 	return ERR_DAMAGED;
 }
 
+static size_t or_default(size_t given, size_t otherwise)
+{
+	return given != 0 ? given : otherwise;
+}
+
 enum err start_raft(struct replica *r, const struct wal_found *found)
 {
 	struct raft_options o = {
@@ -91,9 +96,9 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 		.start = r->identity.start,
 		.election = r->o.election,
 		.heartbeat = r->o.heartbeat,
-		.message_bytes_max = MESSAGE_BYTES_MAX,
-		.window_bytes_max = WINDOW_BYTES_MAX,
-		.uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX,
+		.message_bytes_max = or_default(r->o.message_bytes_max, MESSAGE_BYTES_MAX),
+		.window_bytes_max = or_default(r->o.window_bytes_max, WINDOW_BYTES_MAX),
+		.uncommitted_bytes_max = or_default(r->o.uncommitted_bytes_max, UNCOMMITTED_BYTES_MAX),
 		.cache_bytes = r->o.cache_bytes,
 		.seed = r->env.seed,
 	};
@@ -195,6 +200,7 @@ enum err replica_open(
 	r->env = *env;
 	r->opened = r->now = r->again_at = now;
 	copy_options(r, o);
+	STAILQ_INIT(&r->log_out);
 	STAILQ_INIT(&r->log_over);
 	STAILQ_INIT(&r->state_over);
 	pendings_init(&r->pendings, now);
@@ -228,6 +234,10 @@ void replica_close(struct replica *r)
 	lane_free(r->log_lane);
 	lane_free(r->state_lane);
 	lane_free(r->upkeep_lane);
+	while ((log = STAILQ_FIRST(&r->log_out)) != NULL) {
+		STAILQ_REMOVE_HEAD(&r->log_out, out);
+		log_job_free(log);
+	}
 	while ((log = STAILQ_FIRST(&r->log_over)) != NULL) {
 		STAILQ_REMOVE_HEAD(&r->log_over, over);
 		log_job_free(log);
@@ -335,6 +345,7 @@ void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes fram
 void replica_tick(struct replica *r, struct instant now)
 {
 	r->now = now;
+	log_watch(r);
 	if (r->raft != NULL && instant_passed(raft_deadline(r->raft), now))
 		raft_tick(r->raft, now);
 	log_tick(r);

@@ -45,6 +45,8 @@ struct replica_options {
 	uint32_t requests_max; /* in flight */
 	uint64_t request_bytes_max;
 	uint64_t cache_bytes; /* entries kept in memory for lagging followers */
+	/* Of entries in one message, on their way to one follower, and not committed yet; 0: the default. */
+	size_t message_bytes_max, window_bytes_max, uncommitted_bytes_max;
 };
 
 /* Reads identity and log, raises the start counter, and stands ready. Blocks (it reads the disk). ERR_DAMAGED,
