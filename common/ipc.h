@@ -27,7 +27,7 @@ enum ipc_direction {
 	IPC_CONSENSUS_TO_HTTP,
 };
 
-enum request_kind { REQUEST_WRITE, REQUEST_READ, REQUEST_STATUS };
+enum request_kind { REQUEST_WRITE, REQUEST_READ, REQUEST_STATUS, REQUEST_TRANSFER };
 
 /* DESIGN 2, "A read". */
 enum read_level { LEVEL_LINEARIZABLE, LEVEL_LEADER, LEVEL_STALE };

@@ -80,13 +80,19 @@ static void hand_over(struct http *h, struct flight *f, struct bytes token, stru
 		server_pause(h->server, true);
 }
 
+/* A read may be asked again. */
+static bool is_handed_over_once(const struct flight *f)
+{
+	return f->kind == REQUEST_WRITE || f->kind == REQUEST_TRANSFER;
+}
+
 static void hand_over_kept(struct http *h, struct flight *f)
 {
 	struct bytes kept = buf_bytes(&f->kept);
 
 	hand_over(h, f, bytes_of(kept.data, f->token_bytes),
 	    bytes_of(kept.data + f->token_bytes, kept.size - f->token_bytes));
-	if (f->kind == REQUEST_WRITE)
+	if (is_handed_over_once(f))
 		flight_drop_kept(h->flights, f);
 }
 
@@ -116,7 +122,7 @@ static void submit(struct http *h, struct conn *c, const struct match *m, struct
 	struct flight *f = add_flight(h, c, m, op);
 	struct bytes txn = buf_bytes(&op->txn);
 
-	if (h->here && f->kind == REQUEST_WRITE)
+	if (h->here && is_handed_over_once(f))
 		hand_over(h, f, op->token, txn);
 	else if (flights_kept(h->flights) + op->token.size + txn.size > KEPT_BYTES_MAX)
 		answer_error(h, f, ERR_BUSY, APPLIED_NO);
@@ -244,7 +250,7 @@ static void on_consensus_gone(void *arg)
 
 	h->here = false;
 	while ((f = flights_next(h->flights, &at)) != NULL) {
-		if (f->handed_over && f->kind == REQUEST_WRITE) {
+		if (f->handed_over && is_handed_over_once(f)) {
 			answer_error(h, f, ERR_RESTARTED, APPLIED_UNKNOWN);
 			lost++;
 		} else

@@ -129,7 +129,7 @@ static bool is_local(const struct golden *g)
 
 static void put_operation(struct golden *g)
 {
-	static const char *const kinds[] = { "write", "read", "status" };
+	static const char *const kinds[] = { "write", "read", "status", "transfer" };
 	static const char *const levels[] = { "linearizable", "leader", "stale" };
 	const struct operation *op = &g->op;
 
@@ -142,8 +142,10 @@ static void put_operation(struct golden *g)
 		buf_printf(&g->made, " time_ms=%llu", (unsigned long long)op->time_ms);
 	if (op->token.size > 0)
 		put_bytes(&g->made, "token", op->token);
+	if (op->kind == REQUEST_TRANSFER && op->txn.size > 0)
+		put_bytes(&g->made, "id", buf_bytes(&op->txn));
 	buf_append_text(&g->made, "\n");
-	if (op->kind != REQUEST_STATUS && !is_local(g))
+	if ((op->kind == REQUEST_WRITE || op->kind == REQUEST_READ) && !is_local(g))
 		put_txn(g);
 }
 
@@ -343,7 +345,7 @@ static void render_answer(struct golden *g)
 
 	g->kv.steps = buf_bytes(&g->steps);
 	g->status.members = buf_bytes(&g->members);
-	if (g->op.kind == REQUEST_STATUS)
+	if (g->op.kind == REQUEST_STATUS || g->op.kind == REQUEST_TRANSFER)
 		status_node_put(&g->result, &g->status);
 	else
 		kv_result_put(&g->result, &g->kv);

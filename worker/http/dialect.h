@@ -23,7 +23,7 @@ struct answer {
 	uint64_t revision; /* applied index of the node that answered */
 	uint64_t age_ms; /* of a stale read */
 	struct kv_result result; /* WRITE, READ; also with the errors that come out of it */
-	struct status_node status; /* STATUS */
+	struct status_node status; /* STATUS, TRANSFER */
 	const struct note *note;
 	const struct about *about;
 };

@@ -22,6 +22,8 @@ void native_render_batch(const struct answer *a, struct response *out);
 
 enum err native_parse_status(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_status(const struct answer *a, struct response *out);
+enum err native_parse_transfer(const struct request *q, struct bytes rest, struct operation *op);
+void native_render_transfer(const struct answer *a, struct response *out);
 void native_render_members(const struct answer *a, struct response *out);
 enum err native_parse_livez(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_livez(const struct answer *a, struct response *out);

@@ -143,6 +143,48 @@ void native_render_members(const struct answer *a, struct response *out)
 	finish(document, a, out);
 }
 
+static enum err take_target(json_t *document, struct operation *op)
+{
+	json_t *id = json_object_get(document, "id");
+
+	if (!json_is_object(document) || json_object_size(document) != (id != NULL ? 1 : 0))
+		return operation_refuse(op, ERR_BAD_REQUEST, "the body is {\"id\":\"N\"}, {} or empty");
+	if (id != NULL && (!json_is_string(id) || json_string_length(id) == 0))
+		return operation_refuse(op, ERR_BAD_REQUEST, "id is the name of a member");
+	if (id != NULL)
+		buf_append(&op->txn, bytes_of(json_string_value(id), json_string_length(id)));
+	return ERR_OK;
+}
+
+enum err native_parse_transfer(const struct request *q, struct bytes rest, struct operation *op)
+{
+	struct parameters p;
+	json_error_t error;
+	json_t *document;
+	enum err e;
+
+	(void)rest;
+	op->kind = REQUEST_TRANSFER;
+	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT, &p)) != ERR_OK || q->body.size == 0)
+		return e;
+	document = json_loadb((const char *)q->body.data, q->body.size, JSON_REJECT_DUPLICATES, &error);
+	if (document == NULL)
+		return operation_refuse(
+		    op, ERR_BAD_REQUEST, "the body is not JSON: line %d column %d", error.line, error.column);
+	e = take_target(document, op);
+	json_decref(document);
+	return e;
+}
+
+void native_render_transfer(const struct answer *a, struct response *out)
+{
+	json_t *document = json_object();
+
+	json_object_set_new(document, "leader", leader_json(&a->status));
+	json_object_set_new(document, "term", number_json(a->status.term));
+	finish(document, a, out);
+}
+
 static void finish_text(const struct answer *a, int status, struct response *out)
 {
 	out->status = status;

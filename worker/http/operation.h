@@ -36,7 +36,7 @@ struct operation {
 	uint64_t time_ms; /* 0: as long as a request may wait */
 	uint64_t min_revision;
 	struct bytes token; /* borrowed from the request */
-	struct buf txn; /* WRITE, READ: encoded */
+	struct buf txn; /* WRITE, READ: encoded; TRANSFER: who is to lead */
 	struct note note; /* whoever takes it over sets it to zero here */
 
 	size_t section; /* where in txn the length of what is being written stands */

@@ -192,6 +192,7 @@ void upkeep_run(struct replica *r);
 struct instant upkeep_deadline(const struct replica *r);
 
 /* request.c */
+void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text);
 void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision);
 void request_prompt(struct replica *r);
 void request_route(struct replica *r);
@@ -207,6 +208,12 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m);
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m);
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m);
 void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m);
+
+/* handover.c */
+void handover_route(struct replica *r, struct pending *p, const struct raft_view *v);
+void handover_leader_changed(struct replica *r);
+void handover_refused(struct replica *r, struct pending *p, enum err e);
+void on_hand_over(struct replica *r, uint64_t from, const struct peer_hand_over *m);
 
 /* formation.c */
 enum err formation_init(struct replica *r);

@@ -14,6 +14,7 @@
  *	a read	stale:		APPLIED -> READING
  *		leader:		NEW -> APPLIED -> READING on the leader; ASKED elsewhere
  *		linearizable:	INDEX -> INDEXING -> APPLIED -> READING
+ *	a hand-over	NEW -> HANDED -> answered when another leads
  */
 enum stage {
 	STAGE_NEW, /* looks for its way in this turn */
@@ -24,6 +25,7 @@ enum stage {
 	STAGE_INDEXING, /* the question `batch` is out */
 	STAGE_APPLIED, /* waits until `index` is applied */
 	STAGE_READING, /* with the state lane */
+	STAGE_HANDED, /* the leader of `term` was told to hand over */
 	STAGE_COUNT
 };
 
@@ -40,7 +42,7 @@ struct pending {
 	struct instant deadline;
 	struct instant asked; /* INDEXING, ASKED: when */
 	uint64_t term, index, batch, min_revision;
-	struct blob *data; /* WRITE: the command; READ: the txn */
+	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id */
 	TAILQ_ENTRY(pending) in_stage;
 	LIST_ENTRY(pending) in_wheel;
 	UT_hash_handle by_number, by_client;

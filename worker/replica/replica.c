@@ -332,6 +332,7 @@ void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes fram
 		FRAME(ASK, ask)
 		FRAME(TELL, tell)
 		FRAME(FORM, form)
+		FRAME(HAND_OVER, hand_over)
 #undef FRAME
 	case PEER_FORM_ASK:
 		on_form_ask(r, incarnation);

@@ -67,8 +67,7 @@ static void tell(struct replica *r, struct pending *p, enum err e, struct bytes 
 	send_frame(r, p->remote);
 }
 
-static void answer_error(
-    struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text)
+void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text)
 {
 	struct ipc_answer a = {
 		.id = p->id,
@@ -152,6 +151,8 @@ static enum err admit(const struct replica *r, const struct ipc_request *q)
 		return ERR_BUSY;
 	if (q->token.size > KV_TOKEN_BYTES_MAX)
 		return ERR_TOO_LARGE;
+	if (q->kind == REQUEST_TRANSFER)
+		return ERR_OK;
 	return kv_txn_check(q->operation, q->kind == REQUEST_WRITE);
 }
 
@@ -300,7 +301,9 @@ static void route_unformed(struct replica *r, struct pending *p)
 
 static void route(struct replica *r, struct pending *p, const struct raft_view *v)
 {
-	if (r->raft == NULL)
+	if (p->kind == REQUEST_TRANSFER)
+		handover_route(r, p, v);
+	else if (r->raft == NULL)
 		route_unformed(r, p);
 	else if (p->kind == REQUEST_WRITE)
 		route_write(r, p, v);
@@ -407,6 +410,7 @@ static void recall_leader_reads(struct replica *r)
 
 void request_leader_changed(struct replica *r)
 {
+	handover_leader_changed(r);
 	try_routes(r);
 	move_all(r, STAGE_ASKED, STAGE_NEW);
 	move_all(r, STAGE_INDEXING, STAGE_INDEX);
@@ -453,6 +457,7 @@ static void expire(struct replica *r, struct pending *p)
 
 	switch (p->stage) {
 	case STAGE_WRITTEN:
+	case STAGE_HANDED:
 		answer_error(r, p, ERR_TIMEOUT, APPLIED_UNKNOWN, "");
 		break;
 	case STAGE_NEW:
@@ -550,14 +555,17 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
 {
 	struct pending *p = pending_find(&r->pendings, m->number);
+	enum err e = m->error < ERR_COUNT ? (enum err)m->error : ERR_BUSY;
 
 	(void)from;
-	if (p == NULL || p->stage != STAGE_WRITTEN || p->term != m->term)
+	if (p == NULL || p->term != m->term)
 		return;
-	if (m->error == ERR_NOT_LEADER)
+	if (p->stage == STAGE_HANDED)
+		handover_refused(r, p, e);
+	else if (p->stage == STAGE_WRITTEN && e == ERR_NOT_LEADER)
 		pending_move(&r->pendings, p, STAGE_ROUTE);
-	else
-		answer_error(r, p, m->error < ERR_COUNT ? (enum err)m->error : ERR_BUSY, APPLIED_NO, "");
+	else if (p->stage == STAGE_WRITTEN)
+		answer_error(r, p, e, APPLIED_NO, "");
 }
 
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
