@@ -26,6 +26,7 @@
  *	propose-config I [voters=IDS] [outgoing=IDS] [learners=IDS]
  *	read I NUMBER
  *	transfer I [TARGET]
+ *	unfit I | fit I		I's disk hangs, or works again
  *	crash I [KEEP]		power is lost; KEEP begun writes reached the disk all the same
  *	start I
  *	checkpoint I		I's state is durable as far as it is applied
@@ -231,6 +232,13 @@ static void cmd_transfer(struct cluster *c, const struct words *w)
 		buf_printf(c->out, "%s\n", err_name(e));
 }
 
+static void cmd_unfit(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	raft_set_unfit(n->raft, w->at[0][0] == 'u', n->now);
+}
+
 static void cmd_crash(struct cluster *c, const struct words *w)
 {
 	node_crash(cluster_node(c, number(w, 1, 0)), number(w, 2, 0));
@@ -316,6 +324,8 @@ static const struct {
 	{ "propose-config", cmd_propose_config },
 	{ "read", cmd_read },
 	{ "transfer", cmd_transfer },
+	{ "unfit", cmd_unfit },
+	{ "fit", cmd_unfit },
 	{ "crash", cmd_crash },
 	{ "start", cmd_start },
 	{ "checkpoint", cmd_checkpoint },

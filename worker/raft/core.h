@@ -85,6 +85,7 @@ struct raft {
 	/* Transfer, §3.10. */
 	uint64_t transfer_to; /* 0: none under way */
 	bool transfer_told;
+	bool unfit; /* to lead: the disk hangs */
 	struct instant transfer_until;
 
 	/* Reads, §6.4. */
@@ -144,7 +145,7 @@ void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct in
 
 /* transfer.c */
 void drive_transfer(struct raft *r);
-void tick_transfer(struct raft *r, struct instant now);
+bool tick_transfer(struct raft *r, struct instant now);
 
 /* read.c */
 void start_read_round(struct raft *r);

@@ -132,7 +132,7 @@ static void become_candidate(struct raft *r, bool transfer, struct instant now)
 
 void stand(struct raft *r, struct instant now)
 {
-	if (!is_voter(r)) { /* E12 */
+	if (!is_voter(r) || r->unfit) { /* E12 */
 		r->leader = 0;
 		reset_election(r, now);
 		return;
@@ -233,7 +233,8 @@ void on_vote_answer(struct raft *r, const struct raft_message *m, struct instant
 /* §3.10: no pre-vote, for the leader itself wants this election. */
 void on_timeout_now(struct raft *r, const struct raft_message *m, struct instant now)
 {
-	if (r->role != RAFT_FOLLOWER || m->term != r->hard.term || m->from != r->leader || !is_voter(r))
+	if (r->role != RAFT_FOLLOWER || m->term != r->hard.term || m->from != r->leader || !is_voter(r) ||
+	    r->unfit)
 		return;
 	become_candidate(r, true, now);
 }

@@ -164,7 +164,8 @@ static void tick_leader(struct raft *r, struct instant now)
 			return;
 		}
 	}
-	tick_transfer(r, now);
+	if (!tick_transfer(r, now))
+		return;
 	if (instant_passed(r->heartbeat_at, now)) {
 		r->heartbeat_at = instant_add(now, r->o.heartbeat);
 		send_heartbeats(r);

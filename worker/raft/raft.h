@@ -89,6 +89,10 @@ enum err raft_read(struct raft *r, uint64_t number, struct instant now);
  * another transfer. */
 enum err raft_transfer(struct raft *r, uint64_t target, struct instant now);
 
+/* This node's disk hangs (or works again): it must not lead. A leader hands over, and steps down when nobody has taken
+ * over within an election timeout; until the disk works again the node does not stand. */
+void raft_set_unfit(struct raft *r, bool unfit, struct instant now);
+
 /* Everything up to this ticket is durable. */
 void raft_persisted(struct raft *r, uint64_t ticket, struct instant now);
 

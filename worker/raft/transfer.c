@@ -33,6 +33,13 @@ enum err raft_transfer(struct raft *r, uint64_t target, struct instant now)
 	return ERR_OK;
 }
 
+void raft_set_unfit(struct raft *r, bool unfit, struct instant now)
+{
+	if (unfit && !r->unfit && r->role == RAFT_LEADER)
+		raft_transfer(r, 0, now); /* refused: tick_transfer() ends it */
+	r->unfit = unfit;
+}
+
 /* Told once its log is whole: a vote of another could not be won with less. */
 void drive_transfer(struct raft *r)
 {
@@ -44,9 +51,14 @@ void drive_transfer(struct raft *r)
 	send_now(r, RAFT_TIMEOUT_NOW, p->id);
 }
 
-/* T2: a target that is dead or lags costs one election timeout, then this leader goes on. */
-void tick_transfer(struct raft *r, struct instant now)
+/* T2: a target that is dead or lags costs one election timeout, then this leader goes on; one that must not lead leaves
+ * it to the others. False: it leads no more. */
+bool tick_transfer(struct raft *r, struct instant now)
 {
 	if (r->transfer_to != 0 && instant_passed(r->transfer_until, now))
 		r->transfer_to = 0;
+	if (!r->unfit || r->transfer_to != 0)
+		return true;
+	become_follower(r, r->hard.term, 0, now);
+	return false;
 }

@@ -378,6 +378,7 @@ void formation_done(struct replica *r, struct log_job *j)
 	r->identity = j->identity;
 	j->identity = (struct identity){ 0 };
 	r->wal = j->wal;
+	j->wal = NULL;
 	if ((e = start_raft(r, &j->found)) != ERR_OK) {
 		fail_by(r, e, "the new log");
 		return;

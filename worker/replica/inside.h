@@ -31,7 +31,8 @@ struct log_job {
 	struct identity identity;
 	struct wal *wal;
 	struct wal_found found;
-	STAILQ_ENTRY(log_job) over;
+	struct instant since;
+	STAILQ_ENTRY(log_job) out, over;
 };
 
 /* ---- state lane (state_lane.c) ---- */
@@ -122,6 +123,7 @@ struct replica {
 	struct kv *kv; /* used by the state lane only */
 	struct kv_changes *changes;
 	struct lane *log_lane, *state_lane, *upkeep_lane;
+	STAILQ_HEAD(, log_job) log_out; /* with the lane, oldest first */
 	STAILQ_HEAD(, log_job) log_over;
 	STAILQ_HEAD(, state_job) state_over;
 	uint64_t log_bytes;
@@ -129,6 +131,7 @@ struct replica {
 	uint64_t ticket_durable;
 	struct promise_held *held;
 	size_t held_count, held_room;
+	bool disk_hangs;
 	bool settle_due;
 	struct instant settle_at;
 
@@ -171,6 +174,8 @@ void log_fetch(struct replica *r, const struct raft_fetch *fetch);
 void log_form(struct replica *r, const struct identity *identity);
 void log_take_over(struct replica *r);
 void log_tick(struct replica *r);
+/* A job that came back no more by now than an election timeout takes: the disk hangs. */
+void log_watch(struct replica *r);
 struct wal_options log_options(const struct replica *r, const struct identity *identity);
 /* Makes what the phase FORMING promises: the log with its first entry, then the phase FORMED. */
 enum err log_make(struct replica *r, struct identity *identity);

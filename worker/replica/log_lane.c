@@ -83,8 +83,11 @@ static void do_turn(void *arg, struct jobs *jobs)
 static void on_done(void *arg, struct job *job)
 {
 	struct replica *r = arg;
+	struct log_job *j = (struct log_job *)job;
 
-	STAILQ_INSERT_TAIL(&r->log_over, (struct log_job *)job, over);
+	assert(j == STAILQ_FIRST(&r->log_out));
+	STAILQ_REMOVE_HEAD(&r->log_out, out);
+	STAILQ_INSERT_TAIL(&r->log_over, j, over);
 }
 
 struct lane_work log_lane_work(struct replica *r)
@@ -101,11 +104,19 @@ static struct log_job *new_job(struct replica *r, enum log_job_kind kind)
 	return j;
 }
 
+static void submit(struct log_job *j)
+{
+	j->since = j->r->now;
+	STAILQ_INSERT_TAIL(&j->r->log_out, j, out);
+	lane_submit(j->r->log_lane, &j->job);
+}
+
 void log_job_free(struct log_job *j)
 {
 	entries_free(&j->entries);
 	identity_free(&j->identity);
 	wal_found_free(&j->found);
+	wal_close(j->wal);
 	free(j);
 }
 
@@ -122,7 +133,7 @@ void log_persist(struct replica *r, const struct raft_ready *rd)
 	}
 	r->settle_due = true;
 	r->settle_at = instant_add(r->now, span_ms(SETTLE_MS));
-	lane_submit(r->log_lane, &j->job);
+	submit(j);
 }
 
 void log_fetch(struct replica *r, const struct raft_fetch *fetch)
@@ -130,7 +141,7 @@ void log_fetch(struct replica *r, const struct raft_fetch *fetch)
 	struct log_job *j = new_job(r, LOG_FETCH);
 
 	j->fetch = *fetch;
-	lane_submit(r->log_lane, &j->job);
+	submit(j);
 }
 
 void log_form(struct replica *r, const struct identity *identity)
@@ -140,7 +151,7 @@ void log_form(struct replica *r, const struct identity *identity)
 	j->identity = *identity;
 	j->identity.id = xstrdup(identity->id);
 	blob_ref(identity->founding);
-	lane_submit(r->log_lane, &j->job);
+	submit(j);
 }
 
 /* After 50 ms of silence the log notes that everything is synced: damage before that is then known to be damage. */
@@ -149,7 +160,26 @@ void log_tick(struct replica *r)
 	if (!r->settle_due || !instant_passed(r->settle_at, r->now))
 		return;
 	r->settle_due = false;
-	lane_submit(r->log_lane, &new_job(r, LOG_SETTLE)->job);
+	submit(new_job(r, LOG_SETTLE));
+}
+
+/* Others have this from a disk that hangs only after an election timeout of their own: this node says it first
+ * (DESIGN 2). Its log is whole in memory, so nothing is lost by handing over. */
+void log_watch(struct replica *r)
+{
+	const struct log_job *oldest = STAILQ_FIRST(&r->log_out);
+	bool hangs = oldest != NULL && instant_passed(instant_add(oldest->since, r->o.election), r->now);
+
+	if (r->raft == NULL || hangs == r->disk_hangs)
+		return;
+	r->disk_hangs = hangs;
+	if (hangs)
+		log_warnx("the disk hangs: a sync has not come back for %lld ms; this node does not lead "
+			  "until it does",
+		    (long long)span_to_ms(instant_between(oldest->since, r->now)));
+	else
+		log_info("the disk works again");
+	raft_set_unfit(r->raft, hangs, r->now);
 }
 
 static void release_promises(struct replica *r, uint64_t ticket)
