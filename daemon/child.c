@@ -72,6 +72,7 @@ static void send_config(struct child *c)
 		.role = (uint8_t)c->role,
 		.number = c->number,
 		.start_us = (uint64_t)c->env->start.ns / 1000,
+		.slot = c->slot,
 	};
 
 	conf_encode(c->env->conf, &options);
@@ -85,7 +86,7 @@ static pid_t spawn(struct child *c, int channel)
 	char number[16];
 	const char *argv[] = { "holdfast-worker", c->role == IPC_HTTP ? "http" : "consensus",
 		c->role == IPC_HTTP ? number : NULL, NULL };
-	struct spawn s = { .argv = argv, .channel = channel, .lock = -1 };
+	struct spawn s = { .argv = argv, .channel = channel, .metrics = c->env->board_fd, .lock = -1 };
 
 	snprintf(number, sizeof(number), "%u", c->number);
 	if (c->role == IPC_HTTP) {
@@ -116,6 +117,7 @@ void child_start(struct child *c)
 		return;
 	}
 	c->state = CHILD_STARTING;
+	c->slot = metric_slot_take(c->env->board);
 	c->generation = ++c->env->generation;
 	c->ipc = ipc_open_pair(c->env->loop, fds[0], IPC_SUPERVISOR, &handlers, c);
 	send_config(c);
@@ -185,6 +187,7 @@ void child_reap(struct child *c, int status)
 	ipc_close(c->ipc);
 	c->ipc = NULL;
 	c->pid = 0;
+	metric_slot_release(c->env->board, c->slot);
 	c->state = CHILD_DOWN;
 }
 
@@ -193,5 +196,9 @@ bool child_restart(struct child *c, bool was_ready)
 	struct instant when = restart_after(&c->restart, c->started, was_ready, loop_now(c->env->loop));
 
 	loop_timer_set(c->again, when);
-	return when.ns != INSTANT_NEVER.ns;
+	if (when.ns == INSTANT_NEVER.ns)
+		return false;
+	metric_add(
+	    &c->env->metrics->worker_restarts_total[c->role == IPC_HTTP ? METRIC_HTTP : METRIC_CONSENSUS], 1);
+	return true;
 }

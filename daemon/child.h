@@ -5,6 +5,7 @@
 
 #include "common/conf.h"
 #include "common/ipc.h"
+#include "common/metric.h"
 #include "daemon/restart.h"
 
 /*
@@ -25,6 +26,9 @@ struct child_env {
 	const int *sockets; /* for the HTTP workers */
 	size_t socket_count;
 	int lock; /* for the consensus worker */
+	struct metric_board *board;
+	struct metrics *metrics; /* the supervisor's own */
+	int board_fd; /* for all workers */
 	struct instant start;
 	uint64_t generation; /* of the last started worker */
 	void (*on_ready)(void *arg, struct child *c);
@@ -42,6 +46,7 @@ struct child {
 	uint64_t generation;
 	struct instant started, heard;
 	uint64_t share; /* of the sockets, as last told */
+	unsigned slot; /* of the board, while there is a process */
 	struct ipc *ipc;
 	struct restart restart;
 	struct loop_timer *again; /* rings when it is to be started anew */

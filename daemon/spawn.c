@@ -19,7 +19,7 @@
 #endif
 
 #define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START */
-#define INHERITED_MAX 66
+#define INHERITED_MAX 67
 
 const char *spawn_program(void)
 {
@@ -87,6 +87,8 @@ static void set_environment(const struct spawn *s)
 	set_number("LISTEN_PID", getpid());
 	set_number("LISTEN_FDS", (long)s->socket_count);
 	set_number("HOLDFAST_CHANNEL", FIRST_INHERITED + (long)s->socket_count);
+	if (s->metrics != -1)
+		set_number("HOLDFAST_METRICS", FIRST_INHERITED + (long)s->socket_count + 1);
 }
 
 static void become_worker(const struct spawn *s, const char *program, pid_t parent)
@@ -104,6 +106,8 @@ static void become_worker(const struct spawn *s, const char *program, pid_t pare
 		count++;
 	}
 	fds[count++] = s->channel;
+	if (s->metrics != -1)
+		fds[count++] = s->metrics;
 	if (s->lock != -1)
 		fds[count++] = s->lock;
 	place_descriptors(fds, count);

@@ -12,6 +12,7 @@ struct spawn {
 	const int *sockets; /* listening sockets: descriptors 3 ... of the worker, LISTEN_FDS of them */
 	size_t socket_count;
 	int channel; /* the worker's end of the socketpair: HOLDFAST_CHANNEL names it there */
+	int metrics; /* the board of metrics: HOLDFAST_METRICS names it there; or -1 */
 	int lock; /* inherited without a word, or -1 */
 };
 

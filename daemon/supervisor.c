@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/child.h"
@@ -201,6 +202,16 @@ static void make_children(struct supervisor *s)
 		child_init(&s->children[i], &s->env, IPC_HTTP, (unsigned)(i - 1));
 }
 
+static void open_metrics(struct supervisor *s)
+{
+	s->env.board = metric_board_new(&s->env.board_fd);
+	if (s->env.board == NULL)
+		fatal(EX_OSERR, "cannot make the memory for metrics");
+	s->env.metrics = metric_slot(s->env.board, metric_slot_take(s->env.board));
+	metric_set(s->env.metrics->build_info, 1);
+	metric_set(s->env.metrics->start_time_seconds, (uint64_t)time(NULL));
+}
+
 static void open_node(struct supervisor *s)
 {
 	const struct conf *c = s->conf;
@@ -222,6 +233,8 @@ static void close_node(struct supervisor *s)
 	for (size_t i = 0; i < LISTEN_SOCKETS; i++)
 		close(s->sockets[i]);
 	close(s->env.lock);
+	close(s->env.board_fd);
+	metric_board_free(s->env.board);
 }
 
 int supervise(const struct conf *conf)
@@ -245,6 +258,7 @@ int supervise(const struct conf *conf)
 	s.check = loop_timer_new(s.loop, on_check, &s);
 	s.deadline = loop_timer_new(s.loop, on_deadline, &s);
 	make_children(&s);
+	open_metrics(&s);
 	open_node(&s);
 	for (size_t i = 0; i < s.count; i++)
 		child_start(&s.children[i]);

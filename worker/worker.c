@@ -17,6 +17,7 @@ static struct {
 	struct worker worker;
 	const struct worker_role *const *roles;
 	int sockets[SOCKETS_MAX];
+	int board; /* the descriptor of the board of metrics, or -1 */
 	bool stopping;
 } life;
 
@@ -56,12 +57,33 @@ static void take_sockets(struct worker *w)
 	w->socket_count = (size_t)count;
 }
 
+/* Without the board of the node, or a slot on it, this worker counts for itself. */
+static void take_metrics(struct worker *w, unsigned slot)
+{
+	w->board = life.board == -1 ? NULL : metric_board_map(life.board);
+	if (life.board != -1)
+		close(life.board);
+	w->metrics = w->board == NULL ? NULL : metric_slot(w->board, slot);
+	if (w->metrics == NULL) {
+		log_warnx("what this worker does is not counted");
+		w->board = metric_board_new(NULL);
+		if (w->board == NULL)
+			fatal(EX_OSERR, "cannot make the memory for metrics");
+		w->metrics = metric_slot(w->board, metric_slot_take(w->board));
+	}
+	metric_set(&w->metrics->workers[w->role->number == IPC_HTTP ? METRIC_HTTP : METRIC_CONSENSUS], 1);
+}
+
 static int take_channel(void)
 {
 	int fd = (int)number_in("HOLDFAST_CHANNEL");
 
 	keep_to_ourselves(fd);
+	life.board = (int)number_in("HOLDFAST_METRICS");
+	if (life.board != -1)
+		keep_to_ourselves(life.board);
 	unsetenv("HOLDFAST_CHANNEL");
+	unsetenv("HOLDFAST_METRICS");
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	return fd;
@@ -129,6 +151,7 @@ static void on_config(void *arg, const struct ipc_config *m)
 	w->role = find_role(m->role);
 	name_process(w);
 	log_set_level(conf->log_level);
+	take_metrics(w, m->slot);
 	w->role->start(w);
 }
 

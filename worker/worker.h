@@ -4,6 +4,7 @@
 #include "common/conf.h"
 #include "common/ipc.h"
 #include "common/loop.h"
+#include "common/metric.h"
 
 /*
  * The life of any worker. It is started by the supervisor alone, with one end of a socketpair and, if it serves
@@ -23,6 +24,8 @@ struct worker {
 	const int
 	    *sockets; /* inherited listening sockets: non-blocking, close-on-exec; the worker's for life */
 	size_t socket_count;
+	struct metric_board *board; /* the node's metrics */
+	struct metrics *metrics; /* this process's slot of it */
 	void *role_state; /* the role's own */
 
 	const struct worker_role *role;

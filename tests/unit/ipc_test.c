@@ -163,7 +163,7 @@ static void send_config(struct end *e, uint64_t generation, size_t size)
 
 	memset(options, (int)generation, size);
 	ipc_send_config(
-	    e->ipc, &(struct ipc_config){ generation, IPC_HTTP, 7, UINT64_MAX, bytes_of(options, size) });
+	    e->ipc, &(struct ipc_config){ generation, IPC_HTTP, 7, UINT64_MAX, 3, bytes_of(options, size) });
 	free(options);
 }
 
@@ -261,10 +261,10 @@ static void the_longest_message_fits_into_a_packet(void **state)
 	(void)state;
 	open_both(&supervisor, &worker);
 	/* generation, role, number, start_us and the length of the options */
-	send_config(&supervisor, 0, IPC_PAIR_BYTES_MAX - 25);
-	send_config(&supervisor, 1, IPC_PAIR_BYTES_MAX - 25);
+	send_config(&supervisor, 0, IPC_PAIR_BYTES_MAX - 29);
+	send_config(&supervisor, 1, IPC_PAIR_BYTES_MAX - 29);
 	wait_for(&worker.config, 2);
-	assert_int_equal(worker.bytes, 2 * (IPC_PAIR_BYTES_MAX - 25));
+	assert_int_equal(worker.bytes, 2 * (IPC_PAIR_BYTES_MAX - 29));
 	ipc_close(supervisor.ipc);
 	ipc_close(worker.ipc);
 }
