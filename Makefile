@@ -95,6 +95,12 @@ $(call program,$(1),$(c:%.c=%),$(c) worker/worker.c,$$(EVENT_LIBS) $$(NNG_LIBS))
 endef
 $(foreach b,build build/asan,$(eval $(call build,$(b))))
 
+# What a test preloads into a node's processes.
+PRELOADS := $(patsubst %.c,build/%.so,$(wildcard tests/system/preload/*.c))
+build/%.so: %.c config.mk
+	@echo "  LD   $@"; mkdir -p $(@D)
+	@$(CC) $(STRICT) -O2 -fPIC -shared -o $@ $< -ldl
+
 # A unit test links what its comment "links:" names and nothing else: one word for each test, its parts joined by |.
 UNIT_LINKS := $(shell awk ' \
 	FNR == 1 { on = 0; n = FILENAME; gsub(/.*\/|\.c$$/, "", n); printf "%s%s", NR == 1 ? "" : "\n", n } \
@@ -133,7 +139,7 @@ $(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES))
 UNIT := $(UNIT_build) $(UNIT_build/asan)
 
 .PHONY: check
-check: $(PROGRAMS_build) $(filter %/raft-script %/sim,$(PROGRAMS_build/asan)) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
+check: $(PROGRAMS_build) $(PRELOADS) $(filter %/raft-script %/sim,$(PROGRAMS_build/asan)) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
 	@tests/run
 
 .PHONY: unit
@@ -153,7 +159,7 @@ sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ##
 	@$(if $(SEED),build/tests/sim --seed $(SEED) --verbose,tests/run sim)
 
 .PHONY: system
-system: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) | packages-test ## the tests with real processes
+system: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## the tests with real processes
 	@tests/run system
 
 etc/holdfast.conf: build/etc/print_conf
