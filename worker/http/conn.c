@@ -97,8 +97,10 @@ static void expire_writing(struct conn *c)
 {
 	size_t unsent = conn_unsent(c);
 
-	if (unsent == c->unsent_then)
+	if (unsent == c->unsent_then) {
+		conn_reset(c);
 		conn_die(c);
+	}
 	c->unsent_then = unsent;
 	if (c->phase == CONN_WRITING)
 		conn_set_deadline(c, c->server->options.write);

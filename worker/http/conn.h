@@ -106,6 +106,10 @@ void conn_refuse_body(struct conn *c, enum err e, const char *why);
 /* conn_io.c */
 void conn_open_io(struct conn *c, int fd);
 void conn_close_io(struct conn *c);
+/* Closing it will drop what has not been sent. */
+void conn_reset(struct conn *c);
+/* The rest of a request is wanted: what has come of it is acknowledged at once. */
+void conn_acknowledge(struct conn *c);
 /* What has arrived, in one piece; valid until it is dropped or more arrives. */
 struct bytes conn_input(struct conn *c);
 void conn_drop(struct conn *c, size_t size);

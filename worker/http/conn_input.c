@@ -129,8 +129,10 @@ static bool take_head(struct conn *c)
 		    "the head of the request is over the limit of 32 KiB");
 	else if (found == HEAD_WHOLE)
 		begin_request(c, in, size);
-	else
+	else {
+		conn_acknowledge(c);
 		return false;
+	}
 	return true;
 }
 
@@ -187,6 +189,7 @@ static bool take_body(struct conn *c)
 		end_body(c);
 		return true;
 	case CHUNK_MORE:
+		conn_acknowledge(c);
 		if (conn_charge(c))
 			return false;
 		conn_refuse_body(c, ERR_BUSY, "too many bodies of requests are arriving");

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -44,6 +46,23 @@ void conn_open_io(struct conn *c, int fd)
 void conn_close_io(struct conn *c)
 {
 	bufferevent_free(c->bev);
+}
+
+/* To a client that does not read: what the kernel still keeps for it goes as well. */
+void conn_reset(struct conn *c)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(bufferevent_getfd(c->bev), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+/* A client that sends a request in parts waits with the second until the first is acknowledged (Nagle), and the kernel
+ * acknowledges 40 ms later unless it is told. It forgets that, so it is told each time. */
+void conn_acknowledge(struct conn *c)
+{
+	const int on = 1;
+
+	setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
 struct bytes conn_input(struct conn *c)
