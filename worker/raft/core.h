@@ -80,7 +80,7 @@ struct raft {
 	size_t peer_count;
 	struct instant led_since;
 	uint64_t led_from_ms; /* log time at that moment */
-	size_t uncommitted_bytes;
+	size_t unapplied_bytes; /* of entries not committed, or not durable on this node */
 
 	/* Transfer, §3.10. */
 	uint64_t transfer_to; /* 0: none under way */

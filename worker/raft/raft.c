@@ -107,7 +107,7 @@ void add_entry(struct raft *r, const struct entry *e)
 {
 	raft_log_add(&r->log, e);
 	if (r->role == RAFT_LEADER)
-		r->uncommitted_bytes += entry_bytes(e);
+		r->unapplied_bytes += entry_bytes(e);
 	if (e->type == ENTRY_CONFIG) {
 		/* A leader checks before it proposes, so one that nobody can read is a broken node. */
 		bool sound = push_config(r, e->pos.index, e->data);
@@ -132,9 +132,6 @@ void advance_commit(struct raft *r, uint64_t index)
 	if (index <= r->log.commit)
 		return;
 	assert(index <= r->log.last.index);
-	if (r->role == RAFT_LEADER)
-		for (uint64_t i = r->log.commit + 1; i <= index; i++)
-			r->uncommitted_bytes -= entry_bytes(raft_log_at(&r->log, i));
 	r->log.commit = index;
 }
 
@@ -358,6 +355,8 @@ static void gather_committed(struct raft *r, struct raft_ready *rd)
 		entries_add(&r->to_apply, e);
 		bytes += entry_bytes(e);
 	}
+	if (r->role == RAFT_LEADER)
+		r->unapplied_bytes -= bytes;
 	rd->committed = r->to_apply.data;
 	rd->committed_count = r->to_apply.count;
 }

@@ -36,7 +36,7 @@ struct raft_options {
 	struct span election, heartbeat;
 	size_t message_bytes_max; /* of entries in one append */
 	size_t window_bytes_max; /* of entries on their way to one follower */
-	size_t uncommitted_bytes_max; /* proposals beyond are refused (C14) */
+	size_t uncommitted_bytes_max; /* and not durable here: proposals beyond are refused (C14) */
 	size_t cache_bytes; /* applied entries kept in memory for lagging followers */
 	uint64_t seed;
 };

@@ -31,9 +31,9 @@ void start_leading(struct raft *r, struct instant now)
 	r->round = r->round_confirmed = 0;
 	r->heartbeat_at = instant_add(now, r->o.heartbeat);
 	r->quorum_check_at = instant_add(now, r->o.election);
-	r->uncommitted_bytes = 0;
-	for (uint64_t i = r->log.commit + 1; i <= r->log.last.index; i++)
-		r->uncommitted_bytes += entry_bytes(raft_log_at(&r->log, i));
+	r->unapplied_bytes = 0;
+	for (uint64_t i = r->log.applied + 1; i <= r->log.last.index; i++)
+		r->unapplied_bytes += entry_bytes(raft_log_at(&r->log, i));
 	/* §6.4: what was committed before is known once something of this term is. */
 	noop.data = blob_new((struct bytes){ NULL, 0 });
 	add_entry(r, &noop);
@@ -58,7 +58,7 @@ enum err raft_propose(
 	if (r->role != RAFT_LEADER ||
 	    r->transfer_to != 0) /* T1: nothing may be added while the target catches up */
 		return ERR_NOT_LEADER;
-	if (r->uncommitted_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max) /* C14 */
+	if (r->unapplied_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max) /* C14 */
 		return ERR_BUSY;
 	e.time_ms = r->led_from_ms + (uint64_t)(led_ms > 0 ? led_ms : 0);
 	if (e.time_ms < r->log.last_time_ms)
