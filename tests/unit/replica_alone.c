@@ -7,6 +7,7 @@
 
 #define ELECTION_MS 500
 #define HEARTBEAT_MS 100
+#define LANE_STATE 1
 
 static struct alone *alone_of(struct transport *t)
 {
@@ -85,7 +86,8 @@ static void settle(struct alone *a)
 		moved = false;
 		replica_flush(a->replica, a->now);
 		for (size_t i = 0; i < a->lane_count; i++)
-			moved |= work_off(&a->lanes[i]);
+			if (i != LANE_STATE || !a->state_waits)
+				moved |= work_off(&a->lanes[i]);
 	}
 }
 

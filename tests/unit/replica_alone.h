@@ -46,6 +46,7 @@ struct alone {
 	struct alone_frame frames[ALONE_KEPT_MAX];
 	size_t frame_count;
 	bool deaf; /* no connection carries anything */
+	bool state_waits; /* the state lane does nothing */
 };
 
 /* n1 on an empty disk, with this list of members. */

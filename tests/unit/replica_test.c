@@ -149,6 +149,28 @@ static void r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next(void *
 	alone_free(a);
 }
 
+/* It was read when this node led an earlier term: what another one answered in between is not in it. */
+static void r1_read_at_the_leader_of_an_earlier_term_is_done_again(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	a->state_waits = true;
+	alone_read(a, 1, LEVEL_LEADER, "key");
+	other_leads(a, 3, alone_view(a).term + 1);
+	alone_elect(a);
+	a->state_waits = false;
+	alone_pass(a, 1);
+	assert_null(alone_answered(a, 1));
+	alone_accept(a, 2);
+	alone_pass(a, 100);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
+	alone_free(a);
+}
+
 static void append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count)
 {
 	struct raft_message m = { .type = RAFT_APPEND, .from = leader, .term = term };
@@ -314,6 +336,7 @@ int main(void)
 		cmocka_unit_test(r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next),
 		cmocka_unit_test(c13_forwarded_write_is_sent_again_after_its_connection_broke),
 		cmocka_unit_test(t3_write_forwarded_again_is_proposed_once),
+		cmocka_unit_test(r1_read_at_the_leader_of_an_earlier_term_is_done_again),
 		cmocka_unit_test(r3_read_right_after_a_restart_waits_for_its_index),
 		cmocka_unit_test(r6_overwritten_writes_of_a_deposed_leader_are_tried_again),
 		cmocka_unit_test(foreign_node_rests),

@@ -273,6 +273,7 @@ static void route_to_leader(struct replica *r, struct pending *p, const struct r
 {
 	if (v->role == RAFT_LEADER && raft_confirmed(r->raft, r->now)) {
 		p->index = known_commit(r, v);
+		p->term = v->term;
 		pending_move(&r->pendings, p, STAGE_APPLIED);
 	} else if (p->remote != 0 && v->role != RAFT_LEADER) {
 		answer_error(r, p, ERR_NOT_LEADER, APPLIED_NO, "");
@@ -357,8 +358,10 @@ void request_read_done(struct replica *r, const struct raft_read_done *done)
 
 bool request_may_answer(struct replica *r, struct pending *p)
 {
-	if (p->kind != REQUEST_READ || p->level != LEVEL_LEADER || r->raft == NULL ||
-	    raft_confirmed(r->raft, r->now))
+	if (p->kind != REQUEST_READ || p->level != LEVEL_LEADER || r->raft == NULL)
+		return true;
+	/* In another term of its own this node knows no more what was written in between. */
+	if (raft_confirmed(r->raft, r->now) && raft_view(r->raft).term == p->term)
 		return true;
 	pending_move(&r->pendings, p, STAGE_ROUTE);
 	return false;
