@@ -133,6 +133,27 @@ static void r1_read_at_the_leader_waits_for_the_first_commit_of_its_term(void **
 	alone_free(a);
 }
 
+/* The others of the list may have formed the cluster and acknowledged writes: a node that does not know yet answers
+ * nothing for all of them, only stale reads for itself. */
+static void unformed_node_of_a_list_does_not_answer_for_the_cluster(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_read(a, 1, LEVEL_LINEARIZABLE, "key");
+	alone_read(a, 2, LEVEL_LEADER, "key");
+	alone_read(a, 3, LEVEL_STALE, "key");
+	alone_pass(a, 10);
+	assert_null(alone_answered(a, 1));
+	assert_null(alone_answered(a, 2));
+	assert_non_null(alone_answered(a, 3));
+	assert_int_equal(alone_answered(a, 3)->error, ERR_OK);
+	alone_pass(a, 10000);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_NO_LEADER);
+	assert_int_equal(alone_answered(a, 2)->error, ERR_NO_LEADER);
+	alone_free(a);
+}
+
 /* What it waited for is cut from the log: the next leader is asked. */
 static void r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next(void **state)
 {
@@ -332,6 +353,7 @@ int main(void)
 		cmocka_unit_test(d10_second_copy_of_a_proposed_write_is_not_refused),
 		cmocka_unit_test(d10_late_copy_of_an_earlier_term_is_not_refused),
 		cmocka_unit_test(d10_leader_started_anew_does_not_refuse_what_it_may_have_proposed),
+		cmocka_unit_test(unformed_node_of_a_list_does_not_answer_for_the_cluster),
 		cmocka_unit_test(r1_read_at_the_leader_waits_for_the_first_commit_of_its_term),
 		cmocka_unit_test(r1_read_at_a_leader_that_falls_before_it_is_asked_of_the_next),
 		cmocka_unit_test(c13_forwarded_write_is_sent_again_after_its_connection_broke),
