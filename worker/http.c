@@ -4,6 +4,7 @@
 #include "config.h"
 #include "common/log.h"
 #include "worker/http/flight.h"
+#include "worker/http/meter.h"
 #include "worker/worker.h"
 
 /*
@@ -30,6 +31,8 @@ struct http {
 	struct server *server;
 	struct ipc *ipc;
 	struct flights *flights;
+	struct meter *meter;
+	struct server_traffic traffic; /* as far as it is counted */
 	struct loop_timer *sweep, *last_moment;
 	struct limits limits;
 	struct operation operation; /* one for all, one after the other */
@@ -45,11 +48,22 @@ static struct instant now(const struct http *h)
 	return loop_now(h->worker->loop);
 }
 
+/* Before the flight ends: counts the response that stands ready. `a` is NULL without an answer to it. */
+static void count(struct http *h, const struct flight *f, const struct ipc_answer *a)
+{
+	struct span took = instant_between(f->begun, now(h));
+
+	meter_answered(h->meter, &f->match, h->response.status, took);
+	if (took.ns >= h->worker->conf->log_slow.ns)
+		meter_slow(h->meter, &f->match, h->response.status, took, a, now(h));
+}
+
 static void answer_error(struct http *h, struct flight *f, enum err e, enum applied applied)
 {
 	struct conn *conn = f->conn;
 
 	dialect_refuse(&f->match, &f->note, e, applied, (struct bytes){ 0 }, h->revision, &h->response);
+	count(h, f, NULL);
 	flights_remove(h->flights, f);
 	conn_answer(conn, &h->response);
 }
@@ -109,7 +123,8 @@ static struct flight *add_flight(struct http *h, struct conn *c, const struct ma
 	f->kind = op->kind;
 	f->level = op->level;
 	f->min_revision = op->min_revision;
-	f->until = instant_add(now(h), span_ms((int64_t)time_ms));
+	f->begun = now(h);
+	f->until = instant_add(f->begun, span_ms((int64_t)time_ms));
 	conn_tag(c, f->id);
 	if (flights_count(h->flights) == 1)
 		loop_timer_set(h->sweep, instant_add(now(h), span_ms(SWEEP_MS)));
@@ -158,7 +173,7 @@ static bool on_passes(void *arg, const struct request *q)
 static void on_request(void *arg, struct conn *c, const struct request *q)
 {
 	struct http *h = arg;
-	struct about about = { PACKAGE_VERSION, 0 };
+	struct about about = { PACKAGE_VERSION, 0, h->meter };
 	struct match m = route_find(dialects, q->method, q->path);
 	struct operation *op = &h->operation;
 	enum err e = dialect_parse(&m, q, op);
@@ -171,6 +186,7 @@ static void on_request(void *arg, struct conn *c, const struct request *q)
 		dialect_render_local(&m, &op->note, h->revision, &about, &h->response);
 	else
 		dialect_refuse(&m, &op->note, e, APPLIED_NO, buf_bytes(&op->why), h->revision, &h->response);
+	meter_answered(h->meter, &m, h->response.status, span_ms(0));
 	conn_answer(c, &h->response);
 }
 
@@ -191,12 +207,30 @@ static void on_refuse(void *arg, const struct request *q, enum err e, struct byt
 	struct note note = { .write = q->method != METHOD_GET && q->method != METHOD_HEAD };
 
 	dialect_refuse(&m, &note, e, APPLIED_NO, why, h->revision, out);
+	meter_refused(h->meter, &m, out->status);
+}
+
+/* What is counted once for all that came in during a turn. */
+static void count_turn(void *arg)
+{
+	struct http *h = arg;
+	struct metrics *m = h->worker->metrics;
+	struct server_traffic t = server_traffic(h->server);
+
+	metric_add(m->http_accepted_total, t.accepted - h->traffic.accepted);
+	metric_add(m->http_received_bytes_total, t.received - h->traffic.received);
+	metric_add(m->http_sent_bytes_total, t.sent - h->traffic.sent);
+	metric_set(m->http_connections, server_connections(h->server));
+	metric_set(m->http_requests_in_flight, flights_count(h->flights));
+	metric_set(m->http_waiting_bytes, ipc_waiting(h->ipc));
+	h->traffic = t;
 }
 
 static void on_empty(void *arg)
 {
 	struct http *h = arg;
 
+	count_turn(h);
 	worker_exit(h->worker, 0);
 }
 
@@ -214,7 +248,7 @@ static void on_answer(void *arg, const struct ipc_answer *a)
 	struct http *h = arg;
 	struct flight *f = flights_find(h->flights, a->id);
 	struct about about = { PACKAGE_VERSION,
-		(uint64_t)span_to_ms(instant_between(h->worker->started, now(h))) };
+		(uint64_t)span_to_ms(instant_between(h->worker->started, now(h))), h->meter };
 	struct conn *conn;
 
 	if (f == NULL)
@@ -223,6 +257,7 @@ static void on_answer(void *arg, const struct ipc_answer *a)
 		h->revision = a->revision;
 	conn = f->conn;
 	dialect_render(&f->match, f->kind, &f->note, a, &about, &h->response);
+	count(h, f, a);
 	/* The slot is free before the connection's next request wants one. */
 	flights_remove(h->flights, f);
 	conn_answer(conn, &h->response);
@@ -333,11 +368,13 @@ static void start(struct worker *w)
 	h->limits.body_bytes = (size_t)w->conf->http_body_max;
 	h->operation.limits = &h->limits;
 	h->flights = flights_new((size_t)w->conf->http_connections_max + CONNECTIONS_SPARE);
+	h->meter = meter_new(dialects, w->board, w->metrics, PACKAGE_VERSION);
 	h->sweep = loop_timer_new(w->loop, on_sweep, h);
 	if ((e = ipc_dial(&h->ipc, w->loop, path, w->generation, &consensus_handlers, h)) != ERR_OK)
 		fatalx(EX_CONFIG, "cannot dial the consensus worker at %s: %s", path, err_text(e));
 	free(path);
 	open_server(h, w->conf);
+	loop_at_turn_end(w->loop, count_turn, h);
 	worker_ready(w);
 }
 

@@ -1,4 +1,4 @@
-/* links: worker/http.c worker/http/flight.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/kv/op.c common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/addr.c common/ipc.c common/ipc_nng.c common/status.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/crc.c common/buf.c common/mem.c common/err.c common/log.c -levent_core -lhttp_parser -ljansson -lnng -linih */
+/* links: worker/http.c worker/http/flight.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/kv/op.c common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/addr.c common/ipc.c common/ipc_nng.c common/metric.c common/metric_text.c common/status.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/crc.c common/buf.c common/mem.c common/err.c common/log.c -levent_core -lhttp_parser -ljansson -lnng -linih */
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -161,7 +161,9 @@ static int open_fixture(void **state)
 		.generation = 1,
 		.started = clock_now(),
 		.sockets = &f->listener,
-		.socket_count = 1 };
+		.socket_count = 1,
+		.board = metric_board_new(NULL) };
+	f->worker.metrics = metric_slot(f->worker.board, metric_slot_take(f->worker.board));
 	f->tick = loop_timer_new(f->worker.loop, on_tick, f);
 	f->generation = 100;
 	http_role.start(&f->worker);
@@ -180,6 +182,7 @@ static int close_fixture(void **state)
 	unlink(f->path);
 	rmdir(f->directory);
 	free(f->directory);
+	metric_board_free(f->worker.board);
 	free(f->path);
 	buf_free(&f->seen);
 	return 0;

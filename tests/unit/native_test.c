@@ -1,4 +1,4 @@
-/* links: worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/status.c common/err.c common/wire.c common/buf.c common/mem.c -ljansson -lhttp_parser */
+/* links: worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -340,7 +340,7 @@ static void take_answer_line(struct golden *g, const char *line)
 
 static void render_answer(struct golden *g)
 {
-	static const struct about about = { "1.0", 65000 };
+	static const struct about about = { "1.0", 65000, NULL };
 	struct response out = { 0 };
 
 	g->kv.steps = buf_bytes(&g->steps);

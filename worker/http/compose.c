@@ -3,36 +3,15 @@
 #include "worker/http/conn.h"
 #include "worker/http/text.h"
 
-/* The statuses that are used; the words are for people alone. */
-static const char *reason(int status)
+static const char *reason_of(int status)
 {
-	static const struct {
-		int status;
-		const char *reason;
-	} reasons[] = {
-		{ 200, "OK" },
-		{ 201, "Created" },
-		{ 301, "Moved Permanently" },
-		{ 304, "Not Modified" },
-		{ 307, "Temporary Redirect" },
-		{ 400, "Bad Request" },
-		{ 404, "Not Found" },
-		{ 405, "Method Not Allowed" },
-		{ 408, "Request Timeout" },
-		{ 409, "Conflict" },
-		{ 412, "Precondition Failed" },
-		{ 413, "Content Too Large" },
-		{ 414, "URI Too Long" },
-		{ 422, "Unprocessable Content" },
-		{ 431, "Request Header Fields Too Large" },
-		{ 500, "Internal Server Error" },
-		{ 503, "Service Unavailable" },
-		{ 504, "Gateway Timeout" },
-	};
-
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		if (reasons[i].status == status)
-			return reasons[i].reason;
+	switch (status) {
+#define CODE(number, reason)                                                                                 \
+	case number:                                                                                         \
+		return reason;
+#include "worker/http/code.def"
+#undef CODE
+	}
 	return "";
 }
 
@@ -59,7 +38,7 @@ void server_compose(struct server *s, const struct conn *c, const struct respons
 	buf_append_text(out, "HTTP/1.1 ");
 	text_put_number(out, (uint64_t)r->status);
 	buf_append_text(out, " ");
-	buf_append_text(out, reason(r->status));
+	buf_append_text(out, reason_of(r->status));
 	buf_append_text(out, "\r\n");
 	put_date(s);
 	if (r->status != 304) {

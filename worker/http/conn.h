@@ -55,6 +55,7 @@ struct server {
 	TAILQ_HEAD(, conn) conns;
 	size_t count;
 	size_t buffered;
+	struct server_traffic traffic;
 	bool paused, stopping;
 
 	struct listener *listeners;

@@ -76,6 +76,7 @@ struct bytes conn_input(struct conn *c)
 void conn_drop(struct conn *c, size_t size)
 {
 	evbuffer_drain(bufferevent_get_input(c->bev), size);
+	c->server->traffic.received += size;
 }
 
 /* Straight from the socket into the body: through a bufferevent it would come in pieces of 4 KiB, each copied twice.
@@ -91,6 +92,7 @@ static void receive_body(struct conn *c, uint64_t size)
 		if (n <= 0)
 			return;
 		c->body.size += (size_t)n;
+		c->server->traffic.received += (size_t)n;
 		size -= (uint64_t)n;
 		turn += (size_t)n;
 	}
@@ -105,6 +107,7 @@ void conn_take_body(struct conn *c, uint64_t size)
 		have = (size_t)size;
 	evbuffer_remove(in, buf_reserve(&c->body, have), have);
 	c->body.size += have;
+	c->server->traffic.received += have;
 	receive_body(c, size - have);
 }
 
@@ -137,6 +140,7 @@ bool conn_send(struct conn *c, struct bytes head, struct bytes body)
 	size_t sent = 0;
 	ssize_t n;
 
+	c->server->traffic.sent += head.size + body.size;
 	if (conn_unsent(c) == 0) {
 		n = sendmsg(bufferevent_getfd(c->bev), &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == -1 && errno != EAGAIN && errno != EINTR)

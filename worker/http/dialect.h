@@ -4,6 +4,8 @@
 #include "common/status.h"
 #include "worker/http/operation.h"
 
+struct meter;
+
 /*
  * A dialect turns a request into a neutral operation and a neutral answer into a response, by pure functions: no I/O,
  * no clock, no Raft. A new one is a file with a table of routes, and a line in http.c.
@@ -13,6 +15,7 @@
 struct about {
 	const char *version;
 	uint64_t uptime_ms;
+	const struct meter *meter; /* of local answers */
 };
 
 /* An answer of the consensus worker, or one made in its place, ready to be rendered. Borrowed. */

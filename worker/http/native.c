@@ -289,6 +289,7 @@ static const struct route routes[] = {
 	{ METHOD_GET, "/v1/members", 0, native_parse_status, native_render_members },
 	{ METHOD_POST, "/v1/leader", ROUTE_WRITE, native_parse_transfer, native_render_transfer },
 	{ METHOD_GET, "/livez", ROUTE_LOCAL, native_parse_livez, native_render_livez },
+	{ METHOD_GET, "/metrics", ROUTE_LOCAL, native_parse_metrics, native_render_metrics },
 	{ METHOD_GET, "/readyz", 0, native_parse_status, native_render_readyz },
 	{ METHOD_GET, "/leader", 0, native_parse_status, native_render_leader },
 	{ .pattern = NULL },

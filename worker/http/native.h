@@ -27,6 +27,8 @@ void native_render_transfer(const struct answer *a, struct response *out);
 void native_render_members(const struct answer *a, struct response *out);
 enum err native_parse_livez(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_livez(const struct answer *a, struct response *out);
+enum err native_parse_metrics(const struct request *q, struct bytes rest, struct operation *op);
+void native_render_metrics(const struct answer *a, struct response *out);
 void native_render_readyz(const struct answer *a, struct response *out);
 void native_render_leader(const struct answer *a, struct response *out);
 

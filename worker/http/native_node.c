@@ -1,5 +1,7 @@
 #include <jansson.h>
 
+#include "common/metric_text.h"
+#include "worker/http/meter.h"
 #include "worker/http/native.h"
 #include "worker/http/text.h"
 
@@ -18,6 +20,14 @@ enum err native_parse_livez(const struct request *q, struct bytes rest, struct o
 
 	(void)rest;
 	return operation_take_query(op, q, PARAMETER_VERBOSE, &p);
+}
+
+enum err native_parse_metrics(const struct request *q, struct bytes rest, struct operation *op)
+{
+	struct parameters p;
+
+	(void)rest;
+	return operation_take_query(op, q, 0, &p);
 }
 
 static json_t *text_json(struct bytes text)
@@ -199,6 +209,15 @@ void native_render_livez(const struct answer *a, struct response *out)
 {
 	buf_append_text(&out->own, "live\n");
 	finish_text(a, 200, out);
+}
+
+void native_render_metrics(const struct answer *a, struct response *out)
+{
+	out->status = 200;
+	native_headers(a, out);
+	response_header(out, "Content-Type", METRIC_TEXT_TYPE);
+	meter_put_text(a->about->meter, &out->own);
+	response_own_body(out);
 }
 
 struct check {

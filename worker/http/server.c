@@ -117,6 +117,11 @@ size_t server_connections(const struct server *s)
 	return s->count;
 }
 
+struct server_traffic server_traffic(const struct server *s)
+{
+	return s->traffic;
+}
+
 void server_remove(struct server *s, struct conn *c)
 {
 	TAILQ_REMOVE(&s->conns, c, link);
@@ -148,6 +153,7 @@ void server_take(struct server *s, int fd)
 		return;
 	}
 	c = conn_new(s, fd);
+	s->traffic.accepted++;
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	if (++s->count == 1)
 		schedule_sweep(s);

@@ -65,6 +65,14 @@ void server_pause(struct server *s, bool paused);
 void server_stop(struct server *s);
 size_t server_connections(const struct server *s);
 
+/* What went through it so far. */
+struct server_traffic {
+	uint64_t accepted; /* connections */
+	uint64_t received; /* bytes of requests, as far as they were looked at */
+	uint64_t sent; /* bytes of answers, those that have not left yet included */
+};
+struct server_traffic server_traffic(const struct server *s);
+
 /* What gone() is told of the request under way. */
 void conn_tag(struct conn *c, uint64_t tag);
 /* Answers the request under way. Borrows the response for the call. The connection may be dead afterwards. */
