@@ -40,7 +40,6 @@ struct consensus {
 	struct desk desks[DESKS_MAX];
 	unsigned desk_count;
 	uint32_t visitors; /* so many came so far */
-	uint64_t unanswered; /* requests, those that were cancelled included */
 	bool stopping;
 	struct instant hand_over_until; /* stopping as the leader: until somebody else leads, but no longer */
 };
@@ -59,15 +58,6 @@ static void end(struct consensus *c)
 	worker_exit(c->worker, EX_OK);
 }
 
-static bool is_visited(const struct consensus *c)
-{
-	for (unsigned i = 0; i < c->desk_count; i++) {
-		if (c->desks[i].client != 0)
-			return true;
-	}
-	return false;
-}
-
 static bool answers_wait(const struct consensus *c)
 {
 	for (unsigned i = 0; i < c->desk_count; i++) {
@@ -78,16 +68,19 @@ static bool answers_wait(const struct consensus *c)
 }
 
 /* Another leader is heard: this node's vote for it has left, too. */
-static bool is_handed_over(const struct consensus *c)
+static bool is_handed_over(const struct consensus *c, const struct replica_view *v)
 {
-	const struct replica_view v = replica_view(c->replica);
-
-	return instant_passed(c->hand_over_until, now(c)) || (v.leader != 0 && !v.leads);
+	return instant_passed(c->hand_over_until, now(c)) || (v->leader != 0 && !v->leads);
 }
 
 static void end_if_done(struct consensus *c)
 {
-	if (c->stopping && is_handed_over(c) && !answers_wait(c) && (c->unanswered == 0 || !is_visited(c)))
+	struct replica_view v;
+
+	if (!c->stopping)
+		return;
+	v = replica_view(c->replica);
+	if (is_handed_over(c, &v) && v.requests == 0 && !answers_wait(c))
 		end(c);
 }
 
@@ -136,10 +129,8 @@ static void on_request(void *arg, const struct ipc_request *m)
 		refuse(d, m->id, ERR_STOPPING);
 	else if (ipc_waiting(d->ipc) > WAITING_BYTES_MAX)
 		refuse(d, m->id, ERR_BUSY);
-	else {
-		c->unanswered++;
+	else
 		replica_request(c->replica, d->client, m, now(c));
-	}
 }
 
 static void on_cancel(void *arg, const struct ipc_cancel *m)
@@ -155,8 +146,6 @@ static void on_gone(void *arg)
 
 	replica_forget(d->c->replica, d->client);
 	d->client = 0;
-	if (!is_visited(d->c))
-		d->c->unanswered = 0;
 }
 
 static void on_here(void *arg, uint64_t generation)
@@ -190,8 +179,6 @@ static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answe
 	struct consensus *c = arg;
 	struct desk *d = &c->desks[client % DESKS_MAX];
 
-	if (c->unanswered > 0)
-		c->unanswered--;
 	if (d->client == client)
 		ipc_send_answer(d->ipc, answer);
 }

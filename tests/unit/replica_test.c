@@ -260,6 +260,23 @@ static void r6_overwritten_writes_of_a_deposed_leader_are_tried_again(void **sta
 	alone_free(a);
 }
 
+/* Whoever stops waits for what is under way: a request that was cancelled is not. */
+static void cancelled_request_does_not_hold_up_a_stop(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_write(a, 1, "key");
+	alone_write(a, 2, "key");
+	assert_int_equal(replica_view(a->replica).requests, 2);
+	replica_cancel(a->replica, 1, 1);
+	assert_int_equal(replica_view(a->replica).requests, 1);
+	replica_forget(a->replica, 1);
+	assert_int_equal(replica_view(a->replica).requests, 0);
+	alone_free(a);
+}
+
 /* d12: refused keys, but with nothing to do: the loop sleeps. */
 static void foreign_node_rests(void **state)
 {
@@ -361,6 +378,7 @@ int main(void)
 		cmocka_unit_test(r1_read_at_the_leader_of_an_earlier_term_is_done_again),
 		cmocka_unit_test(r3_read_right_after_a_restart_waits_for_its_index),
 		cmocka_unit_test(r6_overwritten_writes_of_a_deposed_leader_are_tried_again),
+		cmocka_unit_test(cancelled_request_does_not_hold_up_a_stop),
 		cmocka_unit_test(foreign_node_rests),
 		cmocka_unit_test(r6_deposed_leader_claims_nothing),
 	};

@@ -464,6 +464,7 @@ struct replica_view replica_view(const struct replica *r)
 		.incarnation = r->identity.incarnation,
 		.cluster = r->identity.phase == IDENTITY_FORMED ? r->identity.cluster : 0,
 		.applied = r->meta.applied_index,
+		.requests = r->pendings.count + r->prompt_count,
 	};
 	struct raft_view v;
 

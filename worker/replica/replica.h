@@ -87,10 +87,10 @@ struct instant replica_deadline(const struct replica *r);
  * any of the functions above was called or a lane's job was done. */
 void replica_flush(struct replica *r, struct instant now);
 
-/* For tests and the simulator: what stands in the committed log, checked for agreement between nodes. */
 struct replica_view {
 	uint64_t incarnation, cluster, term, leader, commit, applied, last;
 	bool leads;
+	size_t requests; /* not answered yet; those of other nodes included */
 };
 struct replica_view replica_view(const struct replica *r);
 struct raft;
