@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/random.h"
+#include "worker/peer/channel.h"
 #include "worker/peer/peer.h"
 #include "worker/replica/replica.h"
 #include "worker/store/store.h"
@@ -40,6 +41,7 @@ struct consensus {
 	struct desk desks[DESKS_MAX];
 	unsigned desk_count;
 	uint32_t visitors; /* so many came so far */
+	struct channel_traffic traffic; /* as far as it is counted */
 	bool stopping;
 	struct instant hand_over_until; /* stopping as the leader: until somebody else leads, but no longer */
 };
@@ -230,6 +232,15 @@ static void on_deadline(void *arg)
 	replica_tick(c->replica, now(c));
 }
 
+static void count_traffic(struct consensus *c)
+{
+	struct channel_traffic t = channel_traffic();
+
+	metric_add(c->worker->metrics->peer_received_bytes_total, t.received - c->traffic.received);
+	metric_add(c->worker->metrics->peer_sent_bytes_total, t.sent - c->traffic.sent);
+	c->traffic = t;
+}
+
 /* Everything that came in during this turn leads to one batch each for the log, the state, the peers and the HTTP
  * workers. What is sent here leaves in the same turn. */
 static void on_turn_end(void *arg)
@@ -238,6 +249,7 @@ static void on_turn_end(void *arg)
 	struct instant next;
 
 	replica_flush(c->replica, now(c));
+	count_traffic(c);
 	next = replica_deadline(c->replica);
 	if (next.ns != c->armed.ns) {
 		c->armed = next;
@@ -340,6 +352,8 @@ static void open_replica(struct consensus *c)
 		.fatal = on_fatal,
 		.arg = c,
 		.seed = random_secret(),
+		.metrics = c->worker->metrics,
+		.clock = clock_now,
 	};
 
 	must(replica_open(&c->replica, &o, &env, clock_now()), "start from", conf->node_data);

@@ -43,6 +43,13 @@ struct channel {
 	char reason[160];
 };
 
+static struct channel_traffic traffic;
+
+struct channel_traffic channel_traffic(void)
+{
+	return traffic;
+}
+
 static void set_option(int fd, int level, int name, int value)
 {
 	/* Each only makes things better; a system that lacks one is no reason not to talk. */
@@ -197,6 +204,7 @@ static void on_readable(void *arg)
 	got = recv(c->fd, buf_reserve(&c->in, room), room, 0);
 	if (got > 0) {
 		c->in.size += (size_t)got;
+		traffic.received += (size_t)got;
 		deliver(c);
 	} else if (got == 0)
 		channel_fail(c, "closed by the other side");
@@ -251,9 +259,10 @@ void channel_flush(struct channel *c)
 	while (c->phase > PHASE_CONNECT && c->phase != PHASE_OVER && !c->blocked && c->sent < c->out.size) {
 		ssize_t put = send(c->fd, c->out.data + c->sent, c->out.size - c->sent, MSG_NOSIGNAL);
 
-		if (put > 0)
+		if (put > 0) {
+			traffic.sent += (size_t)put;
 			drop_sent(c, (size_t)put);
-		else if (errno == EAGAIN) {
+		} else if (errno == EAGAIN) {
 			c->blocked = true;
 			loop_io_write(c->io, true);
 		} else if (errno != EINTR)

@@ -41,6 +41,12 @@ bool channel_send(struct channel *c, struct bytes frame, size_t queue_most);
 /* Writes what is queued, as far as the kernel takes it. The rest follows by itself. */
 void channel_flush(struct channel *c);
 
+/* Bytes that all channels of this process have read and written. */
+struct channel_traffic {
+	uint64_t received, sent;
+};
+struct channel_traffic channel_traffic(void);
+
 /* Ends it: nothing is delivered any more, `over` follows in the next turn. The first reason stays. */
 void channel_fail(struct channel *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Why it is over; valid until channel_close(). */

@@ -6,6 +6,7 @@
 #include "worker/log/wal.h"
 #include "worker/raft/raft.h"
 #include "worker/replica/identity.h"
+#include "worker/replica/measure.h"
 #include "worker/replica/pending.h"
 #include "worker/replica/replica.h"
 
@@ -40,6 +41,7 @@ struct log_job {
 /* What one request of this node came to: a part of the job's results. */
 struct outcome {
 	uint64_t number;
+	uint64_t index; /* APPLY: of its entry */
 	struct blob *txn; /* READ: the question */
 	size_t from, size;
 };
@@ -159,6 +161,7 @@ struct replica {
 	char *foreign; /* why this node must not form a cluster; NULL: nothing */
 	struct instant form_again;
 
+	struct measure measure;
 	struct buf frame; /* reused for every frame sent */
 };
 
@@ -234,5 +237,6 @@ void on_form(struct replica *r, uint64_t from, const struct peer_form *m);
 
 /* status.c */
 void status_put(struct replica *r, struct buf *out);
+enum node_role status_role(const struct replica *r, const struct raft_view *v);
 
 #endif

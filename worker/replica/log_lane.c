@@ -62,6 +62,8 @@ static void do_turn(void *arg, struct jobs *jobs)
 {
 	struct replica *r = arg;
 	bool unsynced = false;
+	uint64_t entries = 0;
+	struct instant began;
 	enum err e = ERR_OK;
 	struct job *job;
 
@@ -70,12 +72,18 @@ static void do_turn(void *arg, struct jobs *jobs)
 
 		if (e == ERR_OK)
 			e = do_job(j, &unsynced);
+		entries += j->kind == LOG_PERSIST ? j->entries.count : 0;
 		j->error = e;
 	}
 	if (!unsynced || e != ERR_OK)
 		return;
-	if ((e = wal_sync(r->wal)) == ERR_OK)
+	began = measure_now(r);
+	if ((e = wal_sync(r->wal)) == ERR_OK) {
+		metric_observe_span(
+		    r->measure.metrics->log_sync_seconds, instant_between(began, measure_now(r)));
+		metric_observe_count(r->measure.metrics->log_sync_entries, entries);
 		return;
+	}
 	STAILQ_FOREACH (job, jobs, link)
 		((struct log_job *)job)->error = e;
 }
@@ -108,6 +116,7 @@ static void submit(struct log_job *j)
 {
 	j->since = j->r->now;
 	STAILQ_INSERT_TAIL(&j->r->log_out, j, out);
+	j->r->measure.log_jobs++;
 	lane_submit(j->r->log_lane, &j->job);
 }
 
@@ -131,6 +140,8 @@ void log_persist(struct replica *r, const struct raft_ready *rd)
 		entries_add(&j->entries, &rd->entries[i]);
 		r->log_bytes += entry_bytes(&rd->entries[i]);
 	}
+	if (rd->entry_count > 0)
+		measure_given(r, rd->entries[0].pos.index, rd->entries[rd->entry_count - 1].pos.index);
 	r->settle_due = true;
 	r->settle_at = instant_add(r->now, span_ms(SETTLE_MS));
 	submit(j);
@@ -210,6 +221,8 @@ static void take_job(struct replica *r, struct log_job *j)
 		raft_persisted(r->raft, j->ticket, r->now);
 		release_promises(r, j->ticket);
 		if (j->entries.count > 0)
+			measure_durable(r, j->entries.data[j->entries.count - 1].pos.index);
+		if (j->entries.count > 0)
 			upkeep_want(r, UPKEEP_FILL, span_ms(0));
 		break;
 	case LOG_FETCH:
@@ -230,6 +243,7 @@ void log_take_over(struct replica *r)
 
 	while ((j = STAILQ_FIRST(&r->log_over)) != NULL) {
 		STAILQ_REMOVE_HEAD(&r->log_over, over);
+		r->measure.log_jobs--;
 		if (!r->failed)
 			take_job(r, j);
 		log_job_free(j);

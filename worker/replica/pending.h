@@ -40,7 +40,9 @@ struct pending {
 	enum read_level level;
 	enum stage stage;
 	struct instant deadline;
-	struct instant asked; /* INDEXING, ASKED: when */
+	struct instant begun;
+	struct instant asked; /* WRITTEN, INDEXING, ASKED: when */
+	struct instant known; /* a read's index: when */
 	uint64_t term, index, batch, min_revision;
 	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id */
 	TAILQ_ENTRY(pending) in_stage;

@@ -122,6 +122,7 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 	if ((e = check_agreement(r, found)) == ERR_OK && (e = read_log(r, found, &configs, &tail)) == ERR_OK)
 		e = raft_new(&r->raft, &o, &s, r->now);
 	if (e == ERR_OK) {
+		measure_opened(r);
 		r->submitted = r->meta.applied_index;
 		r->applied_term = r->meta.applied_term;
 		r->term_opened = s.hard.term;
@@ -204,6 +205,7 @@ enum err replica_open(
 	STAILQ_INIT(&r->log_over);
 	STAILQ_INIT(&r->state_over);
 	pendings_init(&r->pendings, now);
+	measure_init(&r->measure, env->metrics);
 	upkeep_init(r);
 	r->changes = kv_changes_new();
 	if ((e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
@@ -251,6 +253,7 @@ void replica_close(struct replica *r)
 	kv_close(r->kv);
 	kv_changes_free(r->changes);
 	pendings_fini(&r->pendings);
+	measure_fini(&r->measure);
 	formation_fini(r);
 	identity_free(&r->identity);
 	free_options(r);
@@ -456,6 +459,7 @@ void replica_flush(struct replica *r, struct instant now)
 		run_raft(r);
 	state_read(r);
 	request_prompt(r);
+	measure_turn(r);
 }
 
 struct replica_view replica_view(const struct replica *r)

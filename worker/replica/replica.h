@@ -5,6 +5,7 @@
 #include "common/disk.h"
 #include "common/ipc.h"
 #include "common/lane.h"
+#include "common/metric.h"
 #include "worker/kv/table.h"
 #include "worker/replica/transport.h"
 
@@ -30,6 +31,9 @@ struct replica_env {
 	void (*fatal)(void *arg, int status, const char *why);
 	void *arg;
 	uint64_t seed; /* for timeouts */
+	struct metrics *metrics; /* what the replica counts; NULL: nobody wants to know */
+	struct instant (*clock)(
+	    void); /* for what is measured on lanes, from their threads; NULL: no time passes */
 };
 
 /* Borrowed for replica_open(). */

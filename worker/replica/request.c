@@ -79,8 +79,10 @@ void answer_error(struct replica *r, struct pending *p, enum err e, enum applied
 
 	if (p->remote != 0)
 		tell(r, p, e, (struct bytes){ NULL, 0 }, 0);
-	else
+	else {
+		measure_answer(r, p, &a);
 		r->env.answer(r->env.arg, p->client, &a);
+	}
 	pending_free(&r->pendings, p);
 }
 
@@ -92,8 +94,10 @@ void answer_result(struct replica *r, struct pending *p, struct bytes result, ui
 
 	if (p->remote != 0)
 		tell(r, p, ERR_OK, result, revision);
-	else
+	else {
+		measure_answer(r, p, &a);
 		r->env.answer(r->env.arg, p->client, &a);
+	}
 	pending_free(&r->pendings, p);
 }
 
@@ -175,6 +179,7 @@ void replica_request(struct replica *r, uint32_t client, const struct ipc_reques
 		time = r->o.request;
 	p = pending_new(&r->pendings, client, q->id, instant_add(now, time),
 	    q->kind == REQUEST_WRITE ? make_write(r, q) : blob_new(q->operation));
+	p->begun = now;
 	p->kind = (enum request_kind)q->kind;
 	p->level = (enum read_level)q->level;
 	p->min_revision = q->min_revision;
@@ -221,6 +226,7 @@ static void forward(struct replica *r, struct pending *p, const struct raft_view
 		return;
 	}
 	p->term = v->term;
+	p->asked = r->now;
 	pending_move(&r->pendings, p, STAGE_WRITTEN);
 }
 
@@ -239,6 +245,7 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 	switch (raft_propose(r->raft, ENTRY_WRITE, p->data, r->now, &pos)) {
 	case ERR_OK:
 		p->term = pos.term;
+		p->asked = r->now;
 		pending_move(&r->pendings, p, STAGE_WRITTEN);
 		break;
 	case ERR_NOT_LEADER: /* it is handing over */
@@ -273,6 +280,7 @@ static void route_to_leader(struct replica *r, struct pending *p, const struct r
 {
 	if (v->role == RAFT_LEADER && raft_confirmed(r->raft, r->now)) {
 		p->index = known_commit(r, v);
+		p->known = r->now;
 		p->term = v->term;
 		pending_move(&r->pendings, p, STAGE_APPLIED);
 	} else if (p->remote != 0 && v->role != RAFT_LEADER) {
@@ -308,9 +316,10 @@ static void route(struct replica *r, struct pending *p, const struct raft_view *
 		route_unformed(r, p);
 	else if (p->kind == REQUEST_WRITE)
 		route_write(r, p, v);
-	else if (p->level == LEVEL_STALE)
+	else if (p->level == LEVEL_STALE) {
+		p->known = r->now;
 		pending_move(&r->pendings, p, STAGE_APPLIED);
-	else if (p->level == LEVEL_LEADER)
+	} else if (p->level == LEVEL_LEADER)
 		route_to_leader(r, p, v);
 	else
 		pending_move(&r->pendings, p, STAGE_INDEX);
@@ -352,6 +361,7 @@ void request_read_done(struct replica *r, const struct raft_read_done *done)
 
 	while ((p = pending_first(&r->pendings, STAGE_INDEXING)) != NULL && p->batch <= done->number) {
 		p->index = done->index;
+		p->known = r->now;
 		pending_move(&r->pendings, p, STAGE_APPLIED);
 	}
 }

@@ -38,7 +38,8 @@ static enum err do_command(struct state_job *j, const struct entry *e)
 	if (error != ERR_OK)
 		return error;
 	if (kv_command_get(&reader, &c) && is_mine(j->r, &c))
-		add_outcome(j, (struct outcome){ c.origin_number, NULL, from, j->results.size - from });
+		add_outcome(
+		    j, (struct outcome){ c.origin_number, e->pos.index, NULL, from, j->results.size - from });
 	else
 		j->results.size = from;
 	return ERR_OK;
@@ -89,6 +90,8 @@ static enum err do_job(struct state_job *j)
 static void do_turn(void *arg, struct jobs *jobs)
 {
 	struct replica *r = arg;
+	struct instant began = measure_now(r);
+	uint64_t entries = 0;
 	bool applied = false;
 	enum err e = ERR_OK;
 	struct job *job;
@@ -99,12 +102,17 @@ static void do_turn(void *arg, struct jobs *jobs)
 		if (e == ERR_OK)
 			e = do_job(j);
 		applied |= j->kind == STATE_APPLY;
+		entries += j->entries.count;
 		j->error = e;
 	}
 	if (!applied || e != ERR_OK)
 		return;
-	if ((e = kv_commit(r->kv)) == ERR_OK)
+	if ((e = kv_commit(r->kv)) == ERR_OK) {
+		metric_observe_span(
+		    r->measure.metrics->apply_seconds, instant_between(began, measure_now(r)));
+		metric_observe_count(r->measure.metrics->apply_entries, entries);
 		return;
+	}
 	STAILQ_FOREACH (job, jobs, link)
 		((struct state_job *)job)->error = e;
 }
@@ -130,6 +138,12 @@ static struct state_job *new_job(struct replica *r, enum state_job_kind kind)
 	return j;
 }
 
+static void submit(struct state_job *j)
+{
+	j->r->measure.state_jobs++;
+	lane_submit(j->r->state_lane, &j->job);
+}
+
 void state_job_free(struct state_job *j)
 {
 	entries_free(&j->entries);
@@ -150,7 +164,7 @@ void state_apply(struct replica *r, const struct raft_ready *rd)
 		entries_add(&j->entries, &rd->committed[i]);
 		r->bytes_since_checkpoint += entry_bytes(&rd->committed[i]);
 	}
-	lane_submit(r->state_lane, &j->job);
+	submit(j);
 }
 
 /* The lane works in order: a read behind the job that applies its index sees it. */
@@ -165,11 +179,11 @@ void state_read(struct replica *r)
 			continue;
 		if (j == NULL)
 			j = new_job(r, STATE_READ);
-		add_outcome(j, (struct outcome){ p->number, blob_ref(p->data), 0, 0 });
+		add_outcome(j, (struct outcome){ p->number, 0, blob_ref(p->data), 0, 0 });
 		pending_move(&r->pendings, p, STAGE_READING);
 	}
 	if (j != NULL)
-		lane_submit(r->state_lane, &j->job);
+		submit(j);
 }
 
 static void give_outcome(struct replica *r, const struct state_job *j, const struct outcome *o)
@@ -180,6 +194,8 @@ static void give_outcome(struct replica *r, const struct state_job *j, const str
 		return;
 	if (!request_may_answer(r, p))
 		return;
+	if (j->kind == STATE_APPLY)
+		p->index = o->index;
 	answer_result(r, p, bytes_of(j->results.data + o->from, o->size), j->meta.applied_index);
 }
 
@@ -208,6 +224,7 @@ void state_take_over(struct replica *r)
 
 	while ((j = STAILQ_FIRST(&r->state_over)) != NULL) {
 		STAILQ_REMOVE_HEAD(&r->state_over, over);
+		r->measure.state_jobs--;
 		if (!r->failed)
 			take_job(r, j);
 		state_job_free(j);

@@ -2,7 +2,7 @@
 
 /* What this node says of itself. */
 
-static enum node_role role_of(const struct replica *r, const struct raft_view *v)
+enum node_role status_role(const struct replica *r, const struct raft_view *v)
 {
 	if (r->raft == NULL)
 		return ROLE_UNFORMED;
@@ -66,7 +66,7 @@ void status_put(struct replica *r, struct buf *out)
 	s.incarnation = r->identity.incarnation;
 	s.cluster = r->identity.cluster;
 	s.start = r->identity.start;
-	s.role = (uint8_t)role_of(r, &v);
+	s.role = (uint8_t)status_role(r, &v);
 	s.term = v.term;
 	s.leader = r->raft == NULL ? r->identity.incarnation : v.leader;
 	s.commit = v.commit;
