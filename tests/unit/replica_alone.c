@@ -109,7 +109,7 @@ static void die(void *arg, int status, const char *why)
 	abort();
 }
 
-static void open_replica(struct alone *a)
+static enum err open_replica(struct alone *a)
 {
 	struct replica_options o = {
 		.id = "n1",
@@ -124,6 +124,7 @@ static void open_replica(struct alone *a)
 		.request_bytes_max = 1 << 20,
 		.cache_bytes = 1 << 20,
 	};
+	enum err e;
 	struct replica_env env = {
 		.disk = fake_disk_of(a->disk),
 		.table = a->table,
@@ -136,12 +137,12 @@ static void open_replica(struct alone *a)
 	};
 
 	a->lane_count = 0;
-	if (replica_open(&a->replica, &o, &env, a->now) != ERR_OK)
-		abort();
-	settle(a);
+	if ((e = replica_open(&a->replica, &o, &env, a->now)) == ERR_OK)
+		settle(a);
+	return e;
 }
 
-struct alone *alone_new(const char *members)
+static struct alone *new_alone(const char *members)
 {
 	struct alone *a = xcalloc(1, sizeof(*a));
 
@@ -151,8 +152,25 @@ struct alone *alone_new(const char *members)
 	a->members = members;
 	a->disk = fake_disk_new();
 	a->table = mem_table_new();
-	open_replica(a);
 	return a;
+}
+
+struct alone *alone_new(const char *members)
+{
+	struct alone *a = new_alone(members);
+
+	if (open_replica(a) != ERR_OK)
+		abort();
+	return a;
+}
+
+enum err alone_opens(const char *members)
+{
+	struct alone *a = new_alone(members);
+	enum err e = open_replica(a);
+
+	alone_free(a);
+	return e;
 }
 
 void alone_kill(struct alone *a)
@@ -160,12 +178,14 @@ void alone_kill(struct alone *a)
 	replica_close(a->replica);
 	fake_disk_after_kill(a->disk);
 	mem_table_crash(a->table, 0);
-	open_replica(a);
+	if (open_replica(a) != ERR_OK)
+		abort();
 }
 
 void alone_free(struct alone *a)
 {
-	settle(a);
+	if (a->replica != NULL)
+		settle(a);
 	replica_close(a->replica);
 	alone_clear(a);
 	for (size_t i = 0; i < a->answer_count; i++)

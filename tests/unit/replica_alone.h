@@ -52,6 +52,8 @@ struct alone {
 /* n1 on an empty disk, with this list of members. */
 struct alone *alone_new(const char *members);
 void alone_free(struct alone *a);
+/* Would it open with this list? */
+enum err alone_opens(const char *members);
 /* Its process is killed, and another one started. */
 void alone_kill(struct alone *a);
 

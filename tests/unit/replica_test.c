@@ -260,6 +260,17 @@ static void r6_overwritten_writes_of_a_deposed_leader_are_tried_again(void **sta
 	alone_free(a);
 }
 
+static void lists_that_do_not_name_this_node_once_are_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(alone_opens(LIST), ERR_OK);
+	assert_int_equal(alone_opens(" n2 = n2:1 ,n1=n1:1"), ERR_OK);
+	assert_int_equal(alone_opens("n2=n2:1, n3=n3:1"), ERR_BAD_REQUEST);
+	assert_int_equal(alone_opens("n1=n1:1, n1=n1:2"), ERR_BAD_REQUEST);
+	assert_int_equal(alone_opens("n1=n1:1, n2"), ERR_BAD_REQUEST);
+	assert_int_equal(alone_opens("n1=n1:1, ="), ERR_BAD_REQUEST);
+}
+
 /* Whoever stops waits for what is under way: a request that was cancelled is not. */
 static void cancelled_request_does_not_hold_up_a_stop(void **state)
 {
@@ -379,6 +390,7 @@ int main(void)
 		cmocka_unit_test(r3_read_right_after_a_restart_waits_for_its_index),
 		cmocka_unit_test(r6_overwritten_writes_of_a_deposed_leader_are_tried_again),
 		cmocka_unit_test(cancelled_request_does_not_hold_up_a_stop),
+		cmocka_unit_test(lists_that_do_not_name_this_node_once_are_refused),
 		cmocka_unit_test(foreign_node_rests),
 		cmocka_unit_test(r6_deposed_leader_claims_nothing),
 	};

@@ -273,6 +273,15 @@ static struct acquaintance *at_address(struct replica *r, const char *address)
 	return NULL;
 }
 
+/* Once: it is asked several times a second. */
+static void complain(struct replica *r, const struct listed *l, const struct acquaintance *a)
+{
+	if (r->misnamed == a->incarnation)
+		return;
+	r->misnamed = a->incarnation;
+	log_warnx("the node at %s calls itself %s, not %s as [cluster] members says", l->peer, a->id, l->id);
+}
+
 static void form_with_all(struct replica *r)
 {
 	struct buf founding = { 0 };
@@ -288,8 +297,7 @@ static void form_with_all(struct replica *r)
 		if (a == NULL || a->cluster != 0)
 			goto out; /* not yet, or never */
 		if (strcmp(a->id, l->id) != 0) {
-			log_warnx("the node at %s calls itself %s, not %s as [cluster] members says", l->peer,
-			    a->id, l->id);
+			complain(r, l, a);
 			goto out;
 		}
 		put_member(&founding, a->incarnation, l->id, l->peer, a->http);

@@ -158,6 +158,7 @@ struct replica {
 	size_t acquaintance_count;
 	bool forming; /* a LOG_FORM job is out */
 	bool form_wanted; /* a write waits for it */
+	uint64_t misnamed; /* of the list, the last that was complained of */
 	char *foreign; /* why this node must not form a cluster; NULL: nothing */
 	struct instant form_again;
 
