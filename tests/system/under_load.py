@@ -99,16 +99,21 @@ class Load:
         return self.finish()
 
 
+def judge_history(load, nodes, least=1):
+    """check-history's verdict on what the load was told and what is on every node."""
+    return subprocess.run(
+        [CHECK_HISTORY, "--least", str(least), *(f"--node={n.http}" for n in nodes), load.history],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
 def check_history(loads, nodes, least=1):
     """What each load was told is what is there, on every node."""
     for load in loads:
-        done = subprocess.run(
-            [CHECK_HISTORY, "--least", str(least), *(f"--node={n.http}" for n in nodes), load.history],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        judged = judge_history(load, nodes, least)
+        assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
 class Loads:
