@@ -213,6 +213,8 @@ void request_applied(struct replica *r, uint64_t term);
 void request_read_done(struct replica *r, const struct raft_read_done *done);
 /* May a read at level "leader" be answered now, or must it look for the leader again? */
 bool request_may_answer(struct replica *r, struct pending *p);
+
+/* between.c */
 void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m);
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m);
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m);

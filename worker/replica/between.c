@@ -1,0 +1,125 @@
+#include "common/log.h"
+#include "worker/replica/inside.h"
+
+/*
+ * What nodes ask of each other: a write is passed to the leader, which proposes it or says that it never will; a read of
+ * level "leader" is passed to it whole.
+ */
+
+#define CLIENT_REMOTE UINT32_MAX
+
+static struct forwarder *forwarder_of(struct replica *r, uint64_t incarnation)
+{
+	size_t count = sizeof(r->forwarders) / sizeof(r->forwarders[0]);
+	struct forwarder *oldest = &r->forwarders[0];
+
+	for (size_t i = 0; i < count; i++) {
+		if (r->forwarders[i].incarnation == incarnation)
+			return &r->forwarders[i];
+		if (r->forwarders[i].term < oldest->term)
+			oldest = &r->forwarders[i];
+	}
+	*oldest = (struct forwarder){ .incarnation = incarnation };
+	return oldest;
+}
+
+/* Terms and numbers rise within a life of the origin: what is not above the last one seen was here before. It may have
+ * been proposed then, so it is not even refused: its origin would try again, and both would be applied (D10). */
+static bool is_repetition(const struct forwarder *f, uint64_t start, const struct peer_forward *m)
+{
+	return f->start == start && (m->term < f->term || (m->term == f->term && m->number <= f->number));
+}
+
+static void refuse(struct replica *r, uint64_t to, const struct peer_forward *m, enum err e)
+{
+	struct peer_refuse answer = { m->term, m->number, (uint16_t)e };
+
+	wire_put_u8(&r->frame, PEER_REFUSE);
+	peer_refuse_put(&r->frame, &answer);
+	send_frame(r, to);
+}
+
+void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
+{
+	struct reader reader = reader_of(m->command);
+	struct forwarder *f;
+	struct kv_command c;
+	struct raft_view v;
+	struct raft_pos pos;
+	struct blob *data;
+	enum err e;
+
+	if (!kv_command_get(&reader, &c) || c.origin_incarnation != from || c.origin_number != m->number) {
+		log_warnx("a forwarded write is malformed from=%016llx", (unsigned long long)from);
+		return;
+	}
+	if (r->raft == NULL)
+		return;
+	v = raft_view(r->raft);
+	f = forwarder_of(r, from);
+	if (is_repetition(f, c.origin_start, m))
+		return;
+	if (v.role != RAFT_LEADER || v.term != m->term) {
+		/* In an older term an earlier life of this node may have led, and proposed it. */
+		if (m->term > r->term_opened)
+			refuse(r, from, m, ERR_NOT_LEADER);
+		return;
+	}
+	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
+	data = blob_new(m->command);
+	e = raft_propose(r->raft, ENTRY_WRITE, data, r->now, &pos);
+	blob_unref(data);
+	if (e != ERR_OK)
+		refuse(r, from, m, e);
+}
+
+void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
+{
+	struct pending *p = pending_find(&r->pendings, m->number);
+	enum err e = m->error < ERR_COUNT ? (enum err)m->error : ERR_BUSY;
+
+	(void)from;
+	if (p == NULL || p->term != m->term)
+		return;
+	if (p->stage == STAGE_HANDED)
+		handover_refused(r, p, e);
+	else if (p->stage == STAGE_WRITTEN && e == ERR_NOT_LEADER)
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	else if (p->stage == STAGE_WRITTEN)
+		answer_error(r, p, e, APPLIED_NO, "");
+}
+
+void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
+{
+	struct acquaintance *a = acquaintance_find(r, from);
+	struct span time = span_ms(m->time_ms);
+	struct pending *p;
+
+	if (a == NULL || r->pendings.count >= r->o.requests_max ||
+	    kv_txn_check(m->operation, false) != ERR_OK)
+		return;
+	if (time.ns > r->o.request.ns)
+		time = r->o.request;
+	p = pending_new(&r->pendings, CLIENT_REMOTE, r->pendings.next_number, instant_add(r->now, time),
+	    blob_new(m->operation));
+	p->kind = REQUEST_READ;
+	p->level = LEVEL_LEADER;
+	p->remote = from;
+	p->remote_start = a->start;
+	p->id = m->number;
+}
+
+void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m)
+{
+	struct pending *p = pending_find(&r->pendings, m->number);
+
+	(void)from;
+	if (m->start != r->identity.start || p == NULL || p->stage != STAGE_ASKED)
+		return;
+	if (m->error == ERR_OK)
+		answer_result(r, p, m->result, m->revision);
+	else if (m->error == ERR_NOT_LEADER || m->error >= ERR_COUNT)
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	else
+		answer_error(r, p, (enum err)m->error, APPLIED_NO, "");
+}
