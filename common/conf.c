@@ -10,13 +10,13 @@ static const struct row {
 	size_t offset;
 } rows[] = {
 #define OPT(section, name, type, preset, min, max, effect, doc)                                              \
-	{ { #section, #name, #type, preset, min, max, #effect, doc }, &conf_type_##type,                     \
+	{ { #section, #name, #type, preset, min, max, CONF_##effect, doc }, &conf_type_##type,               \
 		offsetof(struct conf, section##_##name) },
 #include "common/option.def"
 #undef OPT
 };
 
-#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+#define ROW_COUNT CONF_OPTIONS
 
 const struct conf_option *conf_option(size_t n)
 {
@@ -26,6 +26,12 @@ const struct conf_option *conf_option(size_t n)
 static void *field_of(struct conf *c, const struct row *r)
 {
 	return (char *)c + r->offset;
+}
+
+/* The row that an option of conf_option() is in. */
+static const struct row *row_of(const struct conf_option *o)
+{
+	return (const struct row *)(const void *)((const char *)o - offsetof(struct row, option));
 }
 
 static void show_field(const struct conf *c, const struct row *r, struct buf *to)
@@ -51,26 +57,68 @@ const struct conf_option *conf_find(const char *section, const char *name, const
 	return &r->option;
 }
 
+static void drop_origin(struct conf *c, const struct row *r)
+{
+	free(c->origins[r - rows]);
+	c->origins[r - rows] = NULL;
+}
+
+static void reset(struct conf *c, const struct row *r)
+{
+	const struct conf_option *o = &r->option;
+	struct buf why = { 0 };
+
+	if (r->type->read(field_of(c, r), o->preset, o, &why) != ERR_OK)
+		fatalx(70, "the default of [%s] %s: %s", o->section, o->name, buf_text(&why));
+	drop_origin(c, r);
+}
+
 struct conf *conf_new(void)
 {
 	struct conf *c = xcalloc(1, sizeof(*c));
-	struct buf why = { 0 };
 
-	for (size_t i = 0; i < ROW_COUNT; i++) {
-		const struct conf_option *o = &rows[i].option;
-
-		if (rows[i].type->read(field_of(c, &rows[i]), o->preset, o, &why) != ERR_OK)
-			fatalx(70, "the default of [%s] %s: %s", o->section, o->name, buf_text(&why));
-	}
+	for (size_t i = 0; i < ROW_COUNT; i++)
+		reset(c, &rows[i]);
 	return c;
+}
+
+void conf_reset(struct conf *c, const char *section, const char *name)
+{
+	const struct row *r = find_row(section, name);
+
+	if (r != NULL)
+		reset(c, r);
+}
+
+void conf_set_origin(struct conf *c, const struct conf_option *o, const char *path, unsigned line)
+{
+	const struct row *r = row_of(o);
+
+	drop_origin(c, r);
+	c->origins[r - rows] = xasprintf("%s:%u", path, line);
+}
+
+void conf_put_origin(const struct conf *c, const struct conf_option *o, struct buf *to)
+{
+	const char *origin = c->origins[row_of(o) - rows];
+
+	if (origin != NULL)
+		buf_printf(to, "%s: ", origin);
+}
+
+void conf_put_value(const struct conf *c, const struct conf_option *o, struct buf *to)
+{
+	show_field(c, row_of(o), to);
 }
 
 void conf_free(struct conf *c)
 {
 	if (c == NULL)
 		return;
-	for (size_t i = 0; i < ROW_COUNT; i++)
+	for (size_t i = 0; i < ROW_COUNT; i++) {
 		rows[i].type->release(field_of(c, &rows[i]));
+		free(c->origins[i]);
+	}
 	free(c);
 }
 
@@ -147,6 +195,8 @@ enum err conf_set(struct conf *c, const char *section, const char *name, const c
 	e = r->type->read(field_of(c, r), value, &r->option, &reason);
 	if (e != ERR_OK)
 		buf_printf(why, "[%s] %s: %s", section, name, buf_text(&reason));
+	else
+		drop_origin(c, r);
 	buf_free(&reason);
 	free(joined);
 	return e;
@@ -203,17 +253,35 @@ enum err conf_decode(struct bytes from, struct conf **out)
 	return ERR_OK;
 }
 
-bool conf_equal(const struct conf *a, const struct conf *b)
+static bool fields_equal(const struct conf *a, const struct conf *b, const struct row *r)
 {
 	struct buf left = { 0 }, right = { 0 };
 	bool equal;
 
-	conf_encode(a, &left);
-	conf_encode(b, &right);
+	show_field(a, r, &left);
+	show_field(b, r, &right);
 	equal = bytes_equal(buf_bytes(&left), buf_bytes(&right));
 	buf_free(&left);
 	buf_free(&right);
 	return equal;
+}
+
+const struct conf_option *conf_difference(const struct conf *a, const struct conf *b, size_t *n)
+{
+	while (*n < ROW_COUNT) {
+		const struct row *r = &rows[(*n)++];
+
+		if (!fields_equal(a, b, r))
+			return &r->option;
+	}
+	return NULL;
+}
+
+bool conf_equal(const struct conf *a, const struct conf *b)
+{
+	size_t n = 0;
+
+	return conf_difference(a, b, &n) == NULL;
 }
 
 char *conf_socket_path(const struct conf *c, unsigned number)

@@ -25,10 +25,18 @@ typedef char *conf_addr;
 typedef char *conf_members;
 typedef enum log_level conf_level;
 
+enum {
+	CONF_OPTIONS = 0 /* how many there are */
+#define OPT(section, name, type, preset, min, max, effect, doc) +1
+#include "common/option.def"
+#undef OPT
+};
+
 struct conf {
 #define OPT(section, name, type, preset, min, max, effect, doc) conf_##type section##_##name;
 #include "common/option.def"
 #undef OPT
+	char *origins[CONF_OPTIONS]; /* "FILE:LINE" where a file gave it, else NULL; does not travel */
 };
 
 /* A path of a socket in the run directory has at most this many bytes (sun_path holds 107). */
@@ -40,11 +48,14 @@ void conf_free(struct conf *c);
 
 /* What is wrong with a configuration leaves as one sentence in *why; ERR_BAD_REQUEST then. */
 
-/* Sets one option from text. An unknown one names the nearest real one. */
+/* Sets one option from text. An unknown one names the nearest real one. A list goes on, unless it was reset. */
 enum err conf_set(struct conf *c, const char *section, const char *name, const char *value, struct buf *why);
+/* Back to its default. */
+void conf_reset(struct conf *c, const char *section, const char *name);
 /* Reads a file (inih's dialect: [section], name = value, # or ; comments, "; comment" behind a blank). Every option
- * at most once, members excepted. The sentence names file and line. ERR_NOT_FOUND and ERR_PERMISSION where it
- * cannot be opened. Not all or nothing: parse into a configuration of its own. */
+ * at most once, members excepted. Of a directory it reads holdfast.conf, then the files conf.d/NAME.conf in the
+ * order of their names, as far as they are there; what comes later wins. The sentence names file and line. ERR_NOT_FOUND and
+ * ERR_PERMISSION where it cannot be opened. Not all or nothing: parse into a configuration of its own. */
 enum err conf_read(struct conf *c, const char *path, struct buf *why);
 /* Fills in what depends on other options or on the machine (id, data, run, the advertised addresses, the number of
  * workers), then checks the options against each other. To be called once, after the last conf_set(). */
@@ -60,11 +71,22 @@ bool conf_equal(const struct conf *a, const struct conf *b);
 void conf_encode(const struct conf *c, struct buf *to);
 enum err conf_decode(struct bytes from, struct conf **out);
 
+/* What a change asks for, when the supervisor reads the files anew; option.def says what the words mean. */
+enum conf_effect { CONF_LIVE, CONF_HTTP, CONF_CONSENSUS, CONF_WORKERS, CONF_NEVER };
+
 /* The rows themselves, for flags, help and manual; NULL behind the last. Static memory. */
 struct conf_option {
-	const char *section, *name, *type, *preset, *min, *max, *effect, *doc;
+	const char *section, *name, *type, *preset, *min, *max;
+	enum conf_effect effect;
+	const char *doc;
 };
 const struct conf_option *conf_option(size_t n);
+/* The next option, from number *n on, in which the two differ; *n is moved behind it. NULL: no more. */
+const struct conf_option *conf_difference(const struct conf *a, const struct conf *b, size_t *n);
+/* Appends its value as text. */
+void conf_put_value(const struct conf *c, const struct conf_option *o, struct buf *to);
+/* Appends where it was given, as "FILE:LINE: ", or nothing. */
+void conf_put_origin(const struct conf *c, const struct conf_option *o, struct buf *to);
 /* Appends the option most like it, as "[section] name". */
 void conf_put_nearest(const char *section, const char *name, struct buf *to);
 

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -161,6 +163,24 @@ static bool is_named_twice(struct bytes list, struct bytes wanted)
 	return times > 1;
 }
 
+/* Puts the sentence together: where the option was given, its name, what is wrong. */
+__attribute__((format(printf, 5, 6))) static enum err refuse(
+    const struct conf *c, struct buf *why, const char *section, const char *name, const char *format, ...)
+{
+	const struct conf_type *type;
+	va_list ap;
+	char *text;
+
+	va_start(ap, format);
+	if (vasprintf(&text, format, ap) == -1)
+		abort();
+	va_end(ap);
+	conf_put_origin(c, conf_find(section, name, &type), why);
+	buf_printf(why, "[%s] %s: %s", section, name, text);
+	free(text);
+	return ERR_BAD_REQUEST;
+}
+
 static enum err check_members(const struct conf *c, struct buf *why)
 {
 	struct bytes list = bytes_text(c->cluster_members), whole = list, id, address;
@@ -168,16 +188,12 @@ static enum err check_members(const struct conf *c, struct buf *why)
 	bool listed = own != NULL;
 
 	free(own);
-	if (whole.size > 0 && !listed) {
-		buf_printf(why, "[cluster] members: this node, %s, is not among them", c->node_id);
-		return ERR_BAD_REQUEST;
-	}
+	if (whole.size > 0 && !listed)
+		return refuse(c, why, "cluster", "members", "this node, %s, is not among them", c->node_id);
 	while (addr_next_member(&list, &id, &address))
-		if (is_named_twice(whole, id) || is_named_twice(whole, address)) {
-			buf_printf(why, "[cluster] members: %.*s=%.*s is there twice", (int)id.size, id.data,
-			    (int)address.size, address.data);
-			return ERR_BAD_REQUEST;
-		}
+		if (is_named_twice(whole, id) || is_named_twice(whole, address))
+			return refuse(c, why, "cluster", "members", "%.*s=%.*s is there twice", (int)id.size,
+			    id.data, (int)address.size, address.data);
 	return ERR_OK;
 }
 
@@ -185,8 +201,8 @@ static enum err check_id(const struct conf *c, struct buf *why)
 {
 	if (c->node_id[0] != '\0' && c->node_id[strcspn(c->node_id, " =,/")] == '\0')
 		return ERR_OK;
-	buf_printf(why, "[node] id: \"%s\" is no name: blanks and = , / do not belong there", c->node_id);
-	return ERR_BAD_REQUEST;
+	return refuse(
+	    c, why, "node", "id", "\"%s\" is no name: blanks and = , / do not belong there", c->node_id);
 }
 
 static enum err check_advertised(const struct conf *c, struct buf *why)
@@ -197,28 +213,25 @@ static enum err check_advertised(const struct conf *c, struct buf *why)
 	addr_parse(bytes_text(c->peer_advertise), &peer);
 	if (http.host[0] != '\0' && peer.host[0] != '\0')
 		return ERR_OK;
-	buf_printf(
-	    why, "[%s] advertise: it needs a host that others can reach", http.host[0] ? "peer" : "http");
-	return ERR_BAD_REQUEST;
+	return refuse(
+	    c, why, http.host[0] ? "peer" : "http", "advertise", "it needs a host that others can reach");
 }
 
 static enum err check_relations(const struct conf *c, struct buf *why)
 {
 	if (c->raft_election.ns < span_times(c->raft_heartbeat, 3).ns)
-		buf_append_text(why, "[raft] election: it must be three times [raft] heartbeat at least");
-	else if (c->limits_value > c->http_body_max)
-		buf_append_text(why, "[limits] value: it must not be over [http] body_max");
-	else if (c->limits_request_bytes < 2 * c->http_body_max)
-		buf_append_text(why, "[limits] request_bytes: it must be twice [http] body_max at least");
-	else if (strcmp(c->http_listen, c->peer_listen) == 0)
-		buf_append_text(why, "[peer] listen: it must not be the address of [http] listen");
-	else if (!sockets_fit(c->node_run))
-		buf_printf(why,
-		    "[node] run: sockets in %s would have paths over %d bytes; name a shorter directory",
-		    c->node_run, CONF_SOCKET_PATH_MAX);
-	else
-		return ERR_OK;
-	return ERR_BAD_REQUEST;
+		return refuse(c, why, "raft", "election", "it must be three times [raft] heartbeat at least");
+	if (c->limits_value > c->http_body_max)
+		return refuse(c, why, "limits", "value", "it must not be over [http] body_max");
+	if (c->limits_request_bytes < 2 * c->http_body_max)
+		return refuse(c, why, "limits", "request_bytes", "it must be twice [http] body_max at least");
+	if (strcmp(c->http_listen, c->peer_listen) == 0)
+		return refuse(c, why, "peer", "listen", "it must not be the address of [http] listen");
+	if (!sockets_fit(c->node_run))
+		return refuse(c, why, "node", "run",
+		    "sockets in %s would have paths over %d bytes; name a shorter directory", c->node_run,
+		    CONF_SOCKET_PATH_MAX);
+	return ERR_OK;
 }
 
 enum err conf_complete(struct conf *c, struct buf *why)

@@ -1,8 +1,11 @@
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/conf_type.h"
 
@@ -11,7 +14,6 @@
  * without a word and does not tell a handler where it is.
  */
 #define LINE_BYTES_MAX 4096
-#define ROWS_MAX 256
 
 struct reading {
 	struct conf *conf;
@@ -20,7 +22,7 @@ struct reading {
 	char *text; /* of getline(3) */
 	size_t text_room;
 	unsigned line;
-	unsigned seen[ROWS_MAX]; /* the line at which option n was given, or 0 */
+	unsigned seen[CONF_OPTIONS]; /* the line at which option n was given last, or 0 */
 	struct buf *why;
 	bool failed; /* *why holds the first mistake: what follows it is not looked at */
 };
@@ -78,17 +80,20 @@ static int on_option(void *arg, const char *section, const char *name, const cha
 
 	if (r->failed)
 		return 0;
-	if (o != NULL && !type->repeats) {
-		unsigned *seen = &r->seen[number_of(o)];
-
-		if (*seen != 0)
-			return refuse(r, "[%s] %s was given in line %u already", section, name, *seen);
-		*seen = r->line;
-	}
+	if (o != NULL && !type->repeats && r->seen[number_of(o)] != 0)
+		return refuse(
+		    r, "[%s] %s was given in line %u already", section, name, r->seen[number_of(o)]);
+	/* A list of an earlier file does not go on in this one. */
+	if (o != NULL && r->seen[number_of(o)] == 0)
+		conf_reset(r->conf, section, name);
 	if (conf_set(r->conf, section, name, value, &why) != ERR_OK)
 		refuse(r, "%s", buf_text(&why));
 	buf_free(&why);
-	return !r->failed;
+	if (r->failed)
+		return 0;
+	conf_set_origin(r->conf, o, r->path, r->line);
+	r->seen[number_of(o)] = r->line;
+	return 1;
 }
 
 static void parse(struct reading *r)
@@ -107,7 +112,7 @@ static void parse(struct reading *r)
 		refuse(r, "this is neither [section] nor name = value");
 }
 
-enum err conf_read(struct conf *c, const char *path, struct buf *why)
+static enum err read_file(struct conf *c, const char *path, struct buf *why)
 {
 	struct reading r = { .conf = c, .path = path, .why = why, .file = fopen(path, "re") };
 	enum err e = ERR_OK;
@@ -123,4 +128,61 @@ enum err conf_read(struct conf *c, const char *path, struct buf *why)
 	fclose(r.file);
 	free(r.text);
 	return r.failed ? ERR_BAD_REQUEST : ERR_OK;
+}
+
+static int is_part(const struct dirent *d)
+{
+	const char *end = strrchr(d->d_name, '.');
+
+	return d->d_name[0] != '.' && end != NULL && strcmp(end, ".conf") == 0;
+}
+
+/* As alphasort(3), but the same in every locale. */
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static enum err read_parts(struct conf *c, const char *path, struct buf *why)
+{
+	struct dirent **names;
+	int count = scandir(path, &names, is_part, compare_names);
+	enum err e = ERR_OK;
+
+	if (count == -1 && errno == ENOENT)
+		return ERR_OK;
+	if (count == -1) {
+		e = err_from_errno(errno);
+		buf_printf(why, "%s: %s", path, strerror(errno));
+		return e;
+	}
+	for (int i = 0; i < count; i++) {
+		char *name = xasprintf("%s/%s", path, names[i]->d_name);
+
+		if (e == ERR_OK)
+			e = read_file(c, name, why);
+		free(name);
+		free(names[i]);
+	}
+	free(names);
+	return e;
+}
+
+enum err conf_read(struct conf *c, const char *path, struct buf *why)
+{
+	char *file, *parts;
+	enum err e = ERR_OK;
+	struct stat st;
+
+	if (stat(path, &st) == -1 || !S_ISDIR(st.st_mode))
+		return read_file(c, path, why);
+	file = xasprintf("%s/holdfast.conf", path);
+	parts = xasprintf("%s/conf.d", path);
+	if (access(file, F_OK) == 0)
+		e = read_file(c, file, why);
+	if (e == ERR_OK)
+		e = read_parts(c, parts, why);
+	free(file);
+	free(parts);
+	return e;
 }

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -29,7 +31,12 @@ struct lane_thread {
 	bool ending;
 	int over_fd;
 	struct loop_io *io;
+	atomic_int_least64_t turn_ns; /* the instant at which the turn under way began; 0: none is */
+	LIST_ENTRY(lane_thread) link;
 };
+
+/* Of this process; the thread that makes and frees lanes is the only one to look at it. */
+static LIST_HEAD(, lane_thread) lanes = LIST_HEAD_INITIALIZER(lanes);
 
 static struct lane_thread *self(struct lane *lane)
 {
@@ -72,7 +79,9 @@ static void *run(void *arg)
 	struct jobs jobs = STAILQ_HEAD_INITIALIZER(jobs);
 
 	while (take_queued(t, &jobs)) {
+		atomic_store(&t->turn_ns, clock_now().ns);
 		t->work.turn(t->work.arg, &jobs);
+		atomic_store(&t->turn_ns, 0);
 		hand_over(t, &jobs);
 	}
 	return NULL;
@@ -119,6 +128,7 @@ static void free_thread(struct lane *lane)
 	must(pthread_mutex_unlock(&t->lock));
 	must(pthread_cond_signal(&t->wake));
 	must(pthread_join(t->thread, NULL));
+	LIST_REMOVE(t, link);
 	loop_io_free(t->io);
 	close(t->over_fd);
 	must(pthread_cond_destroy(&t->wake));
@@ -162,5 +172,20 @@ struct lane *lane_thread_new(struct loop *l, const char *name, struct lane_work 
 		fatal(EX_OSERR, "cannot make an eventfd for the lane %s", name);
 	t->io = loop_io_new(l, t->over_fd, on_over, NULL, t);
 	start(t, name);
+	LIST_INSERT_HEAD(&lanes, t, link);
 	return &t->lane;
+}
+
+struct span lane_thread_stuck(struct instant now)
+{
+	struct span longest = span_ms(0);
+	struct lane_thread *t;
+
+	LIST_FOREACH (t, &lanes, link) {
+		struct instant began = { atomic_load(&t->turn_ns) };
+
+		if (began.ns != 0 && instant_between(began, now).ns > longest.ns)
+			longest = instant_between(began, now);
+	}
+	return longest;
 }

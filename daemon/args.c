@@ -8,7 +8,7 @@
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
 #endif
-#define CONF_PATH SYSCONFDIR "/holdfast/holdfast.conf"
+#define CONF_PATH SYSCONFDIR "/holdfast"
 
 /* Short names for what is given most often; with a value of their own where they take none. */
 static const struct {
@@ -29,6 +29,7 @@ struct scan {
 	char *flag, *value; /* of the present argument; value is what stands behind '=', or NULL */
 	enum args_what what;
 	const char *path;
+	bool given[CONF_OPTIONS]; /* as flags, so far */
 };
 
 __attribute__((noreturn, format(printf, 2, 3))) static void refuse(int status, const char *format, ...)
@@ -78,12 +79,30 @@ static const struct conf_option *find_option(const char *flag)
 	return NULL;
 }
 
-static void set(struct conf *c, const char *flag, const char *section, const char *name, const char *value)
+/* And from now on it was. */
+static bool was_given(struct scan *s, const char *section, const char *name)
+{
+	const struct conf_option *o;
+	bool was;
+	size_t n = 0;
+
+	while (
+	    (o = conf_option(n)) != NULL && (strcmp(o->section, section) != 0 || strcmp(o->name, name) != 0))
+		n++;
+	was = s->given[n];
+	s->given[n] = true;
+	return was;
+}
+
+static void set(struct scan *s, struct conf *c, const char *section, const char *name, const char *value)
 {
 	struct buf why = { 0 };
 
+	/* A list of the files does not go on here. */
+	if (!was_given(s, section, name))
+		conf_reset(c, section, name);
 	if (conf_set(c, section, name, value, &why) != ERR_OK)
-		refuse(EX_CONFIG, "%s: %s", flag, buf_text(&why));
+		refuse(EX_CONFIG, "%s: %s", s->flag, buf_text(&why));
 }
 
 /* False when it is no flag of an option. */
@@ -94,14 +113,14 @@ static bool take_option(struct scan *s, struct conf *c)
 
 	for (size_t i = 0; i < SHORTCUT_COUNT; i++)
 		if (strcmp(shortcuts[i].flag, name) == 0) {
-			set(c, s->flag, shortcuts[i].section, shortcuts[i].name,
+			set(s, c, shortcuts[i].section, shortcuts[i].name,
 			    shortcuts[i].value != NULL && s->value == NULL ? shortcuts[i].value
 									   : value_of(s));
 			return true;
 		}
 	if (o == NULL)
 		return false;
-	set(c, s->flag, o->section, o->name, value_of(s));
+	set(s, c, o->section, o->name, value_of(s));
 	return true;
 }
 
@@ -157,41 +176,64 @@ static void scan(struct scan *s, char **argv, struct conf *c)
 	}
 }
 
-static void read_file(const struct scan *s, struct conf *c)
+static enum err read_files(const struct scan *s, struct conf *c, struct buf *why)
 {
 	const char *path = s->path != NULL ? s->path : CONF_PATH;
-	struct buf why = { 0 };
-	enum err e;
 
 	if (s->path == NULL && access(path, F_OK) == -1)
-		return;
-	if ((e = conf_read(c, path, &why)) != ERR_OK)
-		refuse(e == ERR_PERMISSION ? EX_NOPERM : EX_CONFIG, "%s", buf_text(&why));
-	buf_free(&why);
+		return ERR_OK;
+	return conf_read(c, path, why);
 }
 
-enum args_what args_read(int argc, char **argv, struct conf **conf)
+/* Flags win over the files, one of which they may name, so they are read before and after those. */
+static enum err read_all(struct scan *s, char **argv, struct conf *c, struct buf *why)
 {
-	struct conf *from_flags = conf_new(), *c = conf_new();
-	struct scan first = { 0 }, second = { 0 };
-	struct buf why = { 0 };
+	struct conf *from_flags = conf_new();
+	struct scan again = { 0 };
+	enum err e;
 
-	(void)argc;
-	*conf = NULL;
-	/* Flags win over the file that one of them names, so they are read before and after it. */
-	scan(&first, argv, from_flags);
+	*s = (struct scan){ 0 };
+	scan(s, argv, from_flags);
 	conf_free(from_flags);
-	if (first.what == ARGS_HELP || first.what == ARGS_VERSION) {
-		conf_free(c);
-		return first.what;
-	}
-	read_file(&first, c);
-	scan(&second, argv, c);
-	if (conf_complete(c, &why) != ERR_OK)
-		refuse(EX_CONFIG, "%s", buf_text(&why));
+	if (s->what == ARGS_HELP || s->what == ARGS_VERSION)
+		return ERR_OK;
+	if ((e = read_files(s, c, why)) != ERR_OK)
+		return e;
+	scan(&again, argv, c);
+	return conf_complete(c, why);
+}
+
+enum args_what args_read(char **argv, struct conf **conf)
+{
+	struct conf *c = conf_new();
+	struct buf why = { 0 };
+	struct scan s;
+	enum err e = read_all(&s, argv, c, &why);
+
+	if (e != ERR_OK)
+		refuse(e == ERR_PERMISSION ? EX_NOPERM : EX_CONFIG, "%s", buf_text(&why));
 	buf_free(&why);
+	if (s.what == ARGS_HELP || s.what == ARGS_VERSION) {
+		conf_free(c);
+		c = NULL;
+	}
 	*conf = c;
-	return first.what;
+	return s.what;
+}
+
+/* The flags are those of the start, where each was found good. */
+enum err args_reload(char **argv, struct conf **conf, struct buf *why)
+{
+	struct conf *c = conf_new();
+	struct scan s;
+	enum err e = read_all(&s, argv, c, why);
+
+	if (e != ERR_OK) {
+		conf_free(c);
+		c = NULL;
+	}
+	*conf = c;
+	return e;
 }
 
 /* Breaks a text into lines of at most 74 bytes. */
@@ -225,7 +267,8 @@ void args_print_help(FILE *to)
 	const struct conf_option *o;
 
 	fputs("holdfastd: a node of a replicated key-value store\n\n"
-	      "  -c, --config FILE   the configuration (" CONF_PATH ", where there is one)\n"
+	      "  -c, --config PATH   the configuration: a file, or a directory with holdfast.conf and\n"
+	      "                      conf.d/NAME.conf (" CONF_PATH ", where there is one)\n"
 	      "  -t, --test          check the configuration and exit\n"
 	      "  -T, --print         print the whole configuration as a file and exit\n"
 	      "  -h, --help          this text\n"

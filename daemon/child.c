@@ -14,6 +14,14 @@ static void on_again(void *arg)
 	child_start(arg);
 }
 
+static void on_limit(void *arg)
+{
+	struct child *c = arg;
+
+	log_warnx("%s worker does not stop in time, killing it pid=%d", c->name, (int)c->pid);
+	child_kill(c);
+}
+
 void child_init(struct child *c, struct child_env *env, enum ipc_role role, unsigned number)
 {
 	*c = (struct child){ .env = env, .role = role, .number = number };
@@ -22,11 +30,13 @@ void child_init(struct child *c, struct child_env *env, enum ipc_role role, unsi
 	else
 		snprintf(c->name, sizeof(c->name), "consensus");
 	c->again = loop_timer_new(env->loop, on_again, c);
+	c->limit = loop_timer_new(env->loop, on_limit, c);
 }
 
 void child_fini(struct child *c)
 {
 	loop_timer_free(c->again);
+	loop_timer_free(c->limit);
 	ipc_close(c->ipc);
 	c->ipc = NULL;
 }
@@ -48,8 +58,8 @@ static void on_pong(void *arg, const struct ipc_pong *m)
 {
 	struct child *c = arg;
 
-	(void)m;
 	c->heard = loop_now(c->env->loop);
+	c->stuck = span_ms(m->stuck_ms);
 }
 
 /* Its end of the channel is closed: it is dying, or might as well be. */
@@ -104,6 +114,8 @@ void child_start(struct child *c)
 
 	c->started = loop_now(c->env->loop);
 	c->share = 0;
+	c->stuck = span_ms(0);
+	c->version = c->env->version;
 	if (ipc_pair(fds) != ERR_OK)
 		fatal(EX_OSERR, "cannot make a channel to the %s worker", c->name);
 	c->pid = spawn(c, fds[1]);
@@ -121,16 +133,19 @@ void child_start(struct child *c)
 	c->generation = ++c->env->generation;
 	c->ipc = ipc_open_pair(c->env->loop, fds[0], IPC_SUPERVISOR, &handlers, c);
 	send_config(c);
+	if (c->role == IPC_CONSENSUS)
+		child_set_desks(c);
 	log_info("%s worker started pid=%d generation=%" PRIu64, c->name, (int)c->pid, c->generation);
 }
 
-void child_stop(struct child *c)
+void child_stop(struct child *c, struct span idle, struct span limit)
 {
 	loop_timer_set(c->again, INSTANT_NEVER);
-	if (c->state == CHILD_DOWN || c->state == CHILD_STOPPING)
+	if (c->state == CHILD_DOWN || (c->state == CHILD_STOPPING && idle.ns > 0))
 		return;
 	c->state = CHILD_STOPPING;
-	ipc_send_stop(c->ipc, &(struct ipc_stop){});
+	ipc_send_stop(c->ipc, &(struct ipc_stop){ .idle_ms = (uint32_t)span_to_ms(idle) });
+	loop_timer_set(c->limit, instant_add(loop_now(c->env->loop), limit));
 }
 
 void child_kill(struct child *c)
@@ -145,6 +160,25 @@ void child_accept(struct child *c, uint64_t share)
 		return;
 	c->share = share;
 	ipc_send_accept(c->ipc, &(struct ipc_accept){ .sockets = share });
+}
+
+void child_set_desks(struct child *c)
+{
+	if (c->ipc == NULL || c->env->desks == c->share)
+		return;
+	c->share = c->env->desks;
+	ipc_send_desks(c->ipc, &(struct ipc_desks){ .numbers = c->share });
+}
+
+void child_reload(struct child *c)
+{
+	struct buf options = { 0 };
+
+	if (c->ipc == NULL)
+		return;
+	conf_encode(c->env->conf, &options);
+	ipc_send_reload(c->ipc, &(struct ipc_reload){ .options = buf_bytes(&options) });
+	buf_free(&options);
 }
 
 void child_check(struct child *c, struct span silence)
@@ -189,6 +223,7 @@ void child_reap(struct child *c, int status)
 	c->pid = 0;
 	metric_slot_release(c->env->board, c->slot);
 	c->state = CHILD_DOWN;
+	loop_timer_set(c->limit, INSTANT_NEVER);
 }
 
 bool child_restart(struct child *c, bool was_ready)

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "daemon/crew.h"
 #include "daemon/datadir.h"
 #include "daemon/patience.h"
 
@@ -98,7 +99,7 @@ bool rundir_make(const char *path)
 
 void rundir_clear(const struct conf *c, bool made)
 {
-	for (unsigned i = 0; i < c->http_workers; i++) {
+	for (unsigned i = 0; i < CREW_HTTP_MAX; i++) {
 		char *path = conf_socket_path(c, i);
 
 		unlink(path);

@@ -32,12 +32,12 @@ static void print_conf(const struct conf *c)
 	buf_free(&text);
 }
 
-static int run(const struct conf *c)
+static int run(struct conf *c, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
 	log_open("supervisor");
 	log_set_level(c->log_level);
-	return supervise(c);
+	return supervise(c, argv);
 }
 
 int main(int argc, char **argv)
@@ -45,11 +45,11 @@ int main(int argc, char **argv)
 	struct conf *c;
 	int status = EX_OK;
 
+	(void)argc;
 	tidy_descriptors();
-	switch (args_read(argc, argv, &c)) {
+	switch (args_read(argv, &c)) {
 	case ARGS_RUN:
-		status = run(c);
-		break;
+		return run(c, argv);
 	case ARGS_TEST:
 		puts("the configuration is good");
 		break;

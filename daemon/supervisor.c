@@ -1,83 +1,68 @@
+#include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/child.h"
+#include "daemon/args.h"
+#include "daemon/crew.h"
 #include "daemon/datadir.h"
-#include "daemon/deal.h"
 #include "daemon/listen.h"
+#include "daemon/reload.h"
 #include "daemon/spawn.h"
 #include "daemon/supervisor.h"
 
 #define CHECK_MAX span_ms(3000)
-#define STOP_EXTRA span_ms(2000)
 
 enum phase { RUNNING, STOPPING_HTTP, STOPPING_CONSENSUS, KILLING };
 
 struct supervisor {
-	const struct conf *conf;
+	struct conf *conf;
+	char **argv;
 	struct loop *loop;
 	struct child_env env;
 	int sockets[LISTEN_SOCKETS];
-	struct child *children; /* the consensus worker, then the HTTP workers */
-	size_t count;
+	struct crew crew;
 	bool rundir_made;
+	bool unsettled; /* a start or a reload is not through */
 
 	enum phase phase;
 	int status; /* to exit with */
-	struct loop_timer *check, *deadline;
+	struct loop_timer *check;
 	struct instant check_due;
 };
 
-/* Each worker of the role that is a process. */
-static size_t count_alive(const struct supervisor *s, enum ipc_role role)
+/* The crew may have come to what was wanted of it. */
+static void settle(struct supervisor *s)
 {
-	size_t alive = 0;
-
-	for (size_t i = 0; i < s->count; i++)
-		alive += s->children[i].role == role && s->children[i].pid != 0;
-	return alive;
-}
-
-static void deal(struct supervisor *s)
-{
-	unsigned ready = 0, n = 0;
-
-	for (size_t i = 0; i < s->count; i++)
-		ready += s->children[i].role == IPC_HTTP && s->children[i].state == CHILD_READY;
-	for (size_t i = 0; i < s->count; i++)
-		if (s->children[i].role == IPC_HTTP && s->children[i].state == CHILD_READY)
-			child_accept(&s->children[i], deal_share(LISTEN_SOCKETS, ready, n++));
+	if (s->phase != RUNNING || !s->unsettled || !crew_is_settled(&s->crew))
+		return;
+	s->unsettled = false;
+	log_info("all workers are at work http_workers=%" PRIu64, s->conf->http_workers);
 }
 
 static void on_ready(void *arg, struct child *c)
 {
 	struct supervisor *s = arg;
 
-	if (c->role == IPC_HTTP && s->phase == RUNNING)
-		deal(s);
+	(void)c;
+	if (s->phase != RUNNING)
+		return;
+	crew_balance(&s->crew);
+	settle(s);
 }
 
-static void stop_role(struct supervisor *s, enum ipc_role role)
-{
-	for (size_t i = 0; i < s->count; i++)
-		if (s->children[i].role == role)
-			child_stop(&s->children[i]);
-	loop_timer_set(
-	    s->deadline, instant_add(instant_add(loop_now(s->loop), s->conf->limits_request), STOP_EXTRA));
-}
+/* --- the end --- */
 
 /* Goes on with stopping as far as the deaths so far allow. */
 static void proceed(struct supervisor *s)
 {
-	if (s->phase == STOPPING_HTTP && count_alive(s, IPC_HTTP) == 0) {
+	if (s->phase == STOPPING_HTTP && crew_alive(&s->crew, IPC_HTTP) == 0) {
 		s->phase = STOPPING_CONSENSUS;
-		stop_role(s, IPC_CONSENSUS);
+		crew_stop(&s->crew, IPC_CONSENSUS);
 	}
-	if (s->phase != RUNNING && count_alive(s, IPC_HTTP) + count_alive(s, IPC_CONSENSUS) == 0)
+	if (s->phase != RUNNING && crew_alive(&s->crew, IPC_HTTP) + crew_alive(&s->crew, IPC_CONSENSUS) == 0)
 		loop_stop(s->loop);
 }
 
@@ -85,27 +70,9 @@ static void begin_stop(struct supervisor *s, int status)
 {
 	s->status = status;
 	s->phase = STOPPING_HTTP;
-	for (size_t i = 0; i < s->count; i++)
-		loop_timer_set(s->children[i].again, INSTANT_NEVER);
-	stop_role(s, IPC_HTTP);
+	crew_dismiss(&s->crew);
+	crew_stop(&s->crew, IPC_HTTP);
 	proceed(s);
-}
-
-static void kill_role(struct supervisor *s, enum ipc_role role)
-{
-	for (size_t i = 0; i < s->count; i++)
-		if (s->children[i].role == role)
-			child_kill(&s->children[i]);
-}
-
-static void on_deadline(void *arg)
-{
-	struct supervisor *s = arg;
-	enum ipc_role role = s->phase == STOPPING_HTTP ? IPC_HTTP : IPC_CONSENSUS;
-
-	log_warnx(
-	    "%s worker does not stop in time, killing it", role == IPC_HTTP ? "an http" : "the consensus");
-	kill_role(s, role);
 }
 
 static void on_stop_signal(void *arg, int number)
@@ -118,11 +85,51 @@ static void on_stop_signal(void *arg, int number)
 	} else if (s->phase != KILLING) {
 		log_warnx("told twice, killing the workers signal=%d", number);
 		s->phase = KILLING;
-		loop_timer_set(s->deadline, INSTANT_NEVER);
-		kill_role(s, IPC_HTTP);
-		kill_role(s, IPC_CONSENSUS);
+		crew_kill(&s->crew);
 	}
 }
+
+/* --- another configuration --- */
+
+/* Takes the configuration, and borrows what it changes. */
+static void go_over(struct supervisor *s, struct conf *conf, const struct reload *plan)
+{
+	conf_free(s->conf);
+	s->conf = conf;
+	s->env.conf = conf;
+	s->unsettled = true;
+	log_set_level(conf->log_level);
+	crew_reload(&s->crew, plan->replace_http, plan->replace_consensus);
+	settle(s);
+}
+
+static void reload(struct supervisor *s)
+{
+	struct buf told = { 0 };
+	struct reload plan;
+	struct conf *conf;
+
+	if (args_reload(s->argv, &conf, &told) != ERR_OK ||
+	    reload_plan(s->conf, conf, &plan, &told) != ERR_OK) {
+		log_errorx("the configuration is not reloaded: %s", buf_text(&told));
+		conf_free(conf);
+	} else {
+		log_info("the configuration is reloaded changes=%u: %s", plan.changes, buf_text(&told));
+		go_over(s, conf, &plan);
+	}
+	buf_free(&told);
+}
+
+static void on_reload_signal(void *arg, int number)
+{
+	struct supervisor *s = arg;
+
+	(void)number;
+	if (s->phase == RUNNING)
+		reload(s);
+}
+
+/* --- deaths and silences --- */
 
 /* What a worker found that no other start would change. */
 static bool is_permanent(int status)
@@ -135,38 +142,49 @@ static bool is_permanent(int status)
 	return false;
 }
 
+/* It is gone, and not because it was to be. */
+static void restart(struct supervisor *s, struct child *c, bool was_ready)
+{
+	if (child_restart(c, was_ready))
+		return;
+	log_errorx("%s worker died %d times within a minute before it was at work, stopping", c->name,
+	    RESTART_FAILURES_MAX);
+	begin_stop(s, EX_UNAVAILABLE);
+}
+
 static void on_death(struct supervisor *s, struct child *c, int status)
 {
-	bool was_ready = c->state == CHILD_READY;
+	enum child_state before = c->state;
 
 	child_reap(c, status);
 	if (s->phase != RUNNING) {
 		proceed(s);
-	} else if (is_permanent(status)) {
+		return;
+	}
+	if (is_permanent(status)) {
 		log_errorx("%s worker cannot work here, stopping status=%d", c->name, WEXITSTATUS(status));
 		begin_stop(s, WEXITSTATUS(status));
-	} else if (!child_restart(c, was_ready)) {
-		log_errorx("%s worker died %d times within a minute before it was at work, stopping", c->name,
-		    RESTART_FAILURES_MAX);
-		begin_stop(s, EX_UNAVAILABLE);
-	} else {
-		deal(s);
+		return;
 	}
+	if (c->wanted && before == CHILD_STOPPING)
+		child_start(c);
+	else if (c->wanted)
+		restart(s, c, before == CHILD_READY);
+	if (s->phase == RUNNING)
+		crew_balance(&s->crew);
 }
 
 static void on_child_signal(void *arg, int number)
 {
 	struct supervisor *s = arg;
+	struct child *c;
 	int status;
 	pid_t pid;
 
 	(void)number;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < s->count; i++)
-			if (s->children[i].pid == pid) {
-				on_death(s, &s->children[i], status);
-				break;
-			}
+		if ((c = crew_find(&s->crew, pid)) != NULL)
+			on_death(s, c, status);
 }
 
 static struct span check_every(const struct supervisor *s)
@@ -174,6 +192,19 @@ static struct span check_every(const struct supervisor *s)
 	struct span fifth = { s->conf->supervisor_silence.ns / 5 };
 
 	return fifth.ns < CHECK_MAX.ns ? fifth : CHECK_MAX;
+}
+
+static void check_child(void *arg, struct child *c)
+{
+	const struct supervisor *s = arg;
+
+	child_check(c, s->conf->supervisor_silence);
+}
+
+static void forgive_child(void *arg, struct child *c)
+{
+	(void)arg;
+	child_forgive(c);
 }
 
 static void on_check(void *arg)
@@ -184,22 +215,11 @@ static void on_check(void *arg)
 	/* Whoever was stopped itself has not heard what was said meanwhile. */
 	bool late = instant_between(s->check_due, now).ns > silence.ns / 5;
 
-	for (size_t i = 0; i < s->count; i++) {
-		if (late)
-			child_forgive(&s->children[i]);
-		child_check(&s->children[i], silence);
-	}
+	if (late)
+		crew_each(&s->crew, forgive_child, NULL);
+	crew_each(&s->crew, check_child, s);
 	s->check_due = instant_add(now, check_every(s));
 	loop_timer_set(s->check, s->check_due);
-}
-
-static void make_children(struct supervisor *s)
-{
-	s->count = 1 + (size_t)s->conf->http_workers;
-	s->children = xcalloc(s->count, sizeof(s->children[0]));
-	child_init(&s->children[0], &s->env, IPC_CONSENSUS, 0);
-	for (size_t i = 1; i < s->count; i++)
-		child_init(&s->children[i], &s->env, IPC_HTTP, (unsigned)(i - 1));
 }
 
 static void open_metrics(struct supervisor *s)
@@ -226,9 +246,7 @@ static void open_node(struct supervisor *s)
 
 static void close_node(struct supervisor *s)
 {
-	for (size_t i = 0; i < s->count; i++)
-		child_fini(&s->children[i]);
-	free(s->children);
+	crew_fini(&s->crew);
 	rundir_clear(s->conf, s->rundir_made);
 	for (size_t i = 0; i < LISTEN_SOCKETS; i++)
 		close(s->sockets[i]);
@@ -237,12 +255,13 @@ static void close_node(struct supervisor *s)
 	metric_board_free(s->env.board);
 }
 
-int supervise(const struct conf *conf)
+int supervise(struct conf *conf, char **argv)
 {
-	struct supervisor s = { .conf = conf, .loop = loop_new() };
+	struct supervisor s = { .conf = conf, .argv = argv, .loop = loop_new(), .unsettled = true };
 	struct loop_signal *signals[] = {
 		loop_signal_new(s.loop, SIGTERM, on_stop_signal, &s),
 		loop_signal_new(s.loop, SIGINT, on_stop_signal, &s),
+		loop_signal_new(s.loop, SIGHUP, on_reload_signal, &s),
 		loop_signal_new(s.loop, SIGCHLD, on_child_signal, &s),
 	};
 
@@ -256,21 +275,19 @@ int supervise(const struct conf *conf)
 	/* Higher than those of an earlier supervisor, should a word of its workers still be about. */
 	s.env.generation = (uint64_t)s.env.start.ns / 1000;
 	s.check = loop_timer_new(s.loop, on_check, &s);
-	s.deadline = loop_timer_new(s.loop, on_deadline, &s);
-	make_children(&s);
+	crew_init(&s.crew, &s.env);
 	open_metrics(&s);
 	open_node(&s);
-	for (size_t i = 0; i < s.count; i++)
-		child_start(&s.children[i]);
+	crew_start(&s.crew);
 	s.check_due = loop_now(s.loop);
 	on_check(&s);
 	loop_run(s.loop);
 	log_info("stopped status=%d", s.status);
 	close_node(&s);
 	loop_timer_free(s.check);
-	loop_timer_free(s.deadline);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		loop_signal_free(signals[i]);
 	loop_free(s.loop);
+	conf_free(s.conf);
 	return s.status;
 }

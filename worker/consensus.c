@@ -26,7 +26,7 @@
 
 struct desk {
 	struct consensus *c;
-	struct ipc *ipc;
+	struct ipc *ipc; /* NULL where there is no such HTTP worker */
 	uint32_t client; /* the HTTP worker's life that is served here; 0: nobody */
 };
 
@@ -39,7 +39,6 @@ struct consensus {
 	struct loop_timer *begin, *deadline, *stop_limit;
 	struct instant armed; /* what `deadline` is set to */
 	struct desk desks[DESKS_MAX];
-	unsigned desk_count;
 	uint32_t visitors; /* so many came so far */
 	struct channel_traffic traffic; /* as far as it is counted */
 	bool stopping;
@@ -62,8 +61,8 @@ static void end(struct consensus *c)
 
 static bool answers_wait(const struct consensus *c)
 {
-	for (unsigned i = 0; i < c->desk_count; i++) {
-		if (ipc_waiting(c->desks[i].ipc) > 0)
+	for (unsigned i = 0; i < DESKS_MAX; i++) {
+		if (c->desks[i].ipc != NULL && ipc_waiting(c->desks[i].ipc) > 0)
 			return true;
 	}
 	return false;
@@ -91,10 +90,11 @@ static void on_stop_limit(void *arg)
 	end(arg);
 }
 
-static void stop(struct worker *w)
+static void stop(struct worker *w, struct span idle)
 {
 	struct consensus *c = w->role_state;
 
+	(void)idle;
 	/* Before the replica is there, nothing is under way. */
 	if (c == NULL || c->replica == NULL)
 		worker_exit(w, EX_OK);
@@ -142,12 +142,15 @@ static void on_cancel(void *arg, const struct ipc_cancel *m)
 	replica_cancel(d->c->replica, d->client, m->id);
 }
 
-static void on_gone(void *arg)
+static void leave(struct desk *d)
 {
-	struct desk *d = arg;
-
 	replica_forget(d->c->replica, d->client);
 	d->client = 0;
+}
+
+static void on_gone(void *arg)
+{
+	leave(arg);
 }
 
 static void on_here(void *arg, uint64_t generation)
@@ -373,18 +376,35 @@ static enum err try_desk(void *arg)
 	return ipc_listen(&o->desk->ipc, w->loop, o->path, w->generation, &desk_handlers, o->desk);
 }
 
-static void open_desks(struct consensus *c)
+static void open_desk(struct consensus *c, unsigned number)
 {
-	const struct conf *conf = c->worker->conf;
+	char *path = conf_socket_path(c->worker->conf, number);
+	struct desk_opening o = { &c->desks[number], path };
 
-	c->desk_count = (unsigned)conf->http_workers;
-	for (unsigned i = 0; i < c->desk_count; i++) {
-		char *path = conf_socket_path(conf, i);
-		struct desk_opening o = { &c->desks[i], path };
+	c->desks[number].c = c;
+	must(be_patient(try_desk, &o), "listen for an http worker on", path);
+	free(path);
+}
 
-		c->desks[i].c = c;
-		must(be_patient(try_desk, &o), "listen for http workers on", path);
-		free(path);
+static void close_desk(struct desk *d)
+{
+	if (d->client != 0)
+		leave(d);
+	ipc_close(d->ipc);
+	d->ipc = NULL;
+}
+
+static void set_desks(struct worker *w, uint64_t numbers)
+{
+	struct consensus *c = w->role_state;
+
+	for (unsigned i = 0; i < DESKS_MAX; i++) {
+		bool wanted = (numbers >> i & 1) != 0, there = c->desks[i].ipc != NULL;
+
+		if (wanted && !there)
+			open_desk(c, i);
+		else if (!wanted && there)
+			close_desk(&c->desks[i]);
 	}
 }
 
@@ -415,7 +435,6 @@ static void start(struct worker *w)
 	must(store_open(&c->table, w->conf->node_data, w->conf->state_cache), "open the state in",
 	    w->conf->node_data);
 	open_replica(c);
-	open_desks(c);
 	c->begin = loop_timer_new(w->loop, begin, c);
 	loop_timer_set(c->begin, loop_now(w->loop));
 }
@@ -424,5 +443,6 @@ const struct worker_role consensus_role = {
 	.name = "consensus",
 	.number = IPC_CONSENSUS,
 	.start = start,
+	.desks = set_desks,
 	.stop = stop,
 };

@@ -33,7 +33,7 @@ struct http {
 	struct flights *flights;
 	struct meter *meter;
 	struct server_traffic traffic; /* as far as it is counted */
-	struct loop_timer *sweep, *last_moment;
+	struct loop_timer *sweep, *drain_over, *last_moment;
 	struct limits limits;
 	struct operation operation; /* one for all, one after the other */
 	struct response response;
@@ -340,9 +340,9 @@ static size_t least(uint64_t a, size_t b)
 	return a < b ? (size_t)a : b;
 }
 
-static void open_server(struct http *h, const struct conf *conf)
+static struct server_options options_of(const struct conf *conf)
 {
-	struct server_options o = {
+	return (struct server_options){
 		.connections_max = (size_t)conf->http_connections_max,
 		.header = conf->http_header_timeout,
 		.body = conf->http_body_timeout,
@@ -350,6 +350,18 @@ static void open_server(struct http *h, const struct conf *conf)
 		.write = conf->http_body_timeout,
 		.buffered_max = (size_t)conf->limits_request_bytes,
 	};
+}
+
+static void set_limits(struct http *h, const struct conf *conf)
+{
+	h->limits.key_bytes = least(conf->limits_key, KV_KEY_BYTES_MAX);
+	h->limits.value_bytes = least(conf->limits_value, KV_VALUE_BYTES_MAX);
+	h->limits.body_bytes = (size_t)conf->http_body_max;
+}
+
+static void open_server(struct http *h, const struct conf *conf)
+{
+	struct server_options o = options_of(conf);
 
 	h->server = server_new(h->worker->loop, &o, &server_handlers, h);
 	server_listen(h->server, h->worker->sockets, h->worker->socket_count);
@@ -363,9 +375,7 @@ static void start(struct worker *w)
 
 	w->role_state = h;
 	h->worker = w;
-	h->limits.key_bytes = least(w->conf->limits_key, KV_KEY_BYTES_MAX);
-	h->limits.value_bytes = least(w->conf->limits_value, KV_VALUE_BYTES_MAX);
-	h->limits.body_bytes = (size_t)w->conf->http_body_max;
+	set_limits(h, w->conf);
 	h->operation.limits = &h->limits;
 	h->flights = flights_new((size_t)w->conf->http_connections_max + CONNECTIONS_SPARE);
 	h->meter = meter_new(dialects, w->board, w->metrics, PACKAGE_VERSION);
@@ -394,14 +404,38 @@ static void on_last_moment(void *arg)
 	worker_exit(h->worker, 0);
 }
 
-static void stop(struct worker *w)
+static void on_drain_over(void *arg)
+{
+	struct http *h = arg;
+
+	server_stop(h->server);
+}
+
+static void stop(struct worker *w, struct span idle)
 {
 	struct http *h = w->role_state;
+	struct instant drained = instant_add(now(h), idle);
 
-	h->last_moment = loop_timer_new(w->loop, on_last_moment, h);
+	if (h->last_moment == NULL)
+		h->last_moment = loop_timer_new(w->loop, on_last_moment, h);
 	loop_timer_set(
-	    h->last_moment, instant_add(instant_add(now(h), w->conf->limits_request), span_ms(SLACK_MS)));
-	server_stop(h->server);
+	    h->last_moment, instant_add(instant_add(drained, w->conf->limits_request), span_ms(SLACK_MS)));
+	if (idle.ns == 0) {
+		server_stop(h->server);
+		return;
+	}
+	h->drain_over = loop_timer_new(w->loop, on_drain_over, h);
+	loop_timer_set(h->drain_over, drained);
+	server_drain(h->server);
+}
+
+static void reload(struct worker *w)
+{
+	struct http *h = w->role_state;
+	struct server_options o = options_of(w->conf);
+
+	set_limits(h, w->conf);
+	server_set_times(h->server, &o);
 }
 
 const struct worker_role http_role = {
@@ -409,5 +443,6 @@ const struct worker_role http_role = {
 	.number = IPC_HTTP,
 	.start = start,
 	.accept = accept_from,
+	.reload = reload,
 	.stop = stop,
 };

@@ -15,10 +15,11 @@
 /* The one worker of this process. */
 static struct {
 	struct worker worker;
+	struct conf *conf; /* the worker's */
 	const struct worker_role *const *roles;
 	int sockets[SOCKETS_MAX];
 	int board; /* the descriptor of the board of metrics, or -1 */
-	bool stopping;
+	bool stopping, hurried;
 } life;
 
 /* The number in an environment variable; -1 where there is none. */
@@ -101,15 +102,16 @@ static void raise_descriptor_limit(void)
 		log_warn("cannot raise the limit of open files");
 }
 
-static void stop(struct worker *w)
+static void stop(struct worker *w, struct span idle)
 {
 	/* Before a role is there, nothing is under way. */
 	if (w->role == NULL)
 		worker_exit(w, EX_OK);
-	if (life.stopping)
+	if (life.stopping && (life.hurried || idle.ns > 0))
 		return;
 	life.stopping = true;
-	w->role->stop(w);
+	life.hurried = idle.ns == 0;
+	w->role->stop(w, idle);
 }
 
 static const struct worker_role *find_role(unsigned number)
@@ -134,25 +136,42 @@ static void name_process(const struct worker *w)
 	log_open(name);
 }
 
+static void take_conf(struct worker *w, struct bytes options)
+{
+	if (conf_decode(options, &life.conf) != ERR_OK)
+		fatalx(EX_SOFTWARE,
+		    "the configuration cannot be read; supervisor and worker are of different builds");
+	w->conf = life.conf;
+	log_set_level(w->conf->log_level);
+}
+
 static void on_config(void *arg, const struct ipc_config *m)
 {
 	struct worker *w = arg;
-	struct conf *conf;
 
 	if (w->role != NULL)
 		fatalx(EX_SOFTWARE, "a second configuration came");
-	if (conf_decode(m->options, &conf) != ERR_OK)
-		fatalx(EX_SOFTWARE,
-		    "the configuration cannot be read; supervisor and worker are of different builds");
-	w->conf = conf;
+	take_conf(w, m->options);
 	w->generation = m->generation;
 	w->number = m->number;
 	w->started = (struct instant){ (int64_t)m->start_us * 1000 };
 	w->role = find_role(m->role);
 	name_process(w);
-	log_set_level(conf->log_level);
 	take_metrics(w, m->slot);
 	w->role->start(w);
+}
+
+static void on_reload(void *arg, const struct ipc_reload *m)
+{
+	struct worker *w = arg;
+	struct conf *before = life.conf;
+
+	if (w->role == NULL || life.stopping)
+		return;
+	take_conf(w, m->options);
+	if (w->role->reload != NULL)
+		w->role->reload(w);
+	conf_free(before);
 }
 
 static void on_accept(void *arg, const struct ipc_accept *m)
@@ -164,17 +183,28 @@ static void on_accept(void *arg, const struct ipc_accept *m)
 	w->role->accept(w, m->sockets);
 }
 
-static void on_ping(void *arg, const struct ipc_ping *m)
+static void on_desks(void *arg, const struct ipc_desks *m)
 {
 	struct worker *w = arg;
 
-	ipc_send_pong(w->supervisor, &(struct ipc_pong){ .number = m->number });
+	if (w->role != NULL && w->role->desks != NULL && !life.stopping)
+		w->role->desks(w, m->numbers);
+}
+
+static void on_ping(void *arg, const struct ipc_ping *m)
+{
+	struct worker *w = arg;
+	int64_t stuck_ms = span_to_ms(lane_thread_stuck(loop_now(w->loop)));
+
+	ipc_send_pong(w->supervisor, &(struct ipc_pong){
+					 .number = m->number,
+					 .stuck_ms = stuck_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)stuck_ms,
+				     });
 }
 
 static void on_stop(void *arg, const struct ipc_stop *m)
 {
-	(void)m;
-	stop(arg);
+	stop(arg, span_ms(m->idle_ms));
 }
 
 static void on_gone(void *arg)
@@ -187,6 +217,8 @@ static void on_gone(void *arg)
 static const struct ipc_handlers handlers = {
 	.config = on_config,
 	.accept = on_accept,
+	.desks = on_desks,
+	.reload = on_reload,
 	.ping = on_ping,
 	.stop = on_stop,
 	.gone = on_gone,
@@ -195,7 +227,7 @@ static const struct ipc_handlers handlers = {
 static void on_term(void *arg, int number)
 {
 	(void)number;
-	stop(arg);
+	stop(arg, span_ms(0));
 }
 
 void worker_ready(struct worker *w)

@@ -9,7 +9,7 @@
 /*
  * The life of any worker. It is started by the supervisor alone, with one end of a socketpair and, if it serves
  * HTTP, the listening sockets. It takes its configuration as the first message, starts its role, and from then on
- * answers every sign-of-life question from its loop. When the other end of the pair is gone, so is the worker, at
+ * answers every sign-of-life question from its loop, saying also whether one of its lanes is stuck. When the other end of the pair is gone, so is the worker, at
  * once. SIGTERM asks it to stop as the supervisor's STOP does; SIGINT and SIGHUP are ignored, SIGPIPE too.
  *
  * Everything happens on the loop's thread.
@@ -42,9 +42,15 @@ struct worker_role {
 	/* Accept from the sockets whose bit is set (bit n: w->sockets[n]) and from no others. Comes again whenever the
 	 * shares are dealt anew. NULL where the role listens to none. */
 	void (*accept)(struct worker *w, uint64_t sockets);
-	/* Finish what is under way, take nothing new, then worker_exit(w, 0). Comes once. The supervisor waits
-	 * limits_request and a little more. */
-	void (*stop)(struct worker *w);
+	/* Be there for the HTTP workers whose bit is set, and for no others. NULL as above, here and below. */
+	void (*desks)(struct worker *w, uint64_t numbers);
+	/* w->conf is another one: those of its options that the role can take over at once have effect from now on. The
+	 * one before is gone when this returns. */
+	void (*reload)(struct worker *w);
+	/* Finish what is under way, take nothing new, then worker_exit(w, 0). Connections that are idle may stay open
+	 * so long for their next request. The supervisor waits that long, limits_request, and a little more. Comes
+	 * once; but after a call with time for idle connections it may come again, with none. */
+	void (*stop)(struct worker *w, struct span idle);
 };
 
 extern const struct worker_role consensus_role; /* worker/consensus.c */

@@ -38,8 +38,9 @@ static void start(struct worker *w)
 	}
 }
 
-static void stop(struct worker *w)
+static void stop(struct worker *w, struct span idle)
 {
+	(void)idle;
 	if (strcmp(behaviour(w), "stubborn") != 0)
 		worker_exit(w, 0);
 }
@@ -82,8 +83,19 @@ static void take_share(struct worker *w, uint64_t sockets)
 		loop_io_read(io[i], share & UINT64_C(1) << i);
 }
 
-static const struct worker_role consensus = { "consensus", IPC_CONSENSUS, start, NULL, stop };
-static const struct worker_role http = { "http", IPC_HTTP, start, take_share, stop };
+static const struct worker_role consensus = {
+	.name = "consensus",
+	.number = IPC_CONSENSUS,
+	.start = start,
+	.stop = stop,
+};
+static const struct worker_role http = {
+	.name = "http",
+	.number = IPC_HTTP,
+	.start = start,
+	.accept = take_share,
+	.stop = stop,
+};
 
 int main(void)
 {

@@ -324,7 +324,7 @@ static void a_stop_waits_for_what_is_under_way(void **state)
 	start_consensus(f);
 	fd = ask(f, "PUT /v1/kv/a");
 	expect_seen(f, "WRITE ");
-	http_role.stop(&f->worker);
+	http_role.stop(&f->worker, span_ms(0));
 	turn(f);
 	assert_false(exited);
 	answer_put(f, f->ids[0]);

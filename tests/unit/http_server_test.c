@@ -637,6 +637,28 @@ static void a_stopping_server_answers_what_is_under_way(void **state)
 	close_fixture(f);
 }
 
+static void a_draining_server_lets_idle_clients_ask_once_more(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int asking = connect_client(f), silent = connect_client(f);
+
+	(void)state;
+	server_drain(f->server);
+	for (int i = 0; i < 50; i++)
+		turn(f);
+	say(asking, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect(f, asking, CLOSING("200 OK", "5", "GET/a"));
+	expect_end(f, asking);
+	assert_int_equal(f->empties, 0);
+	server_stop(f->server);
+	expect_end(f, silent);
+	for (int i = 0; i < 2000 && f->empties == 0; i++)
+		turn(f);
+	assert_int_equal(f->empties, 1);
+	close_fixture(f);
+}
+
 /* --- listening --- */
 
 static int listen_somewhere(struct sockaddr_in *address)
@@ -712,6 +734,7 @@ int main(void)
 		cmocka_unit_test(a_paused_server_begins_nothing_but_what_passes),
 		cmocka_unit_test(a_body_waits_while_the_server_is_paused),
 		cmocka_unit_test(a_stopping_server_answers_what_is_under_way),
+		cmocka_unit_test(a_draining_server_lets_idle_clients_ask_once_more),
 		cmocka_unit_test(only_the_sockets_named_are_accepted_from),
 	};
 

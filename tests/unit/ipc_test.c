@@ -86,7 +86,7 @@ static void on_ping(void *arg, const struct ipc_ping *m)
 	assert_int_equal(m->number, e->ping);
 	e->ping++;
 	if (e->ipc != NULL)
-		ipc_send_pong(e->ipc, &(struct ipc_pong){ m->number });
+		ipc_send_pong(e->ipc, &(struct ipc_pong){ .number = m->number });
 }
 
 static void on_pong(void *arg, const struct ipc_pong *m)

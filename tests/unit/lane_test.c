@@ -2,6 +2,7 @@
 /* links: common/loop.c common/lane.c common/lane_thread.c common/clock.c common/mem.c common/log.c -levent_core */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -182,11 +183,15 @@ static void two_lanes_work_side_by_side(void **state)
 	submit_next(&one);
 	submit_next(&two);
 	loop_run(two.loop);
+	while (lane_thread_stuck(clock_now()).ns == 0) /* the first has begun by now, or will */
+		sched_yield();
 	assert_int_equal(two.over, 300);
 	assert_int_equal(one.over, 0);
 	pthread_mutex_unlock(&one.gate);
 	loop_run(one.loop);
 	assert_int_equal(one.over, 300);
+	while (lane_thread_stuck(clock_now()).ns != 0)
+		sched_yield();
 	end(&one);
 	end(&two);
 }

@@ -219,12 +219,27 @@ void server_pause(struct server *s, bool paused)
 	}
 }
 
-void server_stop(struct server *s)
+void server_set_times(struct server *s, const struct server_options *o)
+{
+	s->options.header = o->header;
+	s->options.body = o->body;
+	s->options.idle = o->idle;
+	s->options.write = o->write;
+	s->sweep_every = sweep_span(o);
+	schedule_sweep(s);
+}
+
+void server_drain(struct server *s)
 {
 	s->stopping = true;
 	watch_listeners(s, false);
 	if (s->count == 0)
 		s->handlers->empty(s->arg);
-	else
-		for_each(s, conn_stop);
+}
+
+void server_stop(struct server *s)
+{
+	if (!s->stopping)
+		server_drain(s);
+	for_each(s, conn_stop);
 }

@@ -61,7 +61,11 @@ void server_take(struct server *s, int fd);
 
 /* While paused only those requests are begun that pass; the others wait, most of them in the kernel. */
 void server_pause(struct server *s, bool paused);
-/* Accepts no more, closes idle connections, and the others once they are answered. */
+/* The times that it allows, for all that begins from now on. */
+void server_set_times(struct server *s, const struct server_options *o);
+/* Accepts no more; each connection is closed with its next answer, which says so. */
+void server_drain(struct server *s);
+/* That, and idle connections are closed at once. */
 void server_stop(struct server *s);
 size_t server_connections(const struct server *s);
 
