@@ -164,7 +164,8 @@ def test_the_lock_is_held_as_long_as_the_consensus_worker_lives(node):
     """A frozen worker of a dead supervisor could still write: nobody else may have the directory meanwhile."""
     n = node().start()
     consensus = n.workers()["consensus"]
-    with open(f"/proc/{consensus}/fdinfo/4") as f:
+    held = next(fd for fd in os.listdir(f"/proc/{consensus}/fd") if os.readlink(f"/proc/{consensus}/fd/{fd}").endswith("/lock"))
+    with open(f"/proc/{consensus}/fdinfo/{held}") as f:
         assert "FLOCK" in f.read()
 
 
