@@ -257,6 +257,41 @@ static void what_is_pipelined_waits_for_the_answer_before(void **state)
 	close_fixture(f);
 }
 
+/* libevent calls back again and again while a bufferevent is at its high watermark: a client that pipelined more than
+ * that behind one request stopped the loop, and the request was never answered. */
+static void a_client_that_pipelines_much_does_not_stop_the_loop(void **state)
+{
+	static const char request[] = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+	static const char wanted[] = "Date: Sat, 21 Nov 2026 12:00:00 GMT\r\n" OK("5", "GET/a");
+	const size_t count = 10000, heard_bytes = (count + 1) * strlen(wanted);
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	struct buf all = { 0 }, heard = { 0 };
+	int fd = connect_client(f);
+	size_t sent = 0;
+
+	(void)state;
+	alarm(20);
+	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
+	for (size_t i = 0; i < count; i++)
+		buf_append_text(&all, request);
+	for (int i = 0; i < 100000 && heard.size < heard_bytes; i++) {
+		ssize_t n = send(fd, all.data + sent, all.size - sent, MSG_NOSIGNAL);
+
+		sent += n > 0 ? (size_t)n : 0;
+		turn(f);
+		if (i == 20)
+			answer(f, f->later, 200, bytes_text("GET/a"));
+		hear(fd, &heard);
+	}
+	alarm(0);
+	assert_int_equal(heard.size, heard_bytes);
+	buf_free(&all);
+	buf_free(&heard);
+	close(fd);
+	close_fixture(f);
+}
+
 /* A stream of every kind of body. */
 static const char stream[] =
     "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -716,6 +751,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_are_answered_in_order),
 		cmocka_unit_test(what_is_pipelined_waits_for_the_answer_before),
+		cmocka_unit_test(a_client_that_pipelines_much_does_not_stop_the_loop),
 		cmocka_unit_test(a_stream_may_be_cut_anywhere),
 		cmocka_unit_test(a_stream_may_come_byte_by_byte),
 		cmocka_unit_test(large_bodies_arrive_whole),

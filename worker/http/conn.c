@@ -165,6 +165,6 @@ void conn_release(struct conn *c)
 		return;
 	c->held = false;
 	conn_set_deadline(c, c->phase == CONN_BODY ? c->server->options.body : c->server->options.header);
-	conn_read(c, true);
+	conn_set_reading(c);
 	conn_work(c);
 }

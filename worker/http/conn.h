@@ -32,6 +32,7 @@ struct conn {
 	uint64_t tag;
 	bool working; /* conn_work() is under way, further up the stack */
 	bool held; /* not reading, because the server is paused */
+	bool full; /* not reading, because enough has arrived */
 	bool at_end; /* the client sends no more */
 	bool closing; /* after this answer */
 	bool head_only;
@@ -116,7 +117,8 @@ struct bytes conn_input(struct conn *c);
 void conn_drop(struct conn *c, size_t size);
 /* Appends to the body what has arrived of it, at most `size` bytes. */
 void conn_take_body(struct conn *c, uint64_t size);
-void conn_read(struct conn *c, bool on);
+/* Reads, or reads no more, as `held` and `full` say. */
+void conn_set_reading(struct conn *c);
 /* Sends head and body; what does not leave at once waits. False when the connection is broken. */
 bool conn_send(struct conn *c, struct bytes head, struct bytes body);
 size_t conn_unsent(const struct conn *c);

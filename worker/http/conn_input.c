@@ -44,7 +44,7 @@ static void hold(struct conn *c)
 	c->held = true;
 	c->deadline = INSTANT_NEVER;
 	c->search = (struct head_search){ 0 };
-	conn_read(c, false);
+	conn_set_reading(c);
 }
 
 static void refuse_large(struct conn *c, const struct request *q)

@@ -10,16 +10,40 @@
 
 #include "worker/http/conn.h"
 
-/* What may wait unread of one connection; more than a head. */
+/* With this much unread of one connection, no more is taken; more than a head. */
 #define INPUT_BYTES_MAX (SERVER_HEAD_BYTES_MAX * 2)
+/* Until only this is left; less than a head, whose end may not have arrived. */
+#define INPUT_BYTES_AGAIN (SERVER_HEAD_BYTES_MAX / 2)
 
 /* What is read of a body at once, and in one turn. */
 #define BODY_READ_BYTES ((size_t)64 * 1024)
 #define BODY_TURN_BYTES ((size_t)256 * 1024)
 
+void conn_set_reading(struct conn *c)
+{
+	if (c->held || c->full)
+		bufferevent_disable(c->bev, EV_READ);
+	else
+		bufferevent_enable(c->bev, EV_READ);
+}
+
+/* By hand, because of a bufferevent at its high watermark libevent says again and again that there is something to
+ * read, and the turn of the loop does not end before somebody has taken it. */
+static void check_full(struct conn *c)
+{
+	size_t most = c->full ? INPUT_BYTES_AGAIN : INPUT_BYTES_MAX;
+	bool full = evbuffer_get_length(bufferevent_get_input(c->bev)) >= most;
+
+	if (full == c->full)
+		return;
+	c->full = full;
+	conn_set_reading(c);
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
 	(void)bev;
+	check_full(arg);
 	conn_work(arg);
 }
 
@@ -39,7 +63,6 @@ void conn_open_io(struct conn *c, int fd)
 {
 	c->bev = bufferevent_socket_new(loop_base(c->server->loop), fd, BEV_OPT_CLOSE_ON_FREE);
 	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_BYTES_MAX);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 
@@ -76,6 +99,7 @@ struct bytes conn_input(struct conn *c)
 void conn_drop(struct conn *c, size_t size)
 {
 	evbuffer_drain(bufferevent_get_input(c->bev), size);
+	check_full(c);
 	c->server->traffic.received += size;
 }
 
@@ -106,17 +130,10 @@ void conn_take_body(struct conn *c, uint64_t size)
 	if (have > size)
 		have = (size_t)size;
 	evbuffer_remove(in, buf_reserve(&c->body, have), have);
+	check_full(c);
 	c->body.size += have;
 	c->server->traffic.received += have;
 	receive_body(c, size - have);
-}
-
-void conn_read(struct conn *c, bool on)
-{
-	if (on)
-		bufferevent_enable(c->bev, EV_READ);
-	else
-		bufferevent_disable(c->bev, EV_READ);
 }
 
 static void queue_from(struct conn *c, struct bytes part, size_t *sent)
