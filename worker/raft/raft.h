@@ -90,7 +90,8 @@ enum err raft_read(struct raft *r, uint64_t number, struct instant now);
 enum err raft_transfer(struct raft *r, uint64_t target, struct instant now);
 
 /* This node's disk hangs (or works again): it must not lead. A leader hands over, and steps down when nobody has taken
- * over within an election timeout; until the disk works again the node does not stand. */
+ * over within an election timeout; until the disk works again the node does not stand. One that has no other voter
+ * beside it goes on leading. */
 void raft_set_unfit(struct raft *r, bool unfit, struct instant now);
 
 /* Everything up to this ticket is durable. */

@@ -51,13 +51,26 @@ void drive_transfer(struct raft *r)
 	send_now(r, RAFT_TIMEOUT_NOW, p->id);
 }
 
+static bool half_is_mine(const struct raft *r, const struct quorum_half *h)
+{
+	return h->count == 0 || (h->count == 1 && h->ids[0] == r->o.self);
+}
+
+/* Nobody else could ever lead. */
+static bool is_alone(const struct raft *r)
+{
+	const struct quorum *q = &config_now(r)->quorum;
+
+	return half_is_mine(r, &q->incoming) && half_is_mine(r, &q->outgoing);
+}
+
 /* T2: a target that is dead or lags costs one election timeout, then this leader goes on; one that must not lead leaves
  * it to the others. False: it leads no more. */
 bool tick_transfer(struct raft *r, struct instant now)
 {
 	if (r->transfer_to != 0 && instant_passed(r->transfer_until, now))
 		r->transfer_to = 0;
-	if (!r->unfit || r->transfer_to != 0)
+	if (!r->unfit || r->transfer_to != 0 || is_alone(r))
 		return true;
 	become_follower(r, r->hard.term, 0, now);
 	return false;
