@@ -27,7 +27,9 @@ static struct forwarder *forwarder_of(struct replica *r, uint64_t incarnation)
  * been proposed then, so it is not even refused: its origin would try again, and both would be applied (D10). */
 static bool is_repetition(const struct forwarder *f, uint64_t start, const struct peer_forward *m)
 {
-	return f->start == start && (m->term < f->term || (m->term == f->term && m->number <= f->number));
+	if (start != f->start)
+		return start < f->start; /* of an earlier life: nobody waits for it */
+	return m->term < f->term || (m->term == f->term && m->number <= f->number);
 }
 
 static void refuse(struct replica *r, uint64_t to, const struct peer_forward *m, enum err e)
