@@ -80,14 +80,6 @@ struct meter *meter_new(const struct dialect *const *dialects, const struct metr
 	return m;
 }
 
-void meter_free(struct meter *m)
-{
-	if (m == NULL)
-		return;
-	metric_words_free(m->words);
-	free(m);
-}
-
 /* 0: none; else as they were added. */
 static size_t route_number(const struct meter *m, const struct match *match)
 {
