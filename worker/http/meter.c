@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "common/log.h"
 #include "common/metric_text.h"
