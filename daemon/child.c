@@ -201,6 +201,12 @@ void child_forgive(struct child *c)
 	c->heard = loop_now(c->env->loop);
 }
 
+bool child_progresses(const struct child *c, struct span within)
+{
+	return c->state != CHILD_READY ||
+	       (instant_between(c->heard, loop_now(c->env->loop)).ns < within.ns && c->stuck.ns < within.ns);
+}
+
 static void log_death(const struct child *c, int status)
 {
 	int64_t lived_ms = span_to_ms(instant_between(c->started, loop_now(c->env->loop)));

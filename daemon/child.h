@@ -83,6 +83,8 @@ void child_reload(struct child *c);
  * listen says so by child_forgive(): the time counts from now. */
 void child_check(struct child *c, struct span silence);
 void child_forgive(struct child *c);
+/* It was heard within this time, and no lane of it has been longer at one turn; true of one that is not at work. */
+bool child_progresses(const struct child *c, struct span within);
 
 /* It was reaped with this status of waitpid(2): it is down, and the log says why. */
 void child_reap(struct child *c, int status);

@@ -115,6 +115,15 @@ bool crew_is_settled(const struct crew *k)
 	       count(k, is_fresh_and_serving) == k->env->conf->http_workers;
 }
 
+bool crew_progresses(const struct crew *k, struct span within)
+{
+	bool all = child_progresses(&k->consensus, within);
+
+	for (unsigned i = 0; i < CREW_HTTP_MAX; i++)
+		all = all && child_progresses(&k->http[i], within);
+	return all;
+}
+
 /* --- coming and going --- */
 
 static void stop_child(struct child *c, struct span idle)

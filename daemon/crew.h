@@ -33,6 +33,9 @@ void crew_reload(struct crew *k, bool replace_http, bool replace_consensus);
 /* All that are wanted are at work, with the present configuration. */
 bool crew_is_settled(const struct crew *k);
 
+/* Each that is at work was heard within this time, and no lane of it is longer at one turn. */
+bool crew_progresses(const struct crew *k, struct span within);
+
 /* How many processes there are. */
 size_t crew_alive(const struct crew *k, enum ipc_role role);
 /* The one whose process it is, or NULL. */

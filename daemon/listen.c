@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sysexits.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "common/addr.h"
@@ -77,11 +79,37 @@ static int bind_next(const struct place *p)
 	return fd;
 }
 
-void listen_open(const char *address, int fds[LISTEN_SOCKETS])
+/* How many systemd has handed over. */
+static size_t take_over(int fds[LISTEN_MAX])
 {
+	int count = sd_listen_fds(1);
+
+	if (count < 0 || count > LISTEN_MAX)
+		fatalx(EX_CONFIG, "the sockets handed over cannot be taken: there may be %d at most",
+		    LISTEN_MAX);
+	for (int i = 0; i < count; i++) {
+		int fd = SD_LISTEN_FDS_START + i, flags = fcntl(fd, F_GETFL);
+
+		if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0)
+			fatalx(EX_CONFIG, "socket %d of those handed over does not listen on a TCP port", i);
+		if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
+			fatal(EX_OSERR, "cannot make a socket non-blocking");
+		set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		fds[i] = fd;
+	}
+	return (size_t)count;
+}
+
+size_t listen_open(const char *address, int fds[LISTEN_MAX])
+{
+	size_t taken = take_over(fds);
 	struct place p = { .text = address };
 	struct addr a;
 
+	if (taken > 0) {
+		log_info("http clients are served on sockets that were handed over sockets=%zu", taken);
+		return taken;
+	}
 	if (!addr_parse(bytes_text(address), &a) || addr_resolve(&a, &p.address, &p.size) != ERR_OK)
 		fatalx(EX_CONFIG, "cannot find the address %s ([http] listen)", address);
 	for (unsigned i = 0; i < LISTEN_SOCKETS; i++)
@@ -89,4 +117,5 @@ void listen_open(const char *address, int fds[LISTEN_SOCKETS])
 	for (unsigned i = 0; i < LISTEN_SOCKETS; i++)
 		if (listen(fds[i], SOMAXCONN) == -1)
 			fatal(exit_status(errno), "cannot listen on %s ([http] listen)", address);
+	return LISTEN_SOCKETS;
 }

@@ -83,6 +83,8 @@ static void set_number(const char *name, long number)
 static void set_environment(const struct spawn *s)
 {
 	unsetenv("NOTIFY_SOCKET"); /* the supervisor speaks for the node */
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
 	unsetenv("LISTEN_FDNAMES");
 	set_number("LISTEN_PID", getpid());
 	set_number("LISTEN_FDS", (long)s->socket_count);

@@ -1,5 +1,7 @@
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -9,11 +11,14 @@
 #include "daemon/crew.h"
 #include "daemon/datadir.h"
 #include "daemon/listen.h"
+#include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/spawn.h"
 #include "daemon/supervisor.h"
 
 #define CHECK_MAX span_ms(3000)
+/* What systemd is asked for while a start or a stop goes on, from one check to another. */
+#define EXTENSION span_ms(30000)
 
 enum phase { RUNNING, STOPPING_HTTP, STOPPING_CONSENSUS, KILLING };
 
@@ -22,10 +27,13 @@ struct supervisor {
 	char **argv;
 	struct loop *loop;
 	struct child_env env;
-	int sockets[LISTEN_SOCKETS];
+	int sockets[LISTEN_MAX];
 	struct crew crew;
 	bool rundir_made;
 	bool unsettled; /* a start or a reload is not through */
+	bool started; /* the start is */
+	bool watched; /* systemd expects a sign of life that often */
+	struct span watchdog;
 
 	enum phase phase;
 	int status; /* to exit with */
@@ -36,10 +44,15 @@ struct supervisor {
 /* The crew may have come to what was wanted of it. */
 static void settle(struct supervisor *s)
 {
+	char status[64];
+
 	if (s->phase != RUNNING || !s->unsettled || !crew_is_settled(&s->crew))
 		return;
 	s->unsettled = false;
+	s->started = true;
 	log_info("all workers are at work http_workers=%" PRIu64, s->conf->http_workers);
+	snprintf(status, sizeof(status), "at work, with %" PRIu64 " http workers", s->conf->http_workers);
+	notify_ready(status);
 }
 
 static void on_ready(void *arg, struct child *c)
@@ -70,6 +83,7 @@ static void begin_stop(struct supervisor *s, int status)
 {
 	s->status = status;
 	s->phase = STOPPING_HTTP;
+	notify_stopping(status == EX_OK ? "finishing what is under way" : "stopping; the log says why");
 	crew_dismiss(&s->crew);
 	crew_stop(&s->crew, IPC_HTTP);
 	proceed(s);
@@ -103,15 +117,27 @@ static void go_over(struct supervisor *s, struct conf *conf, const struct reload
 	settle(s);
 }
 
+static void refuse(struct supervisor *s, struct buf *why)
+{
+	char *status = xasprintf("the configuration is not reloaded: %s", buf_text(why));
+
+	log_errorx("%s", status);
+	if (!s->unsettled)
+		notify_ready(status);
+	free(status);
+}
+
 static void reload(struct supervisor *s)
 {
 	struct buf told = { 0 };
 	struct reload plan;
 	struct conf *conf;
 
+	if (s->started)
+		notify_reloading();
 	if (args_reload(s->argv, &conf, &told) != ERR_OK ||
 	    reload_plan(s->conf, conf, &plan, &told) != ERR_OK) {
-		log_errorx("the configuration is not reloaded: %s", buf_text(&told));
+		refuse(s, &told);
 		conf_free(conf);
 	} else {
 		log_info("the configuration is reloaded changes=%u: %s", plan.changes, buf_text(&told));
@@ -189,9 +215,21 @@ static void on_child_signal(void *arg, int number)
 
 static struct span check_every(const struct supervisor *s)
 {
-	struct span fifth = { s->conf->supervisor_silence.ns / 5 };
+	struct span every = { s->conf->supervisor_silence.ns / 5 };
 
-	return fifth.ns < CHECK_MAX.ns ? fifth : CHECK_MAX;
+	if (s->watched && s->watchdog.ns / 3 < every.ns)
+		every.ns = s->watchdog.ns / 3;
+	return every.ns < CHECK_MAX.ns ? every : CHECK_MAX;
+}
+
+/* The watchdog is fed by the progress of the workers, whose silence is otherwise dealt with here: what is left for
+ * systemd is what a new worker would not help against, a disk that hangs. */
+static void tell_systemd(struct supervisor *s)
+{
+	if (!s->started || s->phase != RUNNING)
+		notify_extend(EXTENSION);
+	if (s->watched && crew_progresses(&s->crew, s->watchdog))
+		notify_alive();
 }
 
 static void check_child(void *arg, struct child *c)
@@ -218,6 +256,7 @@ static void on_check(void *arg)
 	if (late)
 		crew_each(&s->crew, forgive_child, NULL);
 	crew_each(&s->crew, check_child, s);
+	tell_systemd(s);
 	s->check_due = instant_add(now, check_every(s));
 	loop_timer_set(s->check, s->check_due);
 }
@@ -239,7 +278,7 @@ static void open_node(struct supervisor *s)
 	spawn_program();
 	s->env.lock = datadir_lock(c->node_data);
 	s->rundir_made = rundir_make(c->node_run);
-	listen_open(c->http_listen, s->sockets);
+	s->env.socket_count = listen_open(c->http_listen, s->sockets);
 	log_info("node %s started http=%s peer=%s data=%s", c->node_id, c->http_listen, c->peer_listen,
 	    c->node_data);
 }
@@ -248,7 +287,7 @@ static void close_node(struct supervisor *s)
 {
 	crew_fini(&s->crew);
 	rundir_clear(s->conf, s->rundir_made);
-	for (size_t i = 0; i < LISTEN_SOCKETS; i++)
+	for (size_t i = 0; i < s->env.socket_count; i++)
 		close(s->sockets[i]);
 	close(s->env.lock);
 	close(s->env.board_fd);
@@ -269,11 +308,11 @@ int supervise(struct conf *conf, char **argv)
 		.conf = conf,
 		.sockets = s.sockets,
 		.start = clock_now(),
-		.socket_count = LISTEN_SOCKETS,
 		.on_ready = on_ready,
 		.arg = &s };
 	/* Higher than those of an earlier supervisor, should a word of its workers still be about. */
 	s.env.generation = (uint64_t)s.env.start.ns / 1000;
+	s.watched = notify_watchdog(&s.watchdog);
 	s.check = loop_timer_new(s.loop, on_check, &s);
 	crew_init(&s.crew, &s.env);
 	open_metrics(&s);

@@ -4,6 +4,8 @@
  *
  *	exit-N	  ends with status N instead of starting
  *	deaf	  starts, then blocks for ever
+ *	mute	  never says hello
+ *	stuck	  has a lane that never ends its turn
  *	stubborn  does not stop when asked
  *
  * The HTTP role answers every connection with its number, its generation, and its share of the sockets.
@@ -15,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/lane.h"
 #include "worker/worker.h"
 
 static uint64_t share;
@@ -26,11 +29,29 @@ static const char *behaviour(const struct worker *w)
 	return word == NULL ? "" : word;
 }
 
+static void take_for_ever(void *arg, struct jobs *jobs)
+{
+	(void)arg;
+	(void)jobs;
+	for (;;)
+		pause();
+}
+
+static void get_stuck(struct worker *w)
+{
+	static struct job job;
+
+	lane_submit(lane_thread_new(w->loop, "stuck", (struct lane_work){ .turn = take_for_ever }), &job);
+}
+
 static void start(struct worker *w)
 {
 	if (strncmp(behaviour(w), "exit-", 5) == 0)
 		worker_exit(w, atoi(behaviour(w) + 5));
-	worker_ready(w);
+	if (strcmp(behaviour(w), "stuck") == 0)
+		get_stuck(w);
+	if (strcmp(behaviour(w), "mute") != 0)
+		worker_ready(w);
 	if (strcmp(behaviour(w), "deaf") == 0) {
 		ipc_flush(w->supervisor);
 		for (;;)

@@ -1,0 +1,200 @@
+"""What systemd is told and what it hands over: the tests listen where it would. The unit files are checked by
+systemd's own tools."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import pytest
+import requests
+
+from conftest import BUILD, ROOT, wait_until
+
+
+class Listener:
+    """$NOTIFY_SOCKET."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.socket.setblocking(False)
+        self.told = []
+
+    def listen(self):
+        """All that was said so far, one word of it each."""
+        while True:
+            try:
+                self.told += self.socket.recv(65536).decode().split("\n")
+            except BlockingIOError:
+                return self.told
+
+    def wait(self, pattern):
+        """The first word that matches, and forgets what came before it."""
+
+        def find():
+            for i, word in enumerate(self.listen()):
+                if re.fullmatch(pattern, word):
+                    del self.told[: i + 1]
+                    return word
+            return None
+
+        return wait_until(find, pattern)
+
+
+@pytest.fixture
+def listener(nodes):
+    made = Listener(os.path.join(nodes.directory, "notify"))
+    yield made
+    made.socket.close()
+
+
+@pytest.fixture(scope="session")
+def fake():
+    """holdfastd beside a worker with fake roles (fake_worker.c)."""
+    directory = tempfile.mkdtemp(prefix="hf-fake-", dir="/tmp")
+    try:
+        shutil.copy(os.path.join(BUILD, "holdfastd"), directory)
+        shutil.copy(os.path.join(BUILD, "tests/system/fake_worker"), os.path.join(directory, "holdfast-worker"))
+        yield os.path.join(directory, "holdfastd")
+    finally:
+        shutil.rmtree(directory)
+
+
+def with_file(node, text):
+    """The node reads its other options from a file with this text."""
+    path = node.data + ".conf"
+    with open(path, "w") as f:
+        f.write(text)
+    node.options["config"] = path
+    return path
+
+
+def test_a_node_says_when_it_is_ready_and_when_it_stops(nodes, listener):
+    n = nodes.node().start(NOTIFY_SOCKET=listener.path)
+    listener.wait("READY=1")
+    listener.wait("STATUS=at work, with 1 http workers")
+    assert requests.get(n.url + "/livez", timeout=10).status_code == 200
+    n.signal(signal.SIGTERM)
+    listener.wait("STOPPING=1")
+    assert n.wait_exit() == 0
+
+
+def test_readiness_does_not_wait_for_a_leader(nodes, listener):
+    n = nodes.node()
+    n.options["members"] = f"n1={n.peer}, n2=127.0.0.1:1, n3=127.0.0.1:2"
+    n.start(NOTIFY_SOCKET=listener.path)
+    listener.wait("READY=1")
+
+
+def test_a_start_that_takes_long_asks_for_time_and_is_not_ready(nodes, fake, listener):
+    n = nodes.node(program=fake, supervisor_silence="100ms").launch(NOTIFY_SOCKET=listener.path, FAKE_CONSENSUS="mute")
+    for _ in range(3):
+        listener.wait(r"EXTEND_TIMEOUT_USEC=30000000")
+    assert "READY=1" not in listener.listen()
+    n.signal(signal.SIGTERM)
+    assert n.wait_exit() == 0
+
+
+def test_a_reload_is_begun_and_ended(nodes, listener):
+    n = nodes.node()
+    path = with_file(n, "[log]\nlevel = info\n")
+    n.start(NOTIFY_SOCKET=listener.path)
+    listener.wait("READY=1")
+    with_file(n, "[log]\nlevel = debug\n")
+    n.signal(signal.SIGHUP)
+    listener.wait("RELOADING=1")
+    assert int(listener.wait(r"MONOTONIC_USEC=\d+").split("=")[1]) > 0
+    listener.wait("READY=1")
+    with_file(n, "[log]\nlevle = debug\n")
+    n.signal(signal.SIGHUP)
+    listener.wait("RELOADING=1")
+    listener.wait("READY=1")
+    listener.wait(f"STATUS=the configuration is not reloaded: {path}:2: there is no option .*")
+
+
+def test_the_watchdog_is_fed_while_all_goes_well(nodes, listener):
+    n = nodes.node().start(NOTIFY_SOCKET=listener.path, WATCHDOG_USEC="300000")
+    for _ in range(5):
+        listener.wait("WATCHDOG=1")
+    assert not any("WATCHDOG" in open(f"/proc/{pid}/environ").read() for pid in n.workers().values())
+
+
+@pytest.mark.parametrize("behaviour", ["deaf", "stuck"])
+def test_the_watchdog_is_not_fed_when_a_loop_or_a_lane_stands_still(nodes, fake, listener, behaviour):
+    n = nodes.node(program=fake, supervisor_silence="1h")
+    n.start(NOTIFY_SOCKET=listener.path, WATCHDOG_USEC="300000", FAKE_CONSENSUS=behaviour)
+    listener.wait("READY=1")
+
+    def starved():
+        del listener.listen()[:]
+        return not hears(listener, 1.0)
+
+    wait_until(starved, "a second without a word")
+    assert n.workers().keys() == {"consensus", "http 0"}
+
+
+def hears(listener, seconds):
+    """Is anything said within this time?"""
+    listener.socket.settimeout(seconds)
+    try:
+        return listener.socket.recv(65536)
+    except TimeoutError:
+        return None
+    finally:
+        listener.socket.setblocking(False)
+
+
+def launch_with_sockets(node, sockets):
+    """As systemd does it: from descriptor 3 on."""
+
+    def place():
+        lifted = [os.dup(s.fileno()) for s in sockets]
+        for i, fd in enumerate(lifted):
+            os.dup2(fd, 3 + i)
+
+    script = f'LISTEN_PID=$$ LISTEN_FDS={len(sockets)} exec "$0" "$@"'
+    with open(node.log_path, "ab") as log:
+        node.process = subprocess.Popen(
+            ["/bin/sh", "-c", script, *node.command()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            close_fds=False,
+            preexec_fn=place,
+            env={**os.environ, "HOLDFAST_TEST": node.nodes.mark},
+        )
+
+
+def bound(**options):
+    s = socket.socket(**options)
+    s.bind(("127.0.0.1", 0))
+    return s
+
+
+def test_sockets_of_systemd_take_the_place_of_own_ones(nodes):
+    n = nodes.node(http_workers="2")
+    with bound() as one, bound() as two:
+        for s in (one, two):
+            s.listen()
+        launch_with_sockets(n, [one, two])
+        n.wait_workers()
+        for s in (one, two):
+            url = f"http://127.0.0.1:{s.getsockname()[1]}/livez"
+            assert requests.get(url, timeout=10).status_code == 200
+        with pytest.raises(requests.ConnectionError):
+            requests.get(n.url + "/livez", timeout=10)
+        assert n.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["not listening", "datagrams"])
+def test_a_socket_of_systemd_that_is_of_no_use_is_refused(nodes, kind):
+    n = nodes.node()
+    with bound(type=socket.SOCK_DGRAM if kind == "datagrams" else socket.SOCK_STREAM) as s:
+        launch_with_sockets(n, [s])
+        assert n.wait_exit() == 78
+    assert "socket 0 of those handed over does not listen" in n.log()
