@@ -96,7 +96,11 @@ static pid_t spawn(struct child *c, int channel)
 	char number[16];
 	const char *argv[] = { "holdfast-worker", c->role == IPC_HTTP ? "http" : "consensus",
 		c->role == IPC_HTTP ? number : NULL, NULL };
-	struct spawn s = { .argv = argv, .channel = channel, .metrics = c->env->board_fd, .lock = -1 };
+	struct spawn s = { .argv = argv,
+		.channel = channel,
+		.metrics = c->env->board_fd,
+		.lock = -1,
+		.user = &c->env->user };
 
 	snprintf(number, sizeof(number), "%u", c->number);
 	if (c->role == IPC_HTTP) {

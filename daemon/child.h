@@ -7,6 +7,7 @@
 #include "common/ipc.h"
 #include "common/metric.h"
 #include "daemon/restart.h"
+#include "daemon/user.h"
 
 /*
  * One worker as the supervisor sees it: a process that may die and be started anew, the channel to it, and its
@@ -28,6 +29,7 @@ struct child_env {
 	const int *sockets; /* for the HTTP workers */
 	size_t socket_count;
 	int lock; /* for the consensus worker */
+	struct user user; /* whom the workers run as */
 	struct metric_board *board;
 	struct metrics *metrics; /* the supervisor's own */
 	int board_fd; /* for all workers */

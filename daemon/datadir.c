@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -14,23 +15,54 @@
 #include "daemon/datadir.h"
 #include "daemon/patience.h"
 
-/* Others must not read what clients store, nor speak to the sockets. True when it was not there. */
-static bool make_private_dir(const char *path, const char *what)
+/* May the user put what he likes at this path? */
+static bool controls(const char *path, const struct user *u)
 {
-	bool made = mkdir(path, 0700) == 0;
+	char *copy = xstrdup(path);
+	bool may;
+
+	user_become(u);
+	may = faccessat(AT_FDCWD, dirname(copy), W_OK, AT_EACCESS) == 0;
+	user_return(u);
+	free(copy);
+	return may;
+}
+
+/* True when it was not there. */
+static bool make_dir(const char *path, const char *what, const struct user *u)
+{
+	bool as_user = !u->drop || controls(path, u), made;
 	struct stat st;
 
+	if (as_user)
+		user_become(u);
+	made = mkdir(path, 0700) == 0;
 	if (!made && errno != EEXIST)
 		fatal(EX_CANTCREAT, "cannot make the %s directory %s", what, path);
+	if (as_user)
+		user_return(u);
+	else if ((made || (stat(path, &st) == 0 && st.st_uid == 0)) && chown(path, u->uid, u->gid) == -1)
+		fatal(EX_CANTCREAT, "cannot give the %s directory %s away", what, path);
+	return made;
+}
+
+/* Others must not read what clients store, nor speak to the sockets. True when it was not there. */
+static bool make_private_dir(const char *path, const char *what, const struct user *u)
+{
+	bool made = make_dir(path, what, u);
+	struct stat st;
+
+	user_become(u);
 	if (stat(path, &st) == -1)
 		fatal(EX_CANTCREAT, "cannot use the %s directory %s", what, path);
 	if (!S_ISDIR(st.st_mode))
 		fatalx(EX_CANTCREAT, "cannot use the %s directory: %s is no directory", what, path);
-	if (st.st_uid != geteuid())
+	if (st.st_uid != u->uid)
 		fatalx(EX_CANTCREAT, "the %s directory %s belongs to user %u, not to this one, %u", what,
-		    path, (unsigned)st.st_uid, (unsigned)geteuid());
+		    path, (unsigned)st.st_uid, (unsigned)u->uid);
 	if ((st.st_mode & 077) != 0 && chmod(path, 0700) == -1)
 		fatal(EX_CANTCREAT, "cannot make the %s directory %s private", what, path);
+	user_return(u);
 	return made;
 }
 
@@ -71,16 +103,18 @@ static int read_pid(int fd)
 	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
 }
 
-int datadir_lock(const char *path)
+int datadir_lock(const char *path, const struct user *u)
 {
 	char *name;
 	int fd;
 
-	sync_name(path, make_private_dir(path, "data"));
+	sync_name(path, make_private_dir(path, "data", u));
 	name = xasprintf("%s/lock", path);
+	user_become(u);
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		fatal(errno == EACCES ? EX_NOPERM : EX_CANTCREAT, "cannot open %s", name);
+	user_return(u);
 	if (patience_try(try_lock, &fd, EWOULDBLOCK, path) == -1) {
 		if (errno != EWOULDBLOCK)
 			fatal(EX_OSERR, "cannot lock %s", name);
@@ -92,19 +126,21 @@ int datadir_lock(const char *path)
 	return fd;
 }
 
-bool rundir_make(const char *path)
+bool rundir_make(const char *path, const struct user *u)
 {
-	return make_private_dir(path, "run");
+	return make_private_dir(path, "run", u);
 }
 
-void rundir_clear(const struct conf *c, bool made)
+void rundir_clear(const struct conf *c, bool made, const struct user *u)
 {
+	user_become(u);
 	for (unsigned i = 0; i < CREW_HTTP_MAX; i++) {
 		char *path = conf_socket_path(c, i);
 
 		unlink(path);
 		free(path);
 	}
+	user_return(u);
 	if (made)
 		rmdir(c->node_run);
 }

@@ -98,11 +98,6 @@ static void become_worker(const struct spawn *s, const char *program, pid_t pare
 	int fds[INHERITED_MAX];
 	size_t count = 0;
 
-	/* The second belt; the first is the end of the channel. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
-		die("cannot ask for a signal when the supervisor dies");
-	if (getppid() != parent)
-		_exit(EX_UNAVAILABLE);
 	while (count < s->socket_count) {
 		fds[count] = s->sockets[count];
 		count++;
@@ -114,6 +109,13 @@ static void become_worker(const struct spawn *s, const char *program, pid_t pare
 		fds[count++] = s->lock;
 	place_descriptors(fds, count);
 	set_environment(s);
+	if (!user_drop(s->user))
+		die("cannot become the user of the workers");
+	/* The second belt; the first is the end of the channel. Becoming another user takes it off. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+		die("cannot ask for a signal when the supervisor dies");
+	if (getppid() != parent)
+		_exit(EX_UNAVAILABLE);
 	reset_signals();
 	execv(program, (char *const *)s->argv);
 	die(program);

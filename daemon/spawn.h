@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "daemon/user.h"
+
 /*
  * A new process of holdfast-worker: fork and exec.
  */
@@ -14,6 +16,7 @@ struct spawn {
 	int channel; /* the worker's end of the socketpair: HOLDFAST_CHANNEL names it there */
 	int metrics; /* the board of metrics: HOLDFAST_METRICS names it there; or -1 */
 	int lock; /* inherited without a word, or -1 */
+	const struct user *user; /* whom it is to be */
 };
 
 /* The program beside this one, else the one of the installation. Ends the process with 69 where there is neither.

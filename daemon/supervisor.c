@@ -276,8 +276,9 @@ static void open_node(struct supervisor *s)
 	const struct conf *c = s->conf;
 
 	spawn_program();
-	s->env.lock = datadir_lock(c->node_data);
-	s->rundir_made = rundir_make(c->node_run);
+	s->env.user = user_find(c->node_user);
+	s->env.lock = datadir_lock(c->node_data, &s->env.user);
+	s->rundir_made = rundir_make(c->node_run, &s->env.user);
 	s->env.socket_count = listen_open(c->http_listen, s->sockets);
 	log_info("node %s started http=%s peer=%s data=%s", c->node_id, c->http_listen, c->peer_listen,
 	    c->node_data);
@@ -286,7 +287,7 @@ static void open_node(struct supervisor *s)
 static void close_node(struct supervisor *s)
 {
 	crew_fini(&s->crew);
-	rundir_clear(s->conf, s->rundir_made);
+	rundir_clear(s->conf, s->rundir_made, &s->env.user);
 	for (size_t i = 0; i < s->env.socket_count; i++)
 		close(s->sockets[i]);
 	close(s->env.lock);
