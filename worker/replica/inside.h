@@ -134,6 +134,7 @@ struct replica {
 	struct promise_held *held;
 	size_t held_count, held_room;
 	bool disk_hangs;
+	struct instant suspect, suspected; /* a job that is late, by its time, and since when it is watched */
 	bool settle_due;
 	struct instant settle_at;
 
@@ -178,7 +179,7 @@ void log_fetch(struct replica *r, const struct raft_fetch *fetch);
 void log_form(struct replica *r, const struct identity *identity);
 void log_take_over(struct replica *r);
 void log_tick(struct replica *r);
-/* A job that came back no more by now than an election timeout takes: the disk hangs. */
+/* Is a job out for longer than an election timeout? Then the disk hangs. */
 void log_watch(struct replica *r);
 struct wal_options log_options(const struct replica *r, const struct identity *identity);
 /* Makes what the phase FORMING promises: the log with its first entry, then the phase FORMED. */

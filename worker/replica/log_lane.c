@@ -174,20 +174,35 @@ void log_tick(struct replica *r)
 	submit(new_job(r, LOG_SETTLE));
 }
 
-/* Others have this from a disk that hangs only after an election timeout of their own: this node says it first
+/* A process that was stopped finds its last sync old at once, and done a moment later: it is looked at twice. */
+static bool is_hung(struct replica *r)
+{
+	const struct log_job *oldest = STAILQ_FIRST(&r->log_out);
+
+	if (oldest == NULL || !instant_passed(instant_add(oldest->since, r->o.election), r->now))
+		return false;
+	if (r->disk_hangs)
+		return true;
+	if (r->suspect.ns != oldest->since.ns) {
+		r->suspect = oldest->since;
+		r->suspected = r->now;
+	}
+	return instant_passed(instant_add(r->suspected, r->o.heartbeat), r->now);
+}
+
+/* Others would notice a disk that hangs after an election timeout of their own, if at all: this node says it first
  * (DESIGN 2). Its log is whole in memory, so nothing is lost by handing over. */
 void log_watch(struct replica *r)
 {
-	const struct log_job *oldest = STAILQ_FIRST(&r->log_out);
-	bool hangs = oldest != NULL && instant_passed(instant_add(oldest->since, r->o.election), r->now);
+	bool hangs = is_hung(r);
 
 	if (r->raft == NULL || hangs == r->disk_hangs)
 		return;
 	r->disk_hangs = hangs;
 	if (hangs)
-		log_warnx("the disk hangs: a sync has not come back for %lld ms; this node does not lead "
-			  "until it does",
-		    (long long)span_to_ms(instant_between(oldest->since, r->now)));
+		log_warnx("the disk hangs: a sync has not come back for %lld ms%s",
+		    (long long)span_to_ms(instant_between(STAILQ_FIRST(&r->log_out)->since, r->now)),
+		    raft_config(r->raft)->count > 1 ? "; this node does not lead until it does" : "");
 	else
 		log_info("the disk works again");
 	raft_set_unfit(r->raft, hangs, r->now);
