@@ -57,6 +57,41 @@ static void spans_have_a_unit(void **state)
 		assert_false(text_span_ms(text(bad[i]), &ms));
 }
 
+static void json_strings_are_utf8(void **state)
+{
+	static const struct {
+		const char *text, *wanted;
+	} good[] = {
+		{ "", "\"\"" },
+		{ "plain /\x7f", "\"plain /\x7f\"" },
+		{ "\"a\\b\"", "\"\\\"a\\\\b\\\"\"" },
+		{ "\b\f\n\r\t\x01\x1f", "\"\\b\\f\\n\\r\\t\\u0001\\u001F\"" },
+		{ "\xc2\x80\xdf\xbf", "\"\xc2\x80\xdf\xbf\"" },
+		{ "\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf",
+		    "\"\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\"" },
+		{ "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", "\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"" },
+	};
+	static const char *const bad[] = { "\x80", "a\xff", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2z",
+		"\xe0\x9f\xbf", "\xed\xa0\x80", "\xe1\x80", "\xe1\x80z", "\xf0\x8f\xbf\xbf",
+		"\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf1\x80\x80", "\xf1\x80\x80z" };
+	struct buf b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		buf_clear(&b);
+		assert_true(text_put_json(&b, text(good[i].text)));
+		assert_string_equal(buf_text(&b), good[i].wanted);
+	}
+	buf_clear(&b);
+	assert_true(text_put_json(&b, bytes_of("\0", 1)));
+	assert_string_equal(buf_text(&b), "\"\\u0000\"");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_false(text_put_json(&b, text(bad[i])));
+		assert_string_equal(buf_text(&b), "\"\\u0000\"");
+	}
+	buf_free(&b);
+}
+
 static void percent_encoding_is_strict(void **state)
 {
 	static const char *const bad[] = { "%", "%a", "%4g", "a%", "%%41", "% 1", "%-1" };
@@ -420,6 +455,7 @@ int main(void)
 		cmocka_unit_test(numbers_have_one_form),
 		cmocka_unit_test(numbers_are_printed),
 		cmocka_unit_test(spans_have_a_unit),
+		cmocka_unit_test(json_strings_are_utf8),
 		cmocka_unit_test(percent_encoding_is_strict),
 		cmocka_unit_test(a_query_comes_apart),
 		cmocka_unit_test(base64_goes_both_ways),

@@ -67,52 +67,65 @@ void native_error(const struct answer *a, struct response *out)
 	finish(document, a, err_http(a->error), out);
 }
 
-/* "name": text where the bytes are UTF-8, else "name64": base64. */
-static void set_bytes(json_t *object, const char *name, const char *name64, struct bytes value)
+/* "name":text where the bytes are UTF-8, else "name64":base64. */
+static void put_bytes(struct buf *to, const char *name, struct bytes value)
 {
-	json_t *text = json_stringn(value.size > 0 ? (const char *)value.data : "", value.size);
-	struct buf encoded = { 0 };
+	size_t before = to->size;
 
-	if (text != NULL) {
-		json_object_set_new(object, name, text);
+	buf_printf(to, "\"%s\":", name);
+	if (text_put_json(to, value))
 		return;
-	}
-	text_put_base64(&encoded, value);
-	json_object_set_new(object, name64, json_stringn((const char *)encoded.data, encoded.size));
-	buf_free(&encoded);
+	to->size = before;
+	buf_printf(to, "\"%s64\":\"", name);
+	text_put_base64(to, value);
+	buf_append_text(to, "\"");
 }
 
-static json_t *record_json(const struct kv_record *r, bool keys_only)
+static void put_number(struct buf *to, const char *before, uint64_t number)
 {
-	json_t *object = json_object();
-
-	set_bytes(object, "key", "key64", r->key);
-	if (!keys_only)
-		set_bytes(object, "value", "value64", r->value);
-	json_object_set_new(object, "create", json_integer((json_int_t)r->create));
-	json_object_set_new(object, "modify", json_integer((json_int_t)r->modify));
-	json_object_set_new(object, "version", json_integer((json_int_t)r->version));
-	return object;
+	buf_append_text(to, before);
+	text_put_number(to, number);
 }
 
+static void put_record(struct buf *to, const struct kv_record *r, bool keys_only)
+{
+	buf_append_text(to, "{");
+	put_bytes(to, "key", r->key);
+	buf_append_text(to, ",");
+	if (!keys_only) {
+		put_bytes(to, "value", r->value);
+		buf_append_text(to, ",");
+	}
+	put_number(to, "\"create\":", r->create);
+	put_number(to, ",\"modify\":", r->modify);
+	put_number(to, ",\"version\":", r->version);
+	buf_append_text(to, "}");
+}
+
+/* Printed by hand: through jansson a page of 2 MiB took the worker 22 ms, in which it did nothing else. */
 void native_render_list(const struct answer *a, struct response *out)
 {
-	json_t *document = json_object(), *keys = json_array();
 	struct kv_record record = { 0 };
 	struct kv_step_result step = { 0 };
+	struct buf *to = &out->own;
+	const char *between = "";
 	struct reader r;
 
 	native_first_step(a, &step);
 	r = reader_of(step.records);
-	while (r.left > 0 && kv_record_get(&r, &record))
-		json_array_append_new(keys, record_json(&record, a->note->keys_only));
-	json_object_set_new(document, "revision", json_integer((json_int_t)a->result.revision));
-	json_object_set_new(document, "keys", keys);
+	put_number(to, "{\"revision\":", a->result.revision);
+	buf_append_text(to, ",\"keys\":[");
+	for (; r.left > 0 && kv_record_get(&r, &record); between = ",") {
+		buf_append_text(to, between);
+		put_record(to, &record, a->note->keys_only);
+	}
+	buf_append_text(to, "],");
 	if (step.more != 0)
-		set_bytes(document, "next", "next64", record.key);
+		put_bytes(to, "next", record.key);
 	else
-		json_object_set_new(document, "next", json_null());
-	finish(document, a, 200, out);
+		buf_append_text(to, "\"next\":null");
+	buf_append_text(to, "}");
+	native_finish_json(a, 200, out);
 }
 
 /* The batch as it is read: an array of objects, each with one of put and delete, and an "if" if wanted. */

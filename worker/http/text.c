@@ -131,6 +131,66 @@ bool text_query_next(struct bytes *query, struct bytes *name, struct bytes *valu
 	return false;
 }
 
+/* The size of the character that begins here; 0 when it is none (RFC 3629 §4). */
+static size_t utf8_size(const uint8_t *at, size_t left)
+{
+	uint8_t first = at[0], low = 0x80, high = 0xbf;
+	size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+	if (first < 0x80)
+		return 1;
+	if (first < 0xc2 || first > 0xf4 || size > left)
+		return 0;
+	if (first == 0xe0)
+		low = 0xa0;
+	else if (first == 0xed)
+		high = 0x9f;
+	else if (first == 0xf0)
+		low = 0x90;
+	else if (first == 0xf4)
+		high = 0x8f;
+	if (at[1] < low || at[1] > high)
+		return 0;
+	for (size_t i = 2; i < size; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	return size;
+}
+
+static void put_json_escape(struct buf *to, uint8_t c)
+{
+	static const char from[] = "\"\\\b\f\n\r\t", into[] = "\"\\bfnrt", digits[] = "0123456789ABCDEF";
+	const char *known = c != 0 ? strchr(from, c) : NULL;
+	char text[6] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
+
+	if (known != NULL)
+		text[1] = into[known - from];
+	buf_append(to, bytes_of(text, known != NULL ? 2 : sizeof(text)));
+}
+
+bool text_put_json(struct buf *to, struct bytes text)
+{
+	size_t before = to->size, from = 0, at = 0, size;
+
+	buf_append_text(to, "\"");
+	while (at < text.size) {
+		uint8_t c = text.data[at];
+
+		if (c < ' ' || c == '"' || c == '\\') {
+			buf_append(to, bytes_of(text.data + from, at - from));
+			put_json_escape(to, c);
+			from = ++at;
+		} else if ((size = utf8_size(text.data + at, text.size - at)) == 0) {
+			to->size = before;
+			return false;
+		} else
+			at += size;
+	}
+	buf_append(to, bytes_of(text.data + from, at - from));
+	buf_append_text(to, "\"");
+	return true;
+}
+
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void text_put_base64(struct buf *to, struct bytes from)

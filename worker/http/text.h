@@ -26,6 +26,9 @@ bool text_percent_decode(struct bytes text, bool query, struct buf *to);
 /* Takes the next "name=value" (or "name") off the front of a query; borrows, still encoded. False at its end. */
 bool text_query_next(struct bytes *query, struct bytes *name, struct bytes *value);
 
+/* Appends a JSON string, quotation marks included (RFC 8259 §7); false, and nothing, when the text is not UTF-8. */
+bool text_put_json(struct buf *to, struct bytes text);
+
 /* RFC 4648 §4, with padding. */
 void text_put_base64(struct buf *to, struct bytes from);
 /* Appends the decoded bytes; false when it is not in the one form that text_put_base64() makes. */
