@@ -8,6 +8,7 @@ import requests
 
 from conftest import wait_until
 from metric_text import Malformed, Metrics, assert_rose, scrape
+from reload_test import Configured
 
 KV = "/v1/kv/*"
 
@@ -121,7 +122,7 @@ def test_counters_survive_the_http_workers(node):
     assert count(after, "PUT", KV, "201") == count(before, "PUT", KV, "201") == 21
     assert after.value("holdfast_worker_restarts_total", worker="http") == 2
     assert after.value("holdfast_worker_restarts_total", worker="consensus") == 0
-    assert after.value("holdfast_workers", worker="http") == 2
+    wait_until(lambda: scrape(node).value("holdfast_workers", worker="http") == 2, "both workers")
     put(node, "k0")
     assert count(scrape(node), "PUT", KV, "200") == count(before, "PUT", KV, "200") + 1
 
@@ -181,6 +182,25 @@ def test_no_counter_falls_while_all_work_and_die(node):
         stopped.set()
         for t in threads:
             t.join()
+
+
+def test_counters_go_on_while_workers_are_replaced(nodes):
+    c = Configured(nodes).start()
+    n = c.node
+    wait_until(lambda: put(n, "a").status_code in (200, 201), "a write")
+    before = scrape(n)
+    for workers in ("3", "1"):
+        c.reload(http_workers=workers)
+        assert put(n, "a").status_code == 200
+        wait_until(lambda: scrape(n).value("holdfast_workers", worker="http") == int(workers), f"{workers} workers")
+        now = scrape(n)
+        assert_rose(before, now)
+    assert count(now, "PUT", KV, "200") == count(before, "PUT", KV, "200") + 2
+    assert now.value("holdfast_worker_restarts_total", worker="http") == 0
+    # And what counts as slow is another time at once.
+    c.reload(log_slow="20ms")
+    assert requests.get(n.url + "/v1/kv/a?min_revision=1000&timeout=100ms", timeout=10).status_code == 504
+    n.wait_log("a request was slow")
 
 
 def test_a_cluster_has_one_leader_and_the_same_indexes(nodes):

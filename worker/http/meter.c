@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "common/log.h"
 #include "common/metric_text.h"
@@ -77,6 +78,14 @@ struct meter *meter_new(const struct dialect *const *dialects, const struct metr
 #undef CODE
 	add_code(m, "other");
 	return m;
+}
+
+void meter_free(struct meter *m)
+{
+	if (m == NULL)
+		return;
+	metric_words_free(m->words);
+	free(m);
 }
 
 /* 0: none; else as they were added. */

@@ -10,9 +10,12 @@
  */
 struct meter;
 
-/* For the life of the process. Borrows all but the version. `own` is this process's slot of the board. */
+/* Borrows all but the version. `own` is this process's slot of the board. */
 struct meter *meter_new(const struct dialect *const *dialects, const struct metric_board *board,
     struct metrics *own, const char *version);
+
+/* Accepts NULL. */
+void meter_free(struct meter *m);
 
 /* A request was answered so long after it was whole. */
 void meter_answered(struct meter *m, const struct match *match, int status, struct span took);
