@@ -55,7 +55,7 @@ class Load:
         Load.made += 1
         self.history = os.path.join(nodes.directory, f"load-{Load.made}")
         command = [os.path.join(BUILD, "holdfast-load"), "--json", "--history", self.history]
-        command += ["--nodes", ",".join(n.http for n in over), "--timeout", "1000", *arguments]
+        command += ["--nodes", ",".join(n.http for n in over), "--timeout", "1500", *arguments]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
