@@ -1,7 +1,9 @@
 """GET /metrics: it counts what was done, all of it and nothing else, on any HTTP worker, whoever dies."""
 
+import re
 import socket
 import threading
+import time
 
 import pytest
 import requests
@@ -245,3 +247,28 @@ def test_a_slow_request_is_logged_with_where_its_time_went(nodes):
     assert apply > queue + replicate + elsewhere
     assert abs(queue + replicate + apply + elsewhere - total) < 1
     assert scrape(n).value("holdfast_http_slow_requests_total") == before + 1
+
+
+def test_a_write_that_waits_for_other_nodes_says_so(nodes):
+    cluster = nodes.cluster(3, log_slow="100ms", raft_election="5s")
+    wait_until(lambda: put(cluster[0], "a").status_code in (200, 201), "a write")
+    leader = next(n for n in cluster if scrape(n).value("holdfast_role", role="leader") == 1)
+    others = [n for n in cluster if n is not leader]
+    said = len(leader.log())
+    for n in others:
+        n.freeze()
+    writer = threading.Thread(target=put, args=(leader, "a"))
+    writer.start()
+    time.sleep(0.3)
+    for n in others:
+        n.thaw()
+    writer.join()
+    line = wait_until(
+        lambda: re.search(r"was slow method=PUT .*replicate=([\d.]+)ms sync=([\d.]+)ms apply=([\d.]+)", leader.log()[said:]),
+        "the line about it",
+    )
+    replicate, sync, apply = map(float, line.groups())
+    assert replicate > sync and replicate > apply
+    assert scrape(leader).value("holdfast_commit_seconds_bucket", le="0.1") < scrape(leader).value(
+        "holdfast_commit_seconds_count"
+    )
