@@ -2,6 +2,7 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "config.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "worker/peer/channel.h"
@@ -336,6 +337,7 @@ static void open_replica(struct consensus *c)
 		.id = conf->node_id,
 		.peer = conf->peer_advertise,
 		.http = http,
+		.build = PACKAGE_VERSION,
 		.members = conf->cluster_members,
 		.new_cluster = conf->cluster_new_cluster,
 		.election = conf->raft_election,

@@ -271,6 +271,7 @@ static enum err open_replica(struct node *n)
 		.id = n->id,
 		.peer = n->address,
 		.http = n->http,
+		.build = "1.0",
 		.election = p->election,
 		.heartbeat = p->heartbeat,
 		.request = p->request,

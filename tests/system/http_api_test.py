@@ -189,7 +189,7 @@ def check_node(c):
     assert set(said["leader"]) == {"id", "peer", "http"}
     leads = said["leader"]["id"] == said["node"]
     for m in expect_ok(c.get("/v1/members"))["members"]:
-        assert m["id"] and m["incarnation"] and m["peer"] and m["http"] and m["role"] == "voter"
+        assert m["id"] and m["incarnation"] and m["peer"] and m["http"] and m["role"] == "voter" and m["version"]
         assert (m["match"] is not None) == (m["lag"] is not None) == (m["contact_ms"] is not None) == leads
     assert c.get("/livez").text == "live\n" and c.get("/readyz").text == "ready\n"
     assert len(c.get("/readyz?verbose").text.splitlines()) > 2

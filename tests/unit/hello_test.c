@@ -83,10 +83,11 @@ static void golden_bytes(void **state)
 		3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, /* cluster, incarnation */
 		5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, /* start, boot */
 		7, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, /* last position */
-		2, 0, 0, 0, 'n', '1', 3, 0, 0, 0, 'h', ':', '1', 4, 0, 0, 0, 'h', 't', 't', 'p', /* texts */
+		2, 0, 0, 0, 'n', '1', 3, 0, 0, 0, 'h', ':', '1', 4, 0, 0, 0, 'h', 't', 't', 'p', 3, 0, 0, 0,
+		'1', '.', '0', /* texts */
 	};
 	struct peer_hello h = { 1, 2, 3, 4, 5, 6, 7, 8, bytes_text("n1"), bytes_text("h:1"),
-		bytes_text("http") };
+		bytes_text("http"), bytes_text("1.0") };
 	struct buf b = { 0 };
 
 	(void)state;

@@ -284,6 +284,7 @@ static void take_member_line(struct golden *g, const char *line)
 		.match = take_number(g, line, "match"),
 		.contact_ms = take_number(g, line, "contact_ms"),
 		.connected = (uint8_t)take_number(g, line, "connected"),
+		.build = take_bytes(g, line, "build"),
 	};
 
 	status_member_put(&g->members, &m);

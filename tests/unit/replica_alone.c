@@ -115,6 +115,7 @@ static enum err open_replica(struct alone *a)
 		.id = "n1",
 		.peer = "n1:1",
 		.http = "http://n1:2",
+		.build = "1.0",
 		.members = a->members,
 		.election = span_ms(ELECTION_MS),
 		.heartbeat = span_ms(HEARTBEAT_MS),

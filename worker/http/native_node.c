@@ -72,6 +72,7 @@ static json_t *member_json(const struct status_member *m, const struct status_no
 	json_object_set_new(
 	    object, "lag", number_json(leads && m->match <= n->last ? n->last - m->match : UINT64_MAX));
 	json_object_set_new(object, "contact_ms", number_json(leads ? m->contact_ms : UINT64_MAX));
+	json_object_set_new(object, "version", m->build.size > 0 ? text_json(m->build) : json_null());
 	return object;
 }
 

@@ -85,6 +85,7 @@ static void acquaintance_free(struct acquaintance *a)
 	free(a->id);
 	free(a->peer);
 	free(a->http);
+	free(a->build);
 	free(a->dialed);
 	*a = (struct acquaintance){ 0 };
 }
@@ -173,6 +174,7 @@ void formation_hello(struct replica *r, const struct peer_hello *hello, const st
 	set_text(&a->id, hello->id);
 	set_text(&a->peer, hello->peer);
 	set_text(&a->http, hello->http);
+	set_text(&a->build, hello->build);
 	if (dialed != NULL) {
 		set_text(&a->dialed, *dialed);
 		a->reachable = true;
@@ -198,6 +200,7 @@ void formation_say_hello(struct replica *r)
 		.id = bytes_text(r->identity.id),
 		.peer = bytes_text(r->o.peer),
 		.http = bytes_text(r->o.http),
+		.build = bytes_text(r->o.build),
 	};
 
 	if (r->raft != NULL)

@@ -96,7 +96,7 @@ struct forwarder {
 /* Another node, as its last hello said. */
 struct acquaintance {
 	uint64_t incarnation, cluster, start;
-	char *id, *peer, *http;
+	char *id, *peer, *http, *build;
 	char *dialed; /* the address at which this node reached it; NULL: it came by itself */
 	bool reachable; /* the dialed connection is up */
 };

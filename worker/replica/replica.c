@@ -171,6 +171,7 @@ static void copy_options(struct replica *r, const struct replica_options *o)
 	r->o.id = xstrdup(o->id);
 	r->o.peer = xstrdup(o->peer);
 	r->o.http = xstrdup(o->http);
+	r->o.build = xstrdup(o->build);
 	r->o.members = xstrdup(o->members);
 }
 
@@ -179,6 +180,7 @@ static void free_options(struct replica *r)
 	free((char *)r->o.id);
 	free((char *)r->o.peer);
 	free((char *)r->o.http);
+	free((char *)r->o.build);
 	free((char *)r->o.members);
 }
 

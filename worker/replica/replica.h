@@ -41,6 +41,7 @@ struct replica_options {
 	const char *id;
 	const char *peer; /* advertised, host:port */
 	const char *http; /* advertised, with scheme */
+	const char *build; /* the version of the program, which other nodes are told */
 	const char *members; /* [cluster] members, "n1=host:port, n2=..."; "" for none */
 	bool new_cluster; /* form a cluster of one although another cluster knows this id */
 	struct span election, heartbeat;

@@ -39,12 +39,15 @@ static void put_member(struct replica *r, struct buf *out, uint64_t incarnation,
 	s.http = m.http;
 	s.voter = (m.roles & RAFT_LEARNER) == 0;
 	s.connected = known != NULL && known->reachable;
+	if (known != NULL)
+		s.build = bytes_text(known->build);
 	if (raft_peer_view(r->raft, incarnation, &peer)) {
 		s.match = peer.match;
 		s.contact_ms = age_ms(peer.heard, r->now);
 	}
 	if (incarnation == r->identity.incarnation) {
 		s.connected = 1;
+		s.build = bytes_text(r->o.build);
 		s.contact_ms = 0;
 		s.match = v->role == RAFT_LEADER ? v->durable : 0;
 	}
