@@ -13,47 +13,11 @@ import time
 
 import pytest
 
-from conftest import PATIENCE, wait_until
+from conftest import wait_until
+from raw_http import ask, connect, get, head, put, read_answer
 
 PAUSE = 0.06  # around each attack, so that the bystander's requests meet it
 FORK = multiprocessing.get_context("fork")
-
-
-def connect(node, receive_bytes=None):
-    host, port = node.http.rsplit(":", 1)
-    s = socket.socket()
-    if receive_bytes:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    s.settimeout(PATIENCE)
-    s.connect((host, int(port)))
-    return s
-
-
-def read_answer(stream):
-    """(status, headers, body); None at the end of the stream."""
-    line = stream.readline()
-    if not line:
-        return None
-    headers = {}
-    while (header := stream.readline().rstrip(b"\r\n")):
-        name, value = header.split(b": ", 1)
-        headers[name.decode().lower()] = value.decode()
-    return int(line.split()[1]), headers, stream.read(int(headers.get("content-length", 0)))
-
-
-def get(path):
-    return f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
-
-
-def put(path, value):
-    return f"PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(value)}\r\n\r\n".encode() + value
-
-
-def ask(node, request):
-    """One request on a connection of its own."""
-    with connect(node) as s, s.makefile("rb") as stream:
-        s.sendall(request)
-        return read_answer(stream)
 
 
 # --- the bystander ---
@@ -93,6 +57,7 @@ class Bystander:
         self.pipe, far = FORK.Pipe()
         self.process = FORK.Process(target=watch, args=(node, far), daemon=True)
         self.process.start()
+        far.close()
         assert self.pipe.recv() == "here"
         self.attacks = []  # name, beginning, end
 
@@ -151,10 +116,6 @@ def bystander(victim, capsys):
 
 SMUGGLED = put("/v1/kv/smuggled", b"1")
 LONG = "k" * 5000
-
-
-def head(*lines):
-    return "".join(line + "\r\n" for line in lines).encode("latin-1") + b"\r\n"
 
 
 def batch(body):
@@ -369,6 +330,7 @@ def test_the_10001st_connection_is_refused(victim, bystander):
     try:
         with bystander.during("10,001 connections"):
             process.start()
+            far.close()
             wait_until(lambda: len(told := pipe.recv()) >= extra and told, "the refusals")
             time.sleep(0.3)
             pipe.send("end")
