@@ -130,6 +130,23 @@ static void become_candidate(struct raft *r, bool transfer, struct instant now)
 	check(r);
 }
 
+static void count_votes(struct raft *r, struct instant now)
+{
+	switch (decide(r)) {
+	case QUORUM_WON:
+		if (r->role == RAFT_PRE_CANDIDATE)
+			become_candidate(r, false, now);
+		else
+			become_leader(r, now);
+		break;
+	case QUORUM_LOST:
+		become_follower(r, r->hard.term, 0, now);
+		break;
+	case QUORUM_PENDING:
+		break;
+	}
+}
+
 void stand(struct raft *r, struct instant now)
 {
 	if (!is_voter(r) || r->unfit) { /* E12 */
@@ -138,8 +155,7 @@ void stand(struct raft *r, struct instant now)
 		return;
 	}
 	become_pre_candidate(r, now);
-	if (decide(r) == QUORUM_WON)
-		become_candidate(r, false, now);
+	count_votes(r, now);
 }
 
 bool leader_is_heard(const struct raft *r, struct instant now)
@@ -180,16 +196,7 @@ void on_prevote_answer(struct raft *r, const struct raft_message *m, struct inst
 	if (r->role != RAFT_PRE_CANDIDATE || m->term != r->hard.term + (granted ? 1 : 0))
 		return;
 	note_vote(r, m->from, granted);
-	switch (decide(r)) {
-	case QUORUM_WON:
-		become_candidate(r, false, now);
-		break;
-	case QUORUM_LOST:
-		become_follower(r, r->hard.term, 0, now);
-		break;
-	case QUORUM_PENDING:
-		break;
-	}
+	count_votes(r, now);
 }
 
 /* Called with m->term == r->hard.term at most; a higher one was taken over before. Whatever this node believes its
@@ -205,20 +212,6 @@ void on_vote(struct raft *r, const struct raft_message *m, struct instant now)
 		promise(r, RAFT_VOTE_ANSWER, m->from)->vote_answer.granted = true;
 	} else {
 		send_now(r, RAFT_VOTE_ANSWER, m->from)->vote_answer.granted = false;
-	}
-}
-
-static void count_votes(struct raft *r, struct instant now)
-{
-	switch (decide(r)) {
-	case QUORUM_WON:
-		become_leader(r, now);
-		break;
-	case QUORUM_LOST:
-		become_follower(r, r->hard.term, 0, now);
-		break;
-	case QUORUM_PENDING:
-		break;
 	}
 }
 
