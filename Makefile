@@ -22,7 +22,7 @@ DEMO_PACKAGES = python3 curl
 
 # --- configuration ---
 
-NOT_BUILDING = help clean format
+NOT_BUILDING = help clean format uninstall
 ifneq ($(filter-out $(NOT_BUILDING),$(or $(MAKECMDGOALS),all)),)
 include config.mk
 endif
@@ -89,6 +89,7 @@ $(call program,$(1),tests/sim,$(SOURCES_sim) $(HEART),$$(XXHASH_LIBS) -lm)
 $(call program,$(1),tests/raft-script,$(SOURCES_raft) $(filter worker/raft/%,$(HEART)),)
 $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(JANSSON_LIBS) -lm)
 $(call program,$(1),etc/print_conf,etc/print_conf.c,$$(INIH_LIBS))
+$(call program,$(1),etc/print_man,etc/print_man.c,$$(INIH_LIBS))
 # What stands in for a worker in the tests of the supervisor.
 $(foreach c,$(wildcard tests/system/*.c),
 $(call program,$(1),$(c:%.c=%),$(c) worker/worker.c,$$(EVENT_LIBS) $$(NNG_LIBS)))
@@ -165,11 +166,14 @@ system: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) $(PRELO
 etc/holdfast.conf: build/etc/print_conf
 	@build/etc/print_conf >$@
 
+docs/holdfast.conf.5 docs/holdfastd.8: build/etc/print_man
+	@build/etc/print_man $(subst .,,$(suffix $@)) >$@
+
 .PHONY: generate
-generate: etc/holdfast.conf ## what is kept in the tree and made from tables: etc/holdfast.conf
+generate: etc/holdfast.conf docs/holdfast.conf.5 docs/holdfastd.8 ## what is kept in the tree and made from tables: etc/holdfast.conf, the manual
 
 .PHONY: tidy
-tidy: build/etc/print_conf | packages-tidy ## layering, dead prototypes, generated files, formatting
+tidy: build/etc/print_conf build/etc/print_man | packages-tidy ## layering, dead prototypes, generated files, formatting
 	@tests/run tidy
 
 .PHONY: format
@@ -183,6 +187,29 @@ bench: all $(filter build/holdfast-load,$(PROGRAMS_build)) | packages-bench ## f
 .PHONY: demo
 demo: all packages-demo ## three nodes on this machine, to try with curl; Ctrl-C ends them
 	@tests/demo
+
+# What is installed, as FROM:TO:MODE. holdfastd looks for its worker beside itself and in /usr/libexec/holdfast.
+INSTALLED = build/holdfastd:/usr/sbin/holdfastd:755 \
+	build/holdfast-worker:/usr/libexec/holdfast/holdfast-worker:755 \
+	docs/holdfast.conf.5:/usr/share/man/man5/holdfast.conf.5:644 \
+	docs/holdfastd.8:/usr/share/man/man8/holdfastd.8:644 \
+	systemd/holdfast.service:/usr/lib/systemd/system/holdfast.service:644 \
+	systemd/holdfast@.service:/usr/lib/systemd/system/holdfast@.service:644 \
+	systemd/sysusers.conf:/usr/lib/sysusers.d/holdfast.conf:644 \
+	systemd/tmpfiles.conf:/usr/lib/tmpfiles.d/holdfast.conf:644
+CONF = $(DESTDIR)/etc/holdfast/holdfast.conf
+
+.PHONY: install
+install: all ## into DESTDIR: programs, units, manual; a configuration that is there is left as it is
+	@set -e; for f in $(INSTALLED); do \
+		set -- $$(echo "$$f" | tr : ' '); install -D -m "$$3" "$$1" "$(DESTDIR)$$2"; done
+	@install -d "$(DESTDIR)/etc/holdfast/conf.d"
+	@test -e "$(CONF)" || install -m 644 etc/holdfast.conf "$(CONF)"
+
+.PHONY: uninstall
+uninstall: ## out of DESTDIR; configuration and data stay
+	@for f in $(INSTALLED); do set -- $$(echo "$$f" | tr : ' '); rm -f "$(DESTDIR)$$2"; done
+	@rmdir "$(DESTDIR)/usr/libexec/holdfast" 2>/dev/null || :
 
 .PHONY: clean
 clean: ## removes what make made

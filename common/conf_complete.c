@@ -36,10 +36,22 @@ static enum err fill_id(struct conf *c, struct buf *why)
 	return set(c, "node", "id", xstrdup(name), why);
 }
 
+/* What systemd gives may be several, behind colons; the first, or NULL. The caller frees it. */
+static char *directory_in(const char *name)
+{
+	const char *given = getenv(name);
+
+	return given == NULL || given[0] == '\0' ? NULL : strndup(given, strcspn(given, ":"));
+}
+
 static enum err fill_data(struct conf *c, struct buf *why)
 {
+	char *given;
+
 	if (c->node_data[0] != '\0')
 		return ERR_OK;
+	if ((given = directory_in("STATE_DIRECTORY")) != NULL)
+		return set(c, "node", "data", given, why);
 	return set(c, "node", "data", xasprintf("./holdfast-%s", c->node_id), why);
 }
 
@@ -64,13 +76,12 @@ static char *run_aside(const char *data)
 
 static enum err fill_run(struct conf *c, struct buf *why)
 {
-	const char *given = getenv("RUNTIME_DIRECTORY");
-	char *run, *aside;
+	char *given, *run, *aside;
 
 	if (c->node_run[0] != '\0')
 		return ERR_OK;
-	if (given != NULL && given[0] != '\0')
-		return set(c, "node", "run", strndup(given, strcspn(given, ":")), why);
+	if ((given = directory_in("RUNTIME_DIRECTORY")) != NULL)
+		return set(c, "node", "run", given, why);
 	/* In the data directory it is guarded by the same lock. */
 	run = xasprintf("%s/run", c->node_data);
 	aside = sockets_fit(run) ? NULL : run_aside(c->node_data);

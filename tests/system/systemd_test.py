@@ -198,3 +198,92 @@ def test_a_socket_of_systemd_that_is_of_no_use_is_refused(nodes, kind):
         launch_with_sockets(n, [s])
         assert n.wait_exit() == 78
     assert "socket 0 of those handed over does not listen" in n.log()
+
+
+UNITS = ["holdfast.service", "holdfast@.service"]
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """A unit file as it is, but for where the programs are."""
+
+    def make(name):
+        with open(os.path.join(ROOT, "systemd", name)) as f:
+            text = f.read()
+        assert "/usr/sbin/holdfastd" in text
+        (tmp_path / name).write_text(text.replace("/usr/sbin/", BUILD + "/"))
+        return tmp_path / name
+
+    return make
+
+
+def analyze(*arguments):
+    return subprocess.run(["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_are_understood(unit, name):
+    """It exits with 0 on keys that it does not know: what counts is that it says nothing."""
+    path = unit(name)
+    named = str(path).replace("@.", "@n1.")
+    done = analyze("verify", "--man=no", named)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_leave_little_exposed(unit, name):
+    done = analyze("security", "--offline=true", "--threshold=15", unit(name))
+    assert done.returncode == 0, done.stdout
+    assert float(re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)[1]) <= 1.5
+
+
+def test_what_a_unit_gives_is_where_a_node_works(nodes, tmp_path):
+    """The directories of systemd take the place of the defaults."""
+    program = os.path.join(BUILD, "holdfastd")
+    given = {"STATE_DIRECTORY": str(tmp_path / "state"), "RUNTIME_DIRECTORY": "/run/a:/run/b"}
+    printed = subprocess.run(
+        [program, "-c", str(tmp_path), "-T"], env={**os.environ, **given}, capture_output=True, text=True, check=True
+    ).stdout
+    assert f"\ndata = {tmp_path}/state\n" in printed and "\nrun = /run/a\n" in printed
+
+
+def make(*arguments):
+    # Perhaps this runs under another make, whose children should not become its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", "-s", "-C", ROOT, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def files_below(directory):
+    return sorted(os.path.join(d, f).removeprefix(str(directory)) for d, _, names in os.walk(directory) for f in names)
+
+
+def test_install_and_uninstall(tmp_path):
+    there = tmp_path / "root"
+    done = make("install", f"DESTDIR={there}")
+    assert done.returncode == 0, done.stderr
+    assert files_below(there) == [
+        "/etc/holdfast/holdfast.conf",
+        "/usr/lib/systemd/system/holdfast.service",
+        "/usr/lib/systemd/system/holdfast@.service",
+        "/usr/lib/sysusers.d/holdfast.conf",
+        "/usr/lib/tmpfiles.d/holdfast.conf",
+        "/usr/libexec/holdfast/holdfast-worker",
+        "/usr/sbin/holdfastd",
+        "/usr/share/man/man5/holdfast.conf.5",
+        "/usr/share/man/man8/holdfastd.8",
+    ]
+    conf = there / "etc/holdfast"
+    tested = subprocess.run([there / "usr/sbin/holdfastd", "-c", conf, "-t"], capture_output=True, text=True, check=False)
+    assert tested.stdout == "the configuration is good\n", tested.stderr
+    (conf / "holdfast.conf").write_text("[node]\nid = mine\n")
+    assert make("install", f"DESTDIR={there}").returncode == 0
+    assert (conf / "holdfast.conf").read_text() == "[node]\nid = mine\n"
+    assert make("uninstall", f"DESTDIR={there}").returncode == 0
+    assert files_below(there) == ["/etc/holdfast/holdfast.conf"]

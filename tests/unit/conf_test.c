@@ -403,6 +403,7 @@ int main(void)
 	};
 
 	unsetenv("RUNTIME_DIRECTORY");
+	unsetenv("STATE_DIRECTORY");
 	unsetenv("XDG_RUNTIME_DIR");
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
 }
