@@ -277,7 +277,8 @@ def test_half_a_request_then_close(victim, bystander):
     with bystander.during("half a body then half a close"), connect(victim) as s, s.makefile("rb") as stream:
         s.sendall(whole[:-500])
         s.shutdown(socket.SHUT_WR)
-        assert is_closed(stream)
+        answer = read_answer(stream)
+        assert answer[0] == 408 and b'"applied":"no"' in answer[2] and is_closed(stream)
     wait_until(lambda: descriptors(victim) <= before, "the end of the connections")
     assert ask(victim, get("/v1/kv/a"))[0] == 404
 

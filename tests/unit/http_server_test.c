@@ -529,6 +529,28 @@ static void a_client_that_leaves_is_noticed(void **state)
 	close_fixture(f);
 }
 
+static void half_a_request_is_refused(void **state)
+{
+	static const char *const halves[] = { "GET /a HT", "GET /a HTTP/1.1\r\nHost: h\r\n",
+		"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab",
+		"PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab" };
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(halves) / sizeof(halves[0]); i++) {
+		int fd = connect_client(f);
+
+		say(fd, bytes_text(halves[i]));
+		shutdown(fd, SHUT_WR);
+		expect(f, fd, CLOSING("408 Request Timeout", "12", "slow_request"));
+		expect_end(f, fd);
+	}
+	assert_int_equal(f->seen.size, 0);
+	assert_int_equal(server_connections(f->server), 0);
+	close_fixture(f);
+}
+
 static void an_answer_may_be_larger_than_the_socket(void **state)
 {
 	struct server_options o = calm();
@@ -763,6 +785,7 @@ int main(void)
 		cmocka_unit_test(slow_clients_are_let_go),
 		cmocka_unit_test(a_slow_request_does_not_time_out_while_it_is_under_way),
 		cmocka_unit_test(a_client_that_leaves_is_noticed),
+		cmocka_unit_test(half_a_request_is_refused),
 		cmocka_unit_test(an_answer_may_be_larger_than_the_socket),
 		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
 		cmocka_unit_test(unsent_answers_are_bounded_in_all),

@@ -106,6 +106,14 @@ static void expire_writing(struct conn *c)
 		conn_set_deadline(c, c->server->options.write);
 }
 
+/* The body goes before the connection may. */
+static void refuse_half(struct conn *c, const char *why)
+{
+	c->working = true;
+	conn_refuse_body(c, ERR_SLOW_REQUEST, why);
+	c->working = false;
+}
+
 void conn_expire(struct conn *c)
 {
 	switch (c->phase) {
@@ -113,9 +121,7 @@ void conn_expire(struct conn *c)
 		conn_refuse_unread(c, ERR_SLOW_REQUEST, "the head of the request did not arrive in time");
 		return;
 	case CONN_BODY:
-		c->working = true;
-		conn_refuse_body(c, ERR_SLOW_REQUEST, "the body of the request did not arrive in time");
-		c->working = false;
+		refuse_half(c, "the body of the request did not arrive in time");
 		break;
 	case CONN_WRITING:
 		expire_writing(c);
@@ -146,9 +152,16 @@ void conn_on_end(struct conn *c, bool clean)
 		c->closing = true;
 		return;
 	}
+	if (c->phase == CONN_HEAD && clean) {
+		conn_refuse_unread(c, ERR_SLOW_REQUEST, "the request ended before its head was whole");
+		return;
+	}
 	if (c->phase == CONN_BUSY)
 		c->server->handlers->gone(c->server->arg, c->tag);
-	conn_die(c);
+	if (c->phase == CONN_BODY && clean)
+		refuse_half(c, "the request ended before its body was whole");
+	else
+		conn_die(c);
 	conn_work(c);
 }
 
