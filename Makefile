@@ -15,7 +15,7 @@ endif
 
 LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' configure.ac)
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
-TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests
+TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd
 TIDY_PACKAGES = python3 clang-format
 BENCH_PACKAGES = python3 python3-pytest python3-requests wrk
 DEMO_PACKAGES = python3 curl
