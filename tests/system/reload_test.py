@@ -15,13 +15,12 @@ from under_load import Load, leader_of
 class Configured:
     """A node whose options stand in a file, which is what HUP reads anew."""
 
-    def __init__(self, nodes, **options):
-        self.node = nodes.node(**options)
+    def __init__(self, nodes):
+        self.node = nodes.node()
         self.path = self.node.data + ".conf"
-        self.options = {}
         self.node.options = {"config": self.path, "http-workers": None}
         self.node.command = self.command
-        self.wanted = {"[node] id": "n1", "[http] workers": "1"}
+        self.wanted = {"[node] id": "n1", "[http] workers": "1", "[limits] request": "30s"}
         self.write()
 
     def command(self):
@@ -33,11 +32,12 @@ class Configured:
         for name, value in changes.items():
             section, name = name.split("_", 1)
             self.wanted[f"[{section}] {name}"] = value
-        with open(self.path, "w") as f:
+        with open(self.path + ".new", "w") as f:
             for name, value in self.wanted.items():
                 if value is not None:
                     section, name = name.split()
                     f.write(f"{section}\n{name} = {value}\n")
+        os.rename(self.path + ".new", self.path)
         self.node.options["http-workers"] = self.wanted["[http] workers"]
 
     def start(self):
@@ -64,7 +64,7 @@ class Configured:
 
 @pytest.fixture
 def configured(nodes):
-    return lambda **options: Configured(nodes, **options)
+    return lambda: Configured(nodes)
 
 
 class FreshConnections:
@@ -111,7 +111,7 @@ def http_pids(node):
 
 
 def test_log_level_and_workers_change_under_load_without_a_failed_request(nodes, configured):
-    c = configured(limits_request="30s").start()
+    c = configured().start()
     n = c.node
     assert requests.put(n.url + "/v1/kv/first", data=b"1", timeout=30).status_code == 201
     load = Load(nodes, [n], "--connections", "64", "--timeout", "30000")
