@@ -290,3 +290,36 @@ def test_a_directory_is_read_in_order_and_the_last_word_counts(nodes, tmp_path):
     bad = run("-t")
     assert bad.returncode == 78
     assert bad.stderr.startswith(f"holdfastd: {parts}/99.conf:3: [raft] election: it must be three times")
+
+
+def test_a_leader_replaces_its_consensus_worker_and_no_write_fails(nodes):
+    """Three times over; clients with tokens go to the next node when this one says that it stops."""
+    three = [nodes.node(f"n{i}") for i in (1, 2, 3)]
+    members = ", ".join(f"{n.id}={n.peer}" for n in three)
+
+    def write(node, election):
+        node.options["config"] = node.data + ".conf"
+        with open(node.options["config"] + ".new", "w") as f:
+            f.write(f"[raft]\nelection = {election}\n")
+        os.rename(node.options["config"] + ".new", node.options["config"])
+
+    for n in three:
+        n.options["members"] = members
+        write(n, "500ms")
+        n.launch()
+    for n in three:
+        n.wait_workers()
+    leader_of(three)
+    load = Load(nodes, three, "--connections", "12", "--tokens")
+    for election in ("600ms", "700ms", "800ms"):
+        load.wait_writes(300)
+        leader = leader_of(three)
+        old = leader.workers()["consensus"]
+        write(leader, election)
+        leader.signal(signal.SIGHUP)
+        wait_until(lambda: leader.workers().get("consensus", old) != old, "another consensus worker")
+        leader.wait_workers()
+    load.wait_writes(300)
+    figures = load.stop()
+    assert figures["writes"]["failed"] == figures["writes"]["unknown"] == 0, figures
+    print(f"{figures['writes']['ok']} writes, 0 failed; longest gap {figures['longest_gap_us'] / 1000:g} ms")
