@@ -22,6 +22,13 @@ def status(node):
         return None
 
 
+def is_ready(node):
+    try:
+        return requests.get(node.url + "/readyz", timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
 def leader_of(nodes):
     """The node that leads, as soon as one does and knows it."""
 
