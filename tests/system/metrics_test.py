@@ -11,6 +11,7 @@ import requests
 from conftest import wait_until
 from metric_text import Malformed, Metrics, assert_rose, scrape
 from reload_test import Configured
+from under_load import status
 
 KV = "/v1/kv/*"
 
@@ -244,7 +245,7 @@ def test_a_slow_request_is_logged_with_where_its_time_went(nodes):
     )
     total, queue, replicate, _, apply, elsewhere = map(float, said.groups())
     assert total >= 100
-    assert apply > queue + replicate + elsewhere
+    assert apply >= 250  # it waited for the revision; how slow the rest was is the machine's
     assert abs(queue + replicate + apply + elsewhere - total) < 1
     assert scrape(n).value("holdfast_http_slow_requests_total") == before + 1
 
@@ -259,6 +260,7 @@ def test_a_write_that_waits_for_other_nodes_says_so(nodes):
         n.freeze()
     writer = threading.Thread(target=put, args=(leader, "a"))
     writer.start()
+    wait_until(lambda: (s := status(leader)) and s["last"] > s["commit"], "the write in the leader's log")
     time.sleep(0.3)
     for n in others:
         n.thaw()
@@ -267,8 +269,7 @@ def test_a_write_that_waits_for_other_nodes_says_so(nodes):
         lambda: re.search(r"was slow method=PUT .*replicate=([\d.]+)ms sync=([\d.]+)ms apply=([\d.]+)", leader.log()[said:]),
         "the line about it",
     )
-    replicate, sync, apply = map(float, line.groups())
-    assert replicate > sync and replicate > apply
+    assert float(line[1]) >= 250
     assert scrape(leader).value("holdfast_commit_seconds_bucket", le="0.1") < scrape(leader).value(
         "holdfast_commit_seconds_count"
     )
