@@ -38,7 +38,8 @@
 #define RECEIVE_BUFFER 4
 #define PATH_BYTES_MAX 100
 /* NNG 1.5.2 accepts nobody any more once a peer has died between its connect and its handshake (NNG's issue 1518).
- * That cannot be seen from outside, so a listener that nobody is connected to is made anew this often. */
+ * That cannot be seen from outside, so a listener that nobody has come to for so long is made anew. Open pipes
+ * cannot be counted for this: one that is refused ends without having begun. */
 #define RELISTEN_MS 300
 
 struct pipe_event {
@@ -51,7 +52,7 @@ struct ipc_nng {
 	nng_socket socket;
 	bool listens;
 	nng_listener listener;
-	unsigned pipes; /* of the listener, that are open */
+	bool visited; /* the listener, since it was last looked at */
 	struct loop_timer *relisten;
 	char url[sizeof("ipc://") + PATH_BYTES_MAX];
 	uint64_t self, peer, session;
@@ -227,8 +228,8 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev what, void *arg)
 
 static void take_event(struct ipc_nng *n, const struct pipe_event *e)
 {
-	/* ADD_POST may come late, even after REM_POST; the count is right in the end. */
-	n->pipes += e->what == NNG_PIPE_EV_ADD_POST ? 1 : -1U;
+	if (e->what == NNG_PIPE_EV_ADD_POST)
+		n->visited = true;
 	if (e->what == NNG_PIPE_EV_REM_POST && same_pipe(e->pipe, n->pipe))
 		lose(n);
 	if (e->what == NNG_PIPE_EV_ADD_POST && !n->listens) {
@@ -364,9 +365,11 @@ static void relisten_in(struct ipc_nng *n, int64_t ms)
 static void on_relisten(void *arg)
 {
 	struct ipc_nng *n = arg;
+	bool visited = n->visited;
 
+	n->visited = false;
 	relisten_in(n, RELISTEN_MS);
-	if (n->pipes > 0 || n->ipc.here)
+	if (visited || n->ipc.here)
 		return;
 	nng_listener_close(n->listener);
 	if (start_listener(n) != ERR_OK)

@@ -630,6 +630,30 @@ static void a_peer_that_died_while_it_connected_does_not_deafen_the_listener(voi
 	close_end(&consensus);
 }
 
+/* Each refusal was counted as the end of a peer: the listener, deaf for good, took it that somebody was there. */
+static void a_listener_that_refused_a_second_dialer_is_not_deafened_either(void **state)
+{
+	struct end consensus = { 0 }, first = { 0 }, second = { 0 };
+
+	(void)state;
+	listen_as(&consensus, 1);
+	dial_as(&first, 2);
+	wait_for(&first.here, 1);
+	dial_as(&second, 3);
+	run_ms(50);
+	assert_int_equal(second.here, 0);
+	close_end(&second);
+	connect_and_die();
+	run_ms(20);
+	close_end(&first);
+	wait_for(&consensus.gone, 1);
+	first = (struct end){ 0 };
+	dial_as(&first, 4);
+	wait_for(&first.here, 1);
+	close_end(&first);
+	close_end(&consensus);
+}
+
 static void a_path_over_the_limit_is_an_error(void **state)
 {
 	struct ipc *i;
@@ -773,6 +797,7 @@ int main(int argc, char **argv)
 		TEST(another_file_at_the_path_is_left_alone),
 		TEST(a_stale_socket_is_replaced_and_a_live_one_is_not),
 		TEST(a_peer_that_died_while_it_connected_does_not_deafen_the_listener),
+		TEST(a_listener_that_refused_a_second_dialer_is_not_deafened_either),
 		TEST(a_path_over_the_limit_is_an_error),
 		TEST(a_killed_process_is_gone_and_its_successor_here),
 		TEST(the_cost_of_a_round_trip_is_printed),
