@@ -39,8 +39,11 @@
 #define PATH_BYTES_MAX 100
 /* NNG 1.5.2 accepts nobody any more once a peer has died between its connect and its handshake (NNG's issue 1518).
  * That cannot be seen from outside, so a listener that nobody has come to for so long is made anew. Open pipes
- * cannot be counted for this: one that is refused ends without having begun. */
+ * cannot be counted for this: one that is refused ends without having begun. Its dialer in turn gives up for good when
+ * the other side closes between connect and handshake, as such a listener does: it is made anew likewise, less often,
+ * for a dialer closed in its handshake is what makes a listener deaf. */
 #define RELISTEN_MS 300
+#define REDIAL_MS 1000
 
 struct pipe_event {
 	nng_pipe pipe;
@@ -52,8 +55,9 @@ struct ipc_nng {
 	nng_socket socket;
 	bool listens;
 	nng_listener listener;
-	bool visited; /* the listener, since it was last looked at */
-	struct loop_timer *relisten;
+	nng_dialer dialer;
+	bool visited; /* a pipe came or went since this was last looked at */
+	struct loop_timer *repair;
 	char url[sizeof("ipc://") + PATH_BYTES_MAX];
 	uint64_t self, peer, session;
 	nng_pipe pipe; /* the peer's, or the one greeted on */
@@ -272,7 +276,7 @@ static void close_nng(struct ipc *i)
 	loop_io_free(n->receivable);
 	loop_io_free(n->sendable);
 	loop_io_free(n->kicked);
-	loop_timer_free(n->relisten);
+	loop_timer_free(n->repair);
 	nng_close(n->socket);
 	close(n->kick_fd);
 	pthread_mutex_destroy(&n->lock);
@@ -357,46 +361,41 @@ static enum err start_listener(struct ipc_nng *n)
 	return err_from_nng(error, n->url);
 }
 
-static void relisten_in(struct ipc_nng *n, int64_t ms)
-{
-	loop_timer_set(n->relisten, instant_add(loop_now(n->ipc.loop), span_ms(ms)));
-}
-
-static void on_relisten(void *arg)
-{
-	struct ipc_nng *n = arg;
-	bool visited = n->visited;
-
-	n->visited = false;
-	relisten_in(n, RELISTEN_MS);
-	if (visited || n->ipc.here)
-		return;
-	nng_listener_close(n->listener);
-	if (start_listener(n) != ERR_OK)
-		relisten_in(n, RELISTEN_MS * 10); /* it is said in the log each time */
-}
-
 static enum err start_dialer(struct ipc_nng *n)
 {
-	nng_dialer dialer;
 	int error;
 
-	if ((error = nng_dialer_create(&dialer, n->socket, n->url)) == 0)
-		error = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+	if ((error = nng_dialer_create(&n->dialer, n->socket, n->url)) == 0)
+		error = nng_dialer_start(n->dialer, NNG_FLAG_NONBLOCK);
 	return err_from_nng(error, n->url);
 }
 
 static enum err start(struct ipc_nng *n)
 {
-	enum err e;
+	return n->listens ? start_listener(n) : start_dialer(n);
+}
 
-	if (!n->listens)
-		return start_dialer(n);
-	if ((e = start_listener(n)) != ERR_OK)
-		return e;
-	n->relisten = loop_timer_new(n->ipc.loop, on_relisten, n);
-	relisten_in(n, RELISTEN_MS);
-	return ERR_OK;
+static void repair_in(struct ipc_nng *n, int64_t ms)
+{
+	loop_timer_set(n->repair, instant_add(loop_now(n->ipc.loop), span_ms(ms)));
+}
+
+static void on_repair(void *arg)
+{
+	struct ipc_nng *n = arg;
+	int64_t period_ms = n->listens ? RELISTEN_MS : REDIAL_MS;
+	bool visited = n->visited;
+
+	n->visited = false;
+	repair_in(n, period_ms);
+	if (visited || n->ipc.here)
+		return;
+	if (n->listens)
+		nng_listener_close(n->listener);
+	else
+		nng_dialer_close(n->dialer);
+	if (start(n) != ERR_OK)
+		repair_in(n, period_ms * 10); /* it is said in the log each time */
 }
 
 static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const char *path,
@@ -415,13 +414,16 @@ static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const c
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	n = new_nng(l, listens, generation, handlers, arg);
 	snprintf(n->url, sizeof(n->url), "ipc://%s", path);
+	n->repair = loop_timer_new(l, on_repair, n);
 	e = start(n);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (e == ERR_OK)
-		*out = &n->ipc;
-	else
+	if (e != ERR_OK) {
 		close_nng(&n->ipc);
-	return e;
+		return e;
+	}
+	repair_in(n, listens ? RELISTEN_MS : REDIAL_MS);
+	*out = &n->ipc;
+	return ERR_OK;
 }
 
 enum err ipc_listen(struct ipc **out, struct loop *l, const char *path, uint64_t generation,

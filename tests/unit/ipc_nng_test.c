@@ -654,6 +654,36 @@ static void a_listener_that_refused_a_second_dialer_is_not_deafened_either(void 
 	close_end(&consensus);
 }
 
+/* NNG's dialer gives up for good when the other side closes in its handshake, as a listener does that is made anew. */
+static void a_dialer_that_was_hung_up_on_dials_again(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct end http = { 0 }, consensus = { 0 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), met = 0;
+
+	(void)state;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	dial_as(&http, 2);
+	for (int i = 0; i < 40; i++) {
+		int one = accept(fd, NULL, NULL);
+
+		if (one != -1) {
+			close(one);
+			met++;
+		}
+		run_ms(5);
+	}
+	assert_true(met > 0);
+	close(fd);
+	unlink(path);
+	listen_as(&consensus, 1);
+	wait_for(&http.here, 1);
+	close_end(&http);
+	close_end(&consensus);
+}
+
 static void a_path_over_the_limit_is_an_error(void **state)
 {
 	struct ipc *i;
@@ -797,6 +827,7 @@ int main(int argc, char **argv)
 		TEST(another_file_at_the_path_is_left_alone),
 		TEST(a_stale_socket_is_replaced_and_a_live_one_is_not),
 		TEST(a_peer_that_died_while_it_connected_does_not_deafen_the_listener),
+		TEST(a_dialer_that_was_hung_up_on_dials_again),
 		TEST(a_listener_that_refused_a_second_dialer_is_not_deafened_either),
 		TEST(a_path_over_the_limit_is_an_error),
 		TEST(a_killed_process_is_gone_and_its_successor_here),
