@@ -247,7 +247,7 @@ void node_ready(struct cluster *c, struct node *n)
 {
 	struct raft_ready rd;
 
-	while (n->raft != NULL && raft_ready(n->raft, &rd, n->now)) {
+	while (n->raft != NULL && raft_ready(n->raft, &rd)) {
 		take_ready(c, n, &rd);
 		raft_advance(n->raft);
 	}
@@ -366,7 +366,7 @@ void node_fetch(struct cluster *c, struct node *n)
 				break;
 			entries_add(&found, &n->log.data[at - 1]);
 		}
-		raft_fetched(n->raft, n->fetches[i].peer, &found, n->now);
+		raft_fetched(n->raft, n->fetches[i].peer, &found);
 		entries_free(&found);
 	}
 	n->fetch_count = 0;

@@ -217,7 +217,7 @@ static void cmd_propose_config(struct cluster *c, const struct words *w)
 static void cmd_read(struct cluster *c, const struct words *w)
 {
 	struct node *n = cluster_node(c, number(w, 1, 0));
-	enum err e = raft_read(n->raft, number(w, 2, 0), n->now);
+	enum err e = raft_read(n->raft, number(w, 2, 0));
 
 	if (e != ERR_OK)
 		buf_printf(c->out, "%s\n", err_name(e));

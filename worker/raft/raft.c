@@ -361,9 +361,8 @@ static void gather_committed(struct raft *r, struct raft_ready *rd)
 	rd->committed_count = r->to_apply.count;
 }
 
-bool raft_ready(struct raft *r, struct raft_ready *rd, struct instant now)
+bool raft_ready(struct raft *r, struct raft_ready *rd)
 {
-	(void)now;
 	*rd = (struct raft_ready){ 0 };
 	if (r->role == RAFT_LEADER) {
 		send_appends(r);

@@ -81,7 +81,7 @@ enum err raft_propose(
 /* Asks for an index that a linearizable read must see applied (§6.4); it comes out as a raft_read_done with this
  * number, or never (messages may be lost, leaders fall): the caller asks again under another number. ERR_NO_LEADER
  * when nobody can be asked now. */
-enum err raft_read(struct raft *r, uint64_t number, struct instant now);
+enum err raft_read(struct raft *r, uint64_t number);
 
 /* Hands leadership over (§3.10) to this voter, or to the one that is furthest when 0: it gets the rest of the log and is
  * told to stand at once. Until it leads, or an election timeout has passed (T2), proposals are answered
@@ -101,7 +101,7 @@ void raft_persisted(struct raft *r, uint64_t ticket, struct instant now);
 void raft_applied(struct raft *r, uint64_t index);
 
 /* The entries that a raft_fetch asked for (takes references), one at least. */
-void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries, struct instant now);
+void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries);
 
 /* The connection on which this peer's messages come has closed. When it is the leader and nothing more comes of it
  * for 5 to 50 ms, it counts as not heard: a crashed leader costs milliseconds, not an election timeout. */
@@ -142,7 +142,7 @@ struct raft_ready {
 };
 
 /* False when there is nothing to do. */
-bool raft_ready(struct raft *r, struct raft_ready *rd, struct instant now);
+bool raft_ready(struct raft *r, struct raft_ready *rd);
 void raft_advance(struct raft *r);
 
 /* ---- looking at it ---- */

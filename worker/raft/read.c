@@ -27,11 +27,10 @@ static void take_read(struct raft *r, uint64_t from, uint64_t start, uint64_t nu
 	add_read(r, (struct read_wait){ from, start, number, knows_commit(r) ? r->log.commit : 0, 0 });
 }
 
-enum err raft_read(struct raft *r, uint64_t number, struct instant now)
+enum err raft_read(struct raft *r, uint64_t number)
 {
 	struct raft_message *m;
 
-	(void)now;
 	if (r->role == RAFT_LEADER) {
 		take_read(r, r->o.self, r->o.start, number);
 		return ERR_OK;

@@ -200,13 +200,12 @@ void send_appends(struct raft *r)
 			send_to(r, &r->peers[i]);
 }
 
-void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries, struct instant now)
+void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries)
 {
 	struct progress *p = r->role == RAFT_LEADER ? progress_of(r, peer) : NULL;
 	struct raft_append *a;
 	size_t bytes = 0;
 
-	(void)now;
 	if (p == NULL || !p->fetching)
 		return;
 	p->fetching = false;

@@ -241,7 +241,7 @@ static void take_job(struct replica *r, struct log_job *j)
 			upkeep_want(r, UPKEEP_FILL, span_ms(0));
 		break;
 	case LOG_FETCH:
-		raft_fetched(r->raft, j->fetch.peer, &j->entries, r->now);
+		raft_fetched(r->raft, j->fetch.peer, &j->entries);
 		break;
 	case LOG_SETTLE:
 		break;

@@ -431,7 +431,7 @@ static void run_raft(struct replica *r)
 {
 	struct raft_ready rd;
 
-	while (raft_ready(r->raft, &rd, r->now)) {
+	while (raft_ready(r->raft, &rd)) {
 		send_messages(r, rd.messages, rd.message_count);
 		if (rd.persist)
 			log_persist(r, &rd);

@@ -328,7 +328,7 @@ static void ask_index(struct replica *r)
 	uint64_t number = r->pendings.next_number;
 	struct pending *p;
 
-	if (pending_first(&r->pendings, STAGE_INDEX) == NULL || raft_read(r->raft, number, r->now) != ERR_OK)
+	if (pending_first(&r->pendings, STAGE_INDEX) == NULL || raft_read(r->raft, number) != ERR_OK)
 		return;
 	r->pendings.next_number++;
 	while ((p = pending_first(&r->pendings, STAGE_INDEX)) != NULL) {
