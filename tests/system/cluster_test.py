@@ -5,7 +5,7 @@ import time
 import pytest
 import requests
 
-from conftest import PATIENCE, wait_until
+from nodes import PATIENCE, wait_until
 from under_load import Load, check_history, judge_history, leader_of, status, wait_equal
 
 

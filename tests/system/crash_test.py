@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import is_alive, wait_until
+from nodes import is_alive, wait_until
 from under_load import Load, Loads, check_history, leader_of, status, wait_equal
 
 FREEZE_SECONDS = 5

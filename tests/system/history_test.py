@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT
+from nodes import ROOT
 
 HISTORIES = os.path.join(ROOT, "tests", "system", "histories")
 VERDICTS = {

@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from conftest import wait_until
+from nodes import wait_until
 from raw_http import connect, head, read_answer
 from under_load import leader_of, wait_equal
 

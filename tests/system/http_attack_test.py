@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import wait_until
+from nodes import wait_until
 from raw_http import ask, connect, get, head, put, read_answer
 
 PAUSE = 0.06  # around each attack, so that the bystander's requests meet it

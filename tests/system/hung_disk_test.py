@@ -5,7 +5,7 @@ import time
 
 import requests
 
-from conftest import BUILD, wait_until
+from nodes import BUILD, wait_until
 from under_load import leader_of, status, wait_equal
 
 SHIM = os.path.join(BUILD, "tests/system/preload/hang_sync.so")

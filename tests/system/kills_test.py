@@ -10,7 +10,7 @@ import re
 import socket
 import threading
 
-from conftest import PATIENCE, is_alive, wait_until
+from nodes import PATIENCE, is_alive, wait_until
 from under_load import Load, check_history, is_ready, leader_of, wait_equal
 
 KILLS = 50

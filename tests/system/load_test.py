@@ -12,7 +12,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import BUILD, ROOT, free_port
+from nodes import BUILD, ROOT, free_port
 
 
 class Store:

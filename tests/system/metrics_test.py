@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from conftest import wait_until
+from nodes import wait_until
 from metric_text import Malformed, Metrics, assert_rose, scrape
 from reload_test import Configured
 from under_load import status

@@ -2,7 +2,7 @@
 
 import socket
 
-from conftest import PATIENCE
+from nodes import PATIENCE
 
 
 def head(*lines):

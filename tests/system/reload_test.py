@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import requests
 
-from conftest import BUILD, wait_until
+from nodes import BUILD, wait_until
 from under_load import Load, leader_of
 
 

@@ -3,7 +3,7 @@ where one refuses or is away sees no write fail."""
 
 import pytest
 
-from conftest import wait_until
+from nodes import wait_until
 from under_load import Load, check_history, is_ready, leader_of, status, wait_equal
 
 KINDS = [["--reads", "30"], ["--keys", "20", "--reads", "40", "--cas", "20", "--deletes", "10"]]

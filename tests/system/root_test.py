@@ -8,7 +8,7 @@ import stat
 import pytest
 import requests
 
-from conftest import BUILD, is_alive, wait_until
+from nodes import BUILD, is_alive, wait_until
 
 USER = "nobody"
 

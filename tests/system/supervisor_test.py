@@ -13,7 +13,7 @@ import time
 import pytest
 import requests
 
-from conftest import BUILD, ROOT, is_alive, wait_until
+from nodes import BUILD, ROOT, is_alive, wait_until
 
 
 @pytest.fixture(scope="session")

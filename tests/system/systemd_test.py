@@ -12,7 +12,7 @@ import tempfile
 import pytest
 import requests
 
-from conftest import BUILD, ROOT, wait_until
+from nodes import BUILD, ROOT, wait_until
 
 
 class Listener:

@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 
-import pytest
 import requests
 
-from conftest import BUILD, ROOT, wait_until
+from nodes import BUILD, ROOT, wait_until
 
 CHECK_HISTORY = os.path.join(ROOT, "tests", "load", "check-history")
 
@@ -47,7 +46,7 @@ def wait_equal(nodes):
         if not all(seen) or len({s["applied"] for s in seen}) != 1 or seen[0]["applied"] != seen[0]["commit"]:
             return None
         if len({s["hash"] for s in seen}) != 1:
-            pytest.fail(f"different states at {seen[0]['applied']}: {[s['hash'] for s in seen]}")
+            raise AssertionError(f"different states at {seen[0]['applied']}: {[s['hash'] for s in seen]}")
         return seen
 
     return wait_until(equal, "equal states")
