@@ -82,13 +82,14 @@ static void pause_then_attempt(struct client *c)
 
 static void next_target(struct client *c)
 {
-	c->target = (c->target + 1) % c->run->target_count;
+	if (!c->run->options.stay)
+		c->target = (c->target + 1) % c->run->target_count;
 }
 
-/* The next thing to do is to be tried at once, unless all nodes have failed in turn. */
+/* The next thing to do is to be tried at once, unless all nodes that it may ask have failed in turn. */
 static void attempt_or_pause(struct client *c)
 {
-	if (c->failures >= c->run->target_count)
+	if (c->failures >= (c->run->options.stay ? 1 : c->run->target_count))
 		pause_then_attempt(c);
 	else
 		attempt(c);
@@ -250,7 +251,8 @@ static bool is_settled(const struct client *c, const struct answer *a)
 {
 	if (a->status == 200 || (a->status == 201 && c->op.kind != OP_GET))
 		return true;
-	return (a->status == 404 && c->op.kind == OP_GET) || (a->status == 412 && c->op.kind == OP_CAS);
+	return (a->status == 404 && c->op.kind == OP_GET) ||
+	       (a->status == 412 && op_has_condition(c->op.kind));
 }
 
 static void on_answer(void *arg, const struct answer *a)

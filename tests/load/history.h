@@ -27,7 +27,7 @@
  *		  A value is stored with dots behind it up to the size of values; here it stands without. Bytes that
  *		  are no value of ours stand as ?HEX.
  *	revision  of the ok of a write: the revision it took effect at; of a get: the key's modify revision; of the
- *		  invoke of a cas: the revision that the key must have.
+ *		  invoke of a cas: the revision that the key must have, - where there must be no such key.
  *	version	  of a get and final: how often the key was written since it was created.
  *	token	  the Idempotency-Key
  *	node	  that was asked or answered, HOST:PORT

@@ -78,10 +78,10 @@ static void check(const struct options *o)
 		fatalx(EX_USAGE, "--nodes is missing");
 	if (o->connections == 0 || o->connections > 60000)
 		fatalx(EX_USAGE, "--connections is from 1 to 60000");
-	if (o->reads + o->deletes + o->cas > 100)
-		fatalx(EX_USAGE, "--reads, --deletes and --cas are more than 100 per cent");
-	if (o->deletes + o->cas > 0 && o->keys == 0)
-		fatalx(EX_USAGE, "--deletes and --cas want --keys");
+	if (o->reads + o->deletes + o->cas + o->creates > 100)
+		fatalx(EX_USAGE, "--reads, --deletes, --cas and --creates are more than 100 per cent");
+	if (o->deletes + o->cas + o->creates > 0 && o->keys == 0)
+		fatalx(EX_USAGE, "--deletes, --cas and --creates want --keys");
 	if (o->retry > 0 && !o->tokens)
 		fatalx(EX_USAGE, "--retry wants --tokens: without one a write sent twice is applied twice");
 }

@@ -11,7 +11,11 @@
 const char *op_name(enum op_kind k)
 {
 	static const char *const names[] = {
-		[OP_PUT] = "put", [OP_GET] = "get", [OP_DELETE] = "delete", [OP_CAS] = "cas"
+		[OP_PUT] = "put",
+		[OP_GET] = "get",
+		[OP_DELETE] = "delete",
+		[OP_CAS] = "cas",
+		[OP_CREATE] = "cas",
 	};
 
 	return names[k];
@@ -20,6 +24,16 @@ const char *op_name(enum op_kind k)
 bool op_is_write(enum op_kind k)
 {
 	return k != OP_GET;
+}
+
+bool op_has_condition(enum op_kind k)
+{
+	return k == OP_CAS || k == OP_CREATE;
+}
+
+static bool has_value(enum op_kind k)
+{
+	return k != OP_GET && k != OP_DELETE;
 }
 
 void work_init(struct work *w, struct options *o)
@@ -53,7 +67,9 @@ static enum op_kind choose_kind(struct work *w)
 		return OP_GET;
 	if (dice < o->reads + o->deletes)
 		return OP_DELETE;
-	return dice < o->reads + o->deletes + o->cas ? OP_CAS : OP_PUT;
+	if (dice < o->reads + o->deletes + o->cas)
+		return OP_CAS;
+	return dice < o->reads + o->deletes + o->cas + o->creates ? OP_CREATE : OP_PUT;
 }
 
 static uint64_t choose_key(struct work *w, enum op_kind kind)
@@ -73,7 +89,7 @@ void work_next(struct work *w, struct op *out)
 		out->kind = OP_PUT;
 	if (out->kind == OP_CAS)
 		out->expected = w->heard[out->key];
-	if (out->kind == OP_PUT || out->kind == OP_CAS)
+	if (has_value(out->kind))
 		snprintf(
 		    out->value, sizeof(out->value), "v%" PRIx64 "-%" PRIu64, w->options->seed, w->started);
 	if (op_is_write(out->kind) && w->options->tokens)
@@ -110,7 +126,11 @@ static void put_value(const struct work *w, const struct op *o, struct buf *out)
 void work_request(const struct work *w, const struct op *o, struct buf *out)
 {
 	static const char *const methods[] = {
-		[OP_PUT] = "PUT", [OP_GET] = "GET", [OP_DELETE] = "DELETE", [OP_CAS] = "PUT"
+		[OP_PUT] = "PUT",
+		[OP_GET] = "GET",
+		[OP_DELETE] = "DELETE",
+		[OP_CAS] = "PUT",
+		[OP_CREATE] = "PUT",
 	};
 
 	buf_printf(out, "%s /v1/kv/%s%08" PRIu64, methods[o->kind], w->prefix, o->key);
@@ -121,7 +141,9 @@ void work_request(const struct work *w, const struct op *o, struct buf *out)
 		buf_printf(out, "Idempotency-Key: %s\r\n", o->token);
 	if (o->kind == OP_CAS)
 		buf_printf(out, "If-Match: \"%" PRIu64 "\"\r\n", o->expected);
-	if (o->kind == OP_PUT || o->kind == OP_CAS)
+	if (o->kind == OP_CREATE)
+		buf_append_text(out, "If-None-Match: *\r\n");
+	if (has_value(o->kind))
 		put_value(w, o, out);
 	else
 		buf_append_text(out, "\r\n");

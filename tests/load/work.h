@@ -12,14 +12,14 @@
  * just being written; else all take one of --keys at random. A value begins with a unique word and goes on with
  * dots.
  */
-enum op_kind { OP_PUT, OP_GET, OP_DELETE, OP_CAS };
+enum op_kind { OP_PUT, OP_GET, OP_DELETE, OP_CAS, OP_CREATE };
 
 #define OP_WORD_BYTES 48
 
 struct op {
 	enum op_kind kind;
 	uint64_t key; /* its number */
-	char value[OP_WORD_BYTES]; /* the word of a put and cas */
+	char value[OP_WORD_BYTES]; /* the word of what puts one; else empty */
 	char token[OP_WORD_BYTES]; /* empty: none */
 	uint64_t expected; /* of a cas: the revision */
 };
@@ -34,6 +34,8 @@ struct work {
 
 const char *op_name(enum op_kind k);
 bool op_is_write(enum op_kind k);
+/* It may be refused with 412. */
+bool op_has_condition(enum op_kind k);
 
 /* The seed and prefix of the options are completed if they were left open. */
 void work_init(struct work *w, struct options *o);

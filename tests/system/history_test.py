@@ -12,6 +12,7 @@ HISTORIES = os.path.join(ROOT, "tests", "system", "histories")
 VERDICTS = {
     "good": None,
     "good_overwritten": None,
+    "good_created": None,
     "stale_read": "stale",
     "stale_read_overwritten": "stale",
     "stale_read_after_read": "stale",
@@ -22,6 +23,7 @@ VERDICTS = {
     "never_written": "never",
     "refused_and_done": "never",
     "condition_ignored": "condition",
+    "created_over_another": "condition",
     "order": "order",
 }
 
