@@ -4,6 +4,14 @@
 
 #include "tests/raft/cluster.h"
 
+struct bytes cluster_name(uint64_t id)
+{
+	static const char *const names[NODES_MAX + 1] = { "n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7",
+		"n8" };
+
+	return bytes_text(names[id]);
+}
+
 static struct blob *config_of(size_t count, size_t learners)
 {
 	struct buf b = { 0 };
@@ -11,7 +19,8 @@ static struct blob *config_of(size_t count, size_t learners)
 
 	for (size_t i = 1; i <= count; i++) {
 		struct raft_member m = { .incarnation = i,
-			.roles = i > count - learners ? RAFT_LEARNER : RAFT_VOTER };
+			.roles = i > count - learners ? RAFT_LEARNER : RAFT_VOTER,
+			.id = cluster_name(i) };
 
 		raft_member_put(&b, &m);
 	}
@@ -20,9 +29,9 @@ static struct blob *config_of(size_t count, size_t learners)
 	return blob;
 }
 
-void cluster_init(struct cluster *c, size_t count, size_t learners, struct buf *out)
+void cluster_init(struct cluster *c, size_t count, size_t learners, size_t outside, struct buf *out)
 {
-	struct entry first = { { 1, 1 }, 0, ENTRY_CONFIG, config_of(count, learners) };
+	struct entry first = { { 1, 1 }, 0, ENTRY_CONFIG, config_of(count - outside, learners) };
 
 	*c = (struct cluster){ .out = out,
 		.count = count,

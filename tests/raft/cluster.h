@@ -49,8 +49,11 @@ struct cluster {
 	size_t message_bytes_max, uncommitted_bytes_max, cache_bytes;
 };
 
-/* Nodes 1 .. count; the last `learners` of them have no vote. All hold entry 1, the configuration, in term 1. */
-void cluster_init(struct cluster *c, size_t count, size_t learners, struct buf *out);
+/* Nodes 1 .. count; the last `outside` of them are no members yet, the last `learners` before those have no vote. All
+ * hold entry 1, the configuration, in term 1. */
+void cluster_init(struct cluster *c, size_t count, size_t learners, size_t outside, struct buf *out);
+/* What the operator calls node `id`: n1 ... Static memory. */
+struct bytes cluster_name(uint64_t id);
 void cluster_fini(struct cluster *c);
 /* A node by number; ends the program when there is none. */
 struct node *cluster_node(struct cluster *c, uint64_t id);

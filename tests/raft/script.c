@@ -12,9 +12,10 @@
  * one test a file. With --update the transcripts are written anew; the change is then reviewed like code.
  *
  * Commands (ids are numbers, a list of ids is 1,2,3; without a list: all nodes):
- *	cluster N [learners=L] [message=BYTES] [uncommitted=BYTES] [cache=BYTES]
+ *	cluster N [outside=O] [learners=L] [message=BYTES] [uncommitted=BYTES] [cache=BYTES]
  *	campaign I		time passes on I until it stands for election
  *	tick I MS		time passes on I
+ *	pass MS [IDS]		time passes on these nodes, a heartbeat at a time, and everything moves among them
  *	ready I			takes what I's core gives out
  *	persist I [COUNT]	I's oldest writes become durable (all)
  *	deliver [FROM] [TO] [TYPE]	letters on their way arrive, 0 for any node
@@ -24,6 +25,8 @@
  *	quiet COMMAND ...	the same without its transcript
  *	propose I DATA | propose I bytes=N
  *	propose-config I [voters=IDS] [outgoing=IDS] [learners=IDS]
+ *	add I MEMBER [name=N]	leader I takes it in; N: as another incarnation of node N
+ *	remove I MEMBER		and out
  *	read I NUMBER
  *	transfer I [TARGET]
  *	unfit I | fit I		I's disk hangs, or works again
@@ -108,7 +111,7 @@ static void cmd_cluster(struct cluster *c, const struct words *w)
 	struct buf *out = c->out;
 
 	cluster_fini(c);
-	cluster_init(c, number(w, 1, 3), option(w, "learners", 0), out);
+	cluster_init(c, number(w, 1, 3), option(w, "learners", 0), option(w, "outside", 0), out);
 	c->message_bytes_max = option(w, "message", c->message_bytes_max);
 	c->uncommitted_bytes_max = option(w, "uncommitted", c->uncommitted_bytes_max);
 	c->cache_bytes = option(w, "cache", c->cache_bytes);
@@ -135,6 +138,24 @@ static void cmd_tick(struct cluster *c, const struct words *w)
 	n->now = instant_add(n->now, span_ms((int64_t)number(w, 2, 0)));
 	raft_tick(n->raft, n->now);
 	node_ready(c, n);
+}
+
+static void cmd_pass(struct cluster *c, const struct words *w)
+{
+	unsigned set = set_of(w, 2);
+
+	for (uint64_t ms = 0; ms < number(w, 1, 0); ms += HEARTBEAT_MS) {
+		for (size_t i = 1; i <= c->count; i++) {
+			struct node *n = &c->nodes[i];
+
+			if (!(set & 1u << i) || n->raft == NULL)
+				continue;
+			n->now = instant_add(n->now, span_ms(HEARTBEAT_MS));
+			raft_tick(n->raft, n->now);
+			node_ready(c, n);
+		}
+		cluster_settle(c, set);
+	}
 }
 
 static void cmd_ready(struct cluster *c, const struct words *w)
@@ -203,7 +224,7 @@ static void cmd_propose_config(struct cluster *c, const struct words *w)
 	struct buf b = { 0 };
 
 	for (uint64_t id = 1; id <= NODES_MAX; id++) {
-		struct raft_member m = { .incarnation = id };
+		struct raft_member m = { .incarnation = id, .id = cluster_name(id) };
 
 		m.roles = (uint8_t)((voters >> id & 1) * RAFT_VOTER | (outgoing >> id & 1) * RAFT_OUTGOING |
 				    (learners >> id & 1) * RAFT_LEARNER);
@@ -212,6 +233,30 @@ static void cmd_propose_config(struct cluster *c, const struct words *w)
 	}
 	propose(c, w, ENTRY_CONFIG, blob_new(buf_bytes(&b)));
 	buf_free(&b);
+}
+
+static void change(struct cluster *c, const struct words *w, enum raft_change_kind kind)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+	uint64_t id = number(w, 2, 0);
+	struct raft_member m = { .incarnation = id, .id = cluster_name(option(w, "name", id)) };
+	struct raft_pos pos;
+	enum err e = raft_change(n->raft, kind, &m, n->now, &pos);
+
+	if (e != ERR_OK)
+		buf_printf(c->out, "%s\n", err_name(e));
+	else
+		buf_printf(c->out, "proposed %" PRIu64 ".%" PRIu64 "\n", pos.term, pos.index);
+}
+
+static void cmd_add(struct cluster *c, const struct words *w)
+{
+	change(c, w, RAFT_ADD);
+}
+
+static void cmd_remove(struct cluster *c, const struct words *w)
+{
+	change(c, w, RAFT_REMOVE);
 }
 
 static void cmd_read(struct cluster *c, const struct words *w)
@@ -284,10 +329,15 @@ static void cmd_show(struct cluster *c, const struct words *w)
 			node_show(c, &c->nodes[i]);
 }
 
+static void tell_list(struct buf *out, const char *name, const uint64_t *ids, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		buf_printf(out, "%s%" PRIu64, i == 0 ? name : ",", ids[i]);
+}
+
 static void tell_half(struct buf *out, const char *name, const struct quorum_half *h)
 {
-	for (size_t i = 0; i < h->count; i++)
-		buf_printf(out, "%s%" PRIu64, i == 0 ? name : ",", h->ids[i]);
+	tell_list(out, name, h->ids, h->count);
 }
 
 static void cmd_members(struct cluster *c, const struct words *w)
@@ -303,6 +353,7 @@ static void cmd_members(struct cluster *c, const struct words *w)
 		buf_printf(c->out, "%zu: config=%" PRIu64 " members=%zu", i, now->index, now->count);
 		tell_half(c->out, " voters=", &now->quorum.incoming);
 		tell_half(c->out, " outgoing=", &now->quorum.outgoing);
+		tell_list(c->out, " gone=", now->gone, now->gone_count);
 		buf_append_text(c->out, "\n");
 	}
 }
@@ -314,6 +365,7 @@ static const struct {
 	{ "cluster", cmd_cluster },
 	{ "campaign", cmd_campaign },
 	{ "tick", cmd_tick },
+	{ "pass", cmd_pass },
 	{ "ready", cmd_ready },
 	{ "persist", cmd_persist },
 	{ "deliver", cmd_deliver },
@@ -322,6 +374,8 @@ static const struct {
 	{ "settle", cmd_settle },
 	{ "propose", cmd_propose },
 	{ "propose-config", cmd_propose_config },
+	{ "add", cmd_add },
+	{ "remove", cmd_remove },
 	{ "read", cmd_read },
 	{ "transfer", cmd_transfer },
 	{ "unfit", cmd_unfit },

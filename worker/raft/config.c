@@ -4,14 +4,29 @@
 #define WIRE_PREFIX raft
 #include "common/wire_define.h"
 
+static bool roles_are_known(unsigned roles)
+{
+	unsigned voting = roles & (RAFT_VOTER | RAFT_OUTGOING | RAFT_LEARNER);
+
+	if (roles == RAFT_GONE)
+		return true;
+	if (voting == 0 || (roles & ~(voting | RAFT_WANTED)) != 0)
+		return false;
+	return (voting & RAFT_LEARNER) != 0 ? (voting & RAFT_VOTER) == 0 : (roles & RAFT_WANTED) == 0;
+}
+
 static bool add_member(struct raft_config *c, const struct raft_member *m)
 {
 	struct quorum_half *in = &c->quorum.incoming, *out = &c->quorum.outgoing;
 
-	if (m->incarnation == 0 || m->roles == 0 ||
-	    (m->roles & ~(RAFT_VOTER | RAFT_OUTGOING | RAFT_LEARNER)) != 0)
+	if (m->incarnation == 0 || !roles_are_known(m->roles) || raft_config_has(c, m->incarnation) ||
+	    raft_config_is_gone(c, m->incarnation))
 		return false;
-	if (c->count == RAFT_MEMBERS_MAX || raft_config_has(c, m->incarnation))
+	if (m->roles == RAFT_GONE && c->gone_count < RAFT_GONE_MAX) {
+		c->gone[c->gone_count++] = m->incarnation;
+		return true;
+	}
+	if (m->roles == RAFT_GONE || c->count == RAFT_MEMBERS_MAX)
 		return false;
 	c->members[c->count++] = m->incarnation;
 	if (m->roles & RAFT_VOTER)
@@ -46,6 +61,14 @@ bool raft_config_has(const struct raft_config *c, uint64_t id)
 {
 	for (size_t i = 0; i < c->count; i++)
 		if (c->members[i] == id)
+			return true;
+	return false;
+}
+
+bool raft_config_is_gone(const struct raft_config *c, uint64_t id)
+{
+	for (size_t i = 0; i < c->gone_count; i++)
+		if (c->gone[i] == id)
 			return true;
 	return false;
 }

@@ -5,14 +5,18 @@
 #include "worker/raft/quorum.h"
 
 /*
- * Who belongs to the cluster (§4): an entry of the log, in force as soon as it is appended. Names and addresses are
- * attributes that raft itself never looks at.
+ * Who belongs to the cluster (§4): an entry of the log, in force as soon as it is appended. Addresses are attributes
+ * that raft itself never looks at; of the operator's names it knows that a new incarnation of one replaces the old.
  */
 enum raft_roles {
 	RAFT_VOTER = 1, /* votes in the (incoming) configuration */
 	RAFT_OUTGOING = 2, /* votes in the one that a joint change leaves (§4.3) */
 	RAFT_LEARNER = 4, /* gets the log, has no vote (§4.2.1) */
+	RAFT_WANTED = 8, /* beside LEARNER: becomes a voter by itself once it has caught up */
+	RAFT_GONE = 16, /* alone: no member any more; kept to be told so */
 };
+
+#define RAFT_GONE_MAX 32
 
 #define WIRE_TABLE "worker/raft/config.def"
 #define WIRE_PREFIX raft
@@ -23,6 +27,8 @@ struct raft_config {
 	struct quorum quorum;
 	uint64_t members[RAFT_MEMBERS_MAX]; /* everybody, learners included */
 	size_t count;
+	uint64_t gone[RAFT_GONE_MAX]; /* the last ones that were removed or replaced, oldest first */
+	size_t gone_count;
 	struct blob *data; /* the entry's, for its attributes; shared */
 };
 
@@ -31,7 +37,8 @@ struct raft_config {
 bool raft_config_get(struct raft_config *c, uint64_t index, struct blob *data);
 void raft_config_free(struct raft_config *c);
 bool raft_config_has(const struct raft_config *c, uint64_t id);
-/* The attributes of a member, borrowed from the configuration; false when it has no such member. */
+bool raft_config_is_gone(const struct raft_config *c, uint64_t id);
+/* The attributes of a member, or of one that is gone, borrowed from the configuration; false when it knows no such one. */
 bool raft_config_find(const struct raft_config *c, uint64_t id, struct raft_member *out);
 
 #endif

@@ -81,6 +81,9 @@ struct raft {
 	struct instant led_since;
 	uint64_t led_from_ms; /* log time at that moment */
 	size_t unapplied_bytes; /* of entries not committed, or not durable on this node */
+	/* A learner has caught up when it holds `mark`: the commit index of an election timeout ago, 0 until known. */
+	uint64_t mark, mark_next;
+	struct instant mark_at;
 
 	/* Transfer, §3.10. */
 	uint64_t transfer_to; /* 0: none under way */
@@ -137,13 +140,23 @@ void send_appends(struct raft *r);
 void send_heartbeats(struct raft *r);
 void count_commit(struct raft *r);
 struct progress *progress_of(const struct raft *r, uint64_t id);
-bool quorum_heard(const struct raft *r, struct instant now);
+/* Has it answered within the last election timeout? */
+bool is_heard(const struct raft *r, const struct progress *p, struct instant now);
+bool quorum_is_heard(const struct raft *r, const struct quorum *q, struct instant now);
 void on_append(struct raft *r, const struct raft_message *m, struct instant now);
 void on_append_answer(struct raft *r, const struct raft_message *m, struct instant now);
 void on_heartbeat(struct raft *r, const struct raft_message *m, struct instant now);
 void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct instant now);
 
+/* change.c */
+void follow_config(struct raft *r);
+void drive_change(struct raft *r, struct instant now);
+
 /* transfer.c */
+/* The voter that holds most of the log, of those that stay voters; NULL when there is none but self. */
+struct progress *furthest(const struct raft *r);
+/* Nobody else could ever lead. */
+bool is_alone(const struct raft *r);
 void drive_transfer(struct raft *r);
 bool tick_transfer(struct raft *r, struct instant now);
 

@@ -59,7 +59,7 @@ enum quorum_verdict quorum_decide(
 	return in == QUORUM_LOST || out == QUORUM_LOST ? QUORUM_LOST : QUORUM_PENDING;
 }
 
-static bool half_has(const struct quorum_half *h, uint64_t id)
+bool quorum_half_has(const struct quorum_half *h, uint64_t id)
 {
 	for (size_t i = 0; i < h->count; i++)
 		if (h->ids[i] == id)
@@ -69,5 +69,5 @@ static bool half_has(const struct quorum_half *h, uint64_t id)
 
 bool quorum_has(const struct quorum *q, uint64_t id)
 {
-	return half_has(&q->incoming, id) || half_has(&q->outgoing, id);
+	return quorum_half_has(&q->incoming, id) || quorum_half_has(&q->outgoing, id);
 }

@@ -29,6 +29,7 @@ uint64_t quorum_reached(const struct quorum *q, uint64_t (*value)(void *arg, uin
 enum quorum_verdict quorum_decide(
     const struct quorum *q, enum quorum_vote (*vote)(void *arg, uint64_t id), void *arg);
 
+bool quorum_half_has(const struct quorum_half *h, uint64_t id);
 bool quorum_has(const struct quorum *q, uint64_t id);
 
 #endif

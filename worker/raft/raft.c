@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "worker/raft/core.h"
 
@@ -35,7 +36,7 @@ enum err raft_new(
 	r->heartbeat_at = r->quorum_check_at = INSTANT_NEVER;
 	reset_election(r, now);
 	/* Nobody else can be the leader: do not wait for one. */
-	if (config_now(r)->count == 1 && is_voter(r))
+	if (is_alone(r))
 		r->election_at = now;
 	check(r);
 	*out = r;
@@ -113,6 +114,8 @@ void add_entry(struct raft *r, const struct entry *e)
 		bool sound = push_config(r, e->pos.index, e->data);
 
 		assert(sound);
+		if (r->role == RAFT_LEADER)
+			follow_config(r);
 	}
 }
 
@@ -156,7 +159,7 @@ static void tick_leader(struct raft *r, struct instant now)
 {
 	if (instant_passed(r->quorum_check_at, now)) {
 		r->quorum_check_at = instant_add(now, r->o.election);
-		if (!quorum_heard(r, now)) { /* §6.2 (E7) */
+		if (!quorum_is_heard(r, &config_now(r)->quorum, now)) { /* §6.2 (E7) */
 			become_follower(r, r->hard.term, 0, now);
 			return;
 		}
@@ -176,6 +179,7 @@ void raft_tick(struct raft *r, struct instant now)
 		tick_leader(r, now);
 	else if (instant_passed(r->election_at, now))
 		stand(r, now);
+	drive_change(r, now);
 	check(r);
 }
 
@@ -290,6 +294,7 @@ void raft_receive(struct raft *r, const struct raft_message *m, struct instant n
 		on_timeout_now(r, m, now);
 		break;
 	}
+	drive_change(r, now);
 	check(r);
 }
 
@@ -315,12 +320,20 @@ void raft_persisted(struct raft *r, uint64_t ticket, struct instant now)
 	count_own_vote(r, now);
 	if (r->role == RAFT_LEADER)
 		count_commit(r);
+	drive_change(r, now);
 	check(r);
 }
 
 void raft_applied(struct raft *r, uint64_t index)
 {
+	size_t old = 0;
+
 	raft_log_trim(&r->log, index, r->o.cache_bytes);
+	/* What is committed is not cut, so no configuration before the last such one comes back. */
+	while (old + 1 < r->config_count && r->configs[old + 1].index <= index)
+		raft_config_free(&r->configs[old++]);
+	r->config_count -= old;
+	memmove(r->configs, r->configs + old, r->config_count * sizeof(*r->configs));
 }
 
 static void gather_persist(struct raft *r, struct raft_ready *rd)
@@ -433,7 +446,7 @@ const struct raft_config *raft_config(const struct raft *r)
 
 bool raft_confirmed(const struct raft *r, struct instant now)
 {
-	return r->role == RAFT_LEADER && quorum_heard(r, now);
+	return r->role == RAFT_LEADER && quorum_is_heard(r, &config_now(r)->quorum, now);
 }
 
 uint64_t raft_term_at(const struct raft *r, uint64_t index)

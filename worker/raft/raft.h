@@ -26,7 +26,8 @@
  *
  * Has: pre-vote (§9.6), check-quorum and leader stickiness (§6.2, §4.2.3), the leader's disk write in parallel
  * (§10.2.1), pipelined appends in a window (§10.2.2), fast back-off after a conflict (§3.5), a no-op at the start
- * of each term, ReadIndex on leader and followers (§6.4), learners and joint quorums in its arithmetic.
+ * of each term, ReadIndex on leader and followers (§6.4), transfer (§3.10), learners and changes of members by joint
+ * configurations (§4).
  */
 struct raft;
 
@@ -77,6 +78,19 @@ void raft_receive(struct raft *r, const struct raft_message *m, struct instant n
  * tells nothing about the outcome yet: the entry may be overwritten by a later leader's. */
 enum err raft_propose(
     struct raft *r, enum entry_type type, struct blob *data, struct instant now, struct raft_pos *pos);
+
+enum raft_change_kind {
+	RAFT_ADD, /* learner, then voter by itself; takes the place of who has its name; known already: its addresses */
+	RAFT_REMOVE, /* who has this name, of `m` nothing else is looked at */
+};
+
+/* Changes the members (§4): proposes the first configuration of it; what follows comes by itself, also under another
+ * leader. The change is there when the entry at `pos` is committed; one that is there already is ERR_OK with the
+ * configuration's position. ERR_NOT_LEADER; ERR_CHANGING: another one is under way, or this leader has not committed
+ * anything yet (M1, M2); ERR_NO_QUORUM: a majority of those that would be voters has not answered within the last
+ * election timeout; ERR_CONFLICT: the last voter, or an incarnation that was removed; ERR_NOT_FOUND; ERR_TOO_LARGE. */
+enum err raft_change(struct raft *r, enum raft_change_kind kind, const struct raft_member *m,
+    struct instant now, struct raft_pos *pos);
 
 /* Asks for an index that a linearizable read must see applied (§6.4); it comes out as a raft_read_done with this
  * number, or never (messages may be lost, leaders fall): the caller asks again under another number. ERR_NO_LEADER

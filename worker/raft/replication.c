@@ -15,22 +15,19 @@ struct progress *progress_of(const struct raft *r, uint64_t id)
 
 void start_leading(struct raft *r, struct instant now)
 {
-	const struct raft_config *c = config_now(r);
 	struct entry noop = { { r->hard.term, r->log.last.index + 1 }, r->log.last_time_ms, ENTRY_NOOP,
 		NULL };
 
-	r->peers = xcalloc(c->count, sizeof(*r->peers));
-	r->peer_count = 0;
-	for (size_t i = 0; i < c->count; i++)
-		if (c->members[i] != r->o.self)
-			r->peers[r->peer_count++] = (struct progress){
-				.id = c->members[i], .next = r->log.last.index + 1, .heard = now
-			};
+	follow_config(r);
+	for (size_t i = 0; i < r->peer_count; i++)
+		r->peers[i].heard = now;
 	r->led_since = now;
 	r->led_from_ms = r->log.last_time_ms;
 	r->round = r->round_confirmed = 0;
 	r->heartbeat_at = instant_add(now, r->o.heartbeat);
 	r->quorum_check_at = instant_add(now, r->o.election);
+	r->mark = r->mark_next = 0;
+	r->mark_at = now;
 	r->unapplied_bytes = 0;
 	for (uint64_t i = r->log.applied + 1; i <= r->log.last.index; i++)
 		r->unapplied_bytes += entry_bytes(raft_log_at(&r->log, i));
@@ -249,15 +246,19 @@ static enum quorum_vote heard_lately(void *arg, uint64_t id)
 
 	if (id == q->r->o.self)
 		return VOTE_YES;
-	return p != NULL && !instant_passed(instant_add(p->heard, q->r->o.election), q->now) ? VOTE_YES
-											     : VOTE_NO;
+	return p != NULL && is_heard(q->r, p, q->now) ? VOTE_YES : VOTE_NO;
 }
 
-bool quorum_heard(const struct raft *r, struct instant now)
+bool is_heard(const struct raft *r, const struct progress *p, struct instant now)
+{
+	return !instant_passed(instant_add(p->heard, r->o.election), now);
+}
+
+bool quorum_is_heard(const struct raft *r, const struct quorum *quorum, struct instant now)
 {
 	struct heard_question q = { r, now };
 
-	return quorum_decide(&config_now(r)->quorum, heard_lately, &q) == QUORUM_WON;
+	return quorum_decide(quorum, heard_lately, &q) == QUORUM_WON;
 }
 
 static void accept_leader(struct raft *r, const struct raft_message *m, struct instant now)

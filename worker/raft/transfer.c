@@ -2,14 +2,14 @@
 
 /* Leadership is handed over, §3.10: for a stop without an election timeout of silence. */
 
-static struct progress *furthest(const struct raft *r)
+struct progress *furthest(const struct raft *r)
 {
 	struct progress *best = NULL;
 
 	for (size_t i = 0; i < r->peer_count; i++) {
 		struct progress *p = &r->peers[i];
 
-		if (!p->down && quorum_has(&config_now(r)->quorum, p->id) &&
+		if (!p->down && quorum_half_has(&config_now(r)->quorum.incoming, p->id) &&
 		    (best == NULL || p->match > best->match))
 			best = p;
 	}
@@ -25,7 +25,7 @@ enum err raft_transfer(struct raft *r, uint64_t target, struct instant now)
 	if (r->transfer_to != 0)
 		return ERR_BUSY;
 	p = target == 0 ? furthest(r) : progress_of(r, target);
-	if (p == NULL || !quorum_has(&config_now(r)->quorum, p->id))
+	if (p == NULL || !quorum_half_has(&config_now(r)->quorum.incoming, p->id))
 		return ERR_NOT_FOUND;
 	r->transfer_to = p->id;
 	r->transfer_told = false;
@@ -56,8 +56,7 @@ static bool half_is_mine(const struct raft *r, const struct quorum_half *h)
 	return h->count == 0 || (h->count == 1 && h->ids[0] == r->o.self);
 }
 
-/* Nobody else could ever lead. */
-static bool is_alone(const struct raft *r)
+bool is_alone(const struct raft *r)
 {
 	const struct quorum *q = &config_now(r)->quorum;
 
