@@ -140,7 +140,7 @@ $(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES))
 UNIT := $(UNIT_build) $(UNIT_build/asan)
 
 .PHONY: check
-check: $(PROGRAMS_build) $(PRELOADS) $(filter %/raft-script %/sim,$(PROGRAMS_build/asan)) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
+check: $(PROGRAMS_build) $(PROGRAMS_build/asan) $(PRELOADS) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
 	@tests/run
 
 .PHONY: unit
@@ -162,6 +162,10 @@ sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ##
 .PHONY: system
 system: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## the tests with real processes
 	@tests/run system
+
+.PHONY: sanitized
+sanitized: $(PROGRAMS_build/asan) | packages-test ## some of them with the sanitizers' build, whose leak checker is asked too
+	@tests/run sanitized
 
 etc/holdfast.conf: build/etc/print_conf
 	@build/etc/print_conf >$@

@@ -235,9 +235,15 @@ void worker_ready(struct worker *w)
 	ipc_send_hello(w->supervisor, &(struct ipc_hello){ .generation = w->generation });
 }
 
+/* Is there in the build with the sanitizers; without exit handlers nobody else asks it. Reports and ends the process
+ * where something is lost. */
+void __lsan_do_leak_check(void) __attribute__((weak));
+
 void worker_exit(struct worker *w, int status)
 {
 	ipc_flush(w->supervisor);
+	if (__lsan_do_leak_check != NULL)
+		__lsan_do_leak_check();
 	_exit(status);
 }
 

@@ -9,8 +9,10 @@
     nodes.clean_up()                # whatever is left is killed by its pid
 
 A process belongs to a test when its environment says so. What is waited for in vain is an AssertionError.
+BUILD says which build is tested (default: build); that of the sanitizers is build/asan.
 """
 
+import glob
 import os
 import random
 import re
@@ -22,6 +24,7 @@ import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
+SANITIZED = os.path.basename(BUILD) == "asan"
 PATIENCE = 30.0  # seconds: the end of any waiting; nothing is asserted about how long it took
 
 
@@ -114,7 +117,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **environment, "HOLDFAST_TEST": self.nodes.mark},
+                env={**os.environ, **self.nodes.environment(), **environment},
             )
         return self
 
@@ -225,6 +228,33 @@ class Nodes:
         for n in made:
             n.wait_workers()
         return made
+
+    def environment(self):
+        """What the processes of this test have in theirs."""
+        report = f"log_path={self.directory}/report"
+        options = {name: f"{os.environ.get(name, '')}:{report}" for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}
+        return {"HOLDFAST_TEST": self.mark, **options}
+
+    def take_reports(self):
+        """What the sanitizers have had to say of all these processes, since this was asked last."""
+        told = []
+        for path in glob.glob(os.path.join(self.directory, "report.*")):
+            with open(path, errors="replace") as f:
+                told.append(f.read())
+            os.unlink(path)
+        return told
+
+    def end_in_order(self):
+        """TERM for every node that still runs; what does not end by it is left."""
+        running = [node for node in self.all if node.process is not None and node.process.poll() is None]
+        for node in running:
+            node.thaw()
+            node.process.send_signal(signal.SIGTERM)
+        for node in running:
+            try:
+                node.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                pass
 
     def left_over(self):
         """The pids of all processes that this test started."""

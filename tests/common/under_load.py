@@ -68,7 +68,7 @@ class Load:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "HOLDFAST_TEST": nodes.mark},
+            env={**os.environ, **nodes.environment()},
         )
         self.read = 0
         self.acknowledged = 0

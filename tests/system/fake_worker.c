@@ -7,6 +7,7 @@
  *	mute	  never says hello
  *	stuck	  has a lane that never ends its turn
  *	stubborn  does not stop when asked
+ *	leaky	  loses memory
  *
  * The HTTP role answers every connection with its number, its generation, and its share of the sockets.
  */
@@ -44,8 +45,19 @@ static void get_stuck(struct worker *w)
 	lane_submit(lane_thread_new(w->loop, "stuck", (struct lane_work){ .turn = take_for_ever }), &job);
 }
 
+/* In a function of its own, so that nothing on the stack still points to it. */
+static __attribute__((noinline)) void lose_memory(void)
+{
+	char *volatile lost = xmalloc(4711);
+
+	lost = NULL;
+	(void)lost;
+}
+
 static void start(struct worker *w)
 {
+	if (strcmp(behaviour(w), "leaky") == 0)
+		lose_memory();
 	if (strncmp(behaviour(w), "exit-", 5) == 0)
 		worker_exit(w, atoi(behaviour(w) + 5));
 	if (strcmp(behaviour(w), "stuck") == 0)

@@ -96,7 +96,7 @@ print(count, failed)
             ["/usr/bin/python3", "-c", self.SCRIPT, node.http],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "HOLDFAST_TEST": node.nodes.mark},
+            env={**os.environ, **node.nodes.environment()},
         )
 
     def stop(self):

@@ -3,11 +3,9 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 
 import pytest
@@ -16,22 +14,10 @@ import requests
 from nodes import BUILD, ROOT, is_alive, wait_until
 
 
-@pytest.fixture(scope="session")
-def program():
-    """holdfastd beside a worker with fake roles."""
-    directory = tempfile.mkdtemp(prefix="hf-fake-", dir="/tmp")
-    try:
-        shutil.copy(os.path.join(BUILD, "holdfastd"), directory)
-        shutil.copy(os.path.join(BUILD, "tests/system/fake_worker"), os.path.join(directory, "holdfast-worker"))
-        yield os.path.join(directory, "holdfastd")
-    finally:
-        shutil.rmtree(directory)
-
-
 @pytest.fixture
-def node(nodes, program):
+def node(nodes, fake):
     def make(node_id="n1", **options):
-        return nodes.node(node_id, program=program, **options)
+        return nodes.node(node_id, program=fake, **options)
 
     return make
 
@@ -235,11 +221,11 @@ def test_a_data_directory_that_is_a_file(node):
     assert n.wait_exit() == 73
 
 
-def test_a_bad_option_is_one_line_with_its_place(nodes, program):
+def test_a_bad_option_is_one_line_with_its_place(nodes, fake):
     path = os.path.join(nodes.directory, "bad.conf")
     with open(path, "w") as f:
         f.write("[raft]\n\nelection = soon\n")
-    result = run(program, "-c", path)
+    result = run(fake, "-c", path)
     assert result.returncode == 78
     assert result.stderr.startswith(f"holdfastd: {path}:3: [raft] election: ")
     assert result.stderr.count("\n") == 1
@@ -257,34 +243,34 @@ def test_a_bad_option_is_one_line_with_its_place(nodes, program):
         (["--node-run", "/" + "d" * 120], 78, "over 100 bytes"),
     ],
 )
-def test_a_bad_command_line(program, arguments, status, said):
-    result = run(program, *arguments)
+def test_a_bad_command_line(fake, arguments, status, said):
+    result = run(fake, *arguments)
     assert result.returncode == status
     assert said in result.stderr and result.stderr.count("\n") == 1
 
 
-def test_the_configuration_is_checked_and_printed(nodes, program):
+def test_the_configuration_is_checked_and_printed(nodes, fake):
     path = os.path.join(nodes.directory, "some.conf")
     with open(path, "w") as f:
         f.write("[node]\nid = alpha\n[raft]\nelection = 2s\n")
-    assert run(program, "-c", path, "-t").stdout == "the configuration is good\n"
-    printed = run(program, "-c", path, "--raft-heartbeat=50ms", "-T").stdout
+    assert run(fake, "-c", path, "-t").stdout == "the configuration is good\n"
+    printed = run(fake, "-c", path, "--raft-heartbeat=50ms", "-T").stdout
     assert "\nid = alpha\n" in printed and "\nelection = 2s\n" in printed and "\nheartbeat = 50ms\n" in printed
     with open(path, "w") as f:
         f.write(printed)
-    assert run(program, "-c", path, "-T").stdout == printed
+    assert run(fake, "-c", path, "-T").stdout == printed
 
 
-def test_flags_win_over_the_file(nodes, program):
+def test_flags_win_over_the_file(nodes, fake):
     path = os.path.join(nodes.directory, "some.conf")
     with open(path, "w") as f:
         f.write("[node]\nid = alpha\n")
-    assert "\nid = beta\n" in run(program, "--id", "beta", "-c", path, "-T").stdout
+    assert "\nid = beta\n" in run(fake, "--id", "beta", "-c", path, "-T").stdout
 
 
-def test_help_lists_every_option(program):
-    text = run(program, "--help").stdout
-    printed = run(program, "-T").stdout
+def test_help_lists_every_option(fake):
+    text = run(fake, "--help").stdout
+    printed = run(fake, "-T").stdout
     for section, name in re.findall(r"OPT\((\w+), (\w+),", open(os.path.join(ROOT, "common/option.def")).read()):
         if section != "section":
             assert f"--{section}-{name}".replace("_", "-") in text
@@ -364,8 +350,8 @@ def test_http_workers_stop_before_the_consensus_worker(node):
     assert len(stopped) == 3 and stopped[-1] == "consensus"
 
 
-def test_a_worker_does_not_run_alone(program):
-    worker = os.path.join(os.path.dirname(program), "holdfast-worker")
+def test_a_worker_does_not_run_alone(fake):
+    worker = os.path.join(os.path.dirname(fake), "holdfast-worker")
     result = run(worker)
     assert result.returncode == 64
     assert "started by holdfastd alone" in result.stderr
@@ -384,7 +370,7 @@ def test_workers_inherit_what_is_theirs_and_nothing_else(node):
             n.command(),
             stderr=open(n.log_path, "ab"),
             close_fds=False,
-            env={**os.environ, "HOLDFAST_TEST": n.nodes.mark},
+            env={**os.environ, **n.nodes.environment()},
         )
         os.close(high)
     finally:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 
 import pytest
 import requests
@@ -51,18 +50,6 @@ def listener(nodes):
     made = Listener(os.path.join(nodes.directory, "notify"))
     yield made
     made.socket.close()
-
-
-@pytest.fixture(scope="session")
-def fake():
-    """holdfastd beside a worker with fake roles (fake_worker.c)."""
-    directory = tempfile.mkdtemp(prefix="hf-fake-", dir="/tmp")
-    try:
-        shutil.copy(os.path.join(BUILD, "holdfastd"), directory)
-        shutil.copy(os.path.join(BUILD, "tests/system/fake_worker"), os.path.join(directory, "holdfast-worker"))
-        yield os.path.join(directory, "holdfastd")
-    finally:
-        shutil.rmtree(directory)
 
 
 def with_file(node, text):
@@ -166,7 +153,7 @@ def launch_with_sockets(node, sockets):
             stderr=log,
             close_fds=False,
             preexec_fn=place,
-            env={**os.environ, "HOLDFAST_TEST": node.nodes.mark},
+            env={**os.environ, **node.nodes.environment()},
         )
 
 
