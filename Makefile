@@ -16,6 +16,7 @@ endif
 LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' configure.ac)
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
 TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd
+NSPAWN_PACKAGES = $(TEST_PACKAGES) debootstrap systemd-container
 TIDY_PACKAGES = python3 clang-format
 BENCH_PACKAGES = python3 python3-pytest python3-requests wrk
 DEMO_PACKAGES = python3 curl
@@ -129,8 +130,9 @@ all: $(filter build/holdfastd build/holdfast-worker,$(PROGRAMS_build)) ## build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: packages-test packages-tidy packages-bench packages-demo
+.PHONY: packages-test packages-nspawn packages-tidy packages-bench packages-demo
 packages-test: ; @.ci/packages $(TEST_PACKAGES)
+packages-nspawn: ; @.ci/packages $(NSPAWN_PACKAGES)
 packages-tidy: ; @.ci/packages $(TIDY_PACKAGES)
 packages-bench: ; @.ci/packages $(BENCH_PACKAGES)
 packages-demo: ; @.ci/packages $(DEMO_PACKAGES)
@@ -140,7 +142,7 @@ $(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES))
 UNIT := $(UNIT_build) $(UNIT_build/asan)
 
 .PHONY: check
-check: $(PROGRAMS_build) $(PROGRAMS_build/asan) $(PRELOADS) $(UNIT) | packages-test packages-tidy ## every test of every kind, with one summary
+check: $(PROGRAMS_build) $(PROGRAMS_build/asan) $(PRELOADS) $(UNIT) | packages-nspawn packages-tidy ## every test of every kind, with one summary
 	@tests/run
 
 .PHONY: unit
@@ -166,6 +168,10 @@ system: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) $(PRELO
 .PHONY: sanitized
 sanitized: $(PROGRAMS_build/asan) | packages-test ## some of them with the sanitizers' build, whose leak checker is asked too
 	@tests/run sanitized
+
+.PHONY: nspawn
+nspawn: all | packages-nspawn ## the service under a real systemd, in a container; takes root, and the network once
+	@tests/run nspawn
 
 etc/holdfast.conf: build/etc/print_conf
 	@build/etc/print_conf >$@
