@@ -105,6 +105,13 @@ static void tell_entries(struct buf *out, const struct entry *e, size_t count)
 	}
 }
 
+static void tell_room(struct buf *out, uint8_t room)
+{
+	static const char *const texts[] = { "", " full", " spent" };
+
+	buf_append_text(out, texts[room]);
+}
+
 static void tell_fields(struct buf *out, const struct raft_message *m)
 {
 	switch (m->type) {
@@ -133,6 +140,7 @@ static void tell_fields(struct buf *out, const struct raft_message *m)
 		if (!m->append_answer.accepted)
 			buf_printf(out, " hint=%" PRIu64 ".%" PRIu64, m->append_answer.hint_term,
 			    m->append_answer.hint_index);
+		tell_room(out, m->append_answer.room);
 		break;
 	case RAFT_HEARTBEAT:
 		buf_printf(
@@ -140,6 +148,7 @@ static void tell_fields(struct buf *out, const struct raft_message *m)
 		break;
 	case RAFT_HEARTBEAT_ANSWER:
 		buf_printf(out, " round=%" PRIu64, m->heartbeat_answer.round);
+		tell_room(out, m->heartbeat_answer.room);
 		break;
 	case RAFT_TIMEOUT_NOW:
 		break;

@@ -284,6 +284,17 @@ static void cmd_unfit(struct cluster *c, const struct words *w)
 	raft_set_unfit(n->raft, w->at[0][0] == 'u', n->now);
 }
 
+static void cmd_room(struct cluster *c, const struct words *w)
+{
+	static const char *const names[] = { "room", "full", "spent" };
+	struct node *n = cluster_node(c, number(w, 1, 0));
+	int room = 0;
+
+	while (strcmp(w->at[0], names[room]) != 0)
+		room++;
+	raft_set_room(n->raft, (enum raft_room)room, n->now);
+}
+
 static void cmd_crash(struct cluster *c, const struct words *w)
 {
 	node_crash(cluster_node(c, number(w, 1, 0)), number(w, 2, 0));
@@ -380,6 +391,9 @@ static const struct {
 	{ "transfer", cmd_transfer },
 	{ "unfit", cmd_unfit },
 	{ "fit", cmd_unfit },
+	{ "full", cmd_room },
+	{ "spent", cmd_room },
+	{ "room", cmd_room },
 	{ "crash", cmd_crash },
 	{ "start", cmd_start },
 	{ "checkpoint", cmd_checkpoint },

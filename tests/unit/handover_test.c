@@ -6,7 +6,7 @@
  *	worker/replica/handover.c worker/replica/request.c worker/replica/state_lane.c worker/replica/status.c worker/replica/transport.c
  *	worker/replica/upkeep.c worker/replica/measure.c common/metric.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
  *	worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c worker/raft/replication.c
- *	worker/raft/transfer.c worker/raft/change.c worker/raft/draft.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
+ *	worker/raft/transfer.c worker/raft/change.c worker/raft/draft.c worker/raft/room.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
  *	worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c
  *	worker/log/wal_find.c worker/log/wal_scan.c worker/log/wal_segment.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c
  *	worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c

@@ -219,7 +219,7 @@ static void leave_joint(struct raft *r, struct instant now)
 /* §4.2.2: a leader that was taken out leads until that is committed, and lets another one stand at once. */
 static void step_aside(struct raft *r, struct instant now)
 {
-	const struct progress *p = furthest(r);
+	const struct progress *p = furthest(r, false);
 
 	send_heartbeats(r);
 	if (p != NULL && p->match == r->log.last.index)

@@ -27,6 +27,8 @@ struct progress {
 	bool fetching;
 	bool down; /* no connection */
 	bool nudge; /* an empty append is due, to find out what was lost */
+	bool answered; /* in this term, so that its room is known */
+	enum raft_room room;
 	uint64_t match_before; /* at the last heartbeat's answer */
 	uint64_t commit_sent;
 	uint64_t round; /* the highest that it answered, §6.4 */
@@ -91,6 +93,11 @@ struct raft {
 	bool unfit; /* to lead: the disk hangs */
 	struct instant transfer_until;
 
+	/* Room on the disks (room.c). */
+	enum raft_room room; /* on this node's */
+	bool roomy; /* leading: a majority of the voters has room, and was heard lately */
+	struct instant yield_at; /* leading without room: when to try to hand over again */
+
 	/* Reads, §6.4. */
 	uint64_t round, round_confirmed;
 	struct read_wait *reads;
@@ -153,12 +160,26 @@ void follow_config(struct raft *r);
 void drive_change(struct raft *r, struct instant now);
 
 /* transfer.c */
-/* The voter that holds most of the log, of those that stay voters; NULL when there is none but self. */
-struct progress *furthest(const struct raft *r);
+/* Of the other connected voters, those that leave aside, the one that holds most of the log; NULL when there is none.
+ * `room`: one that said it has room. */
+struct progress *furthest(const struct raft *r, bool room);
+void begin_transfer(struct raft *r, const struct progress *p, struct instant now);
 /* Nobody else could ever lead. */
 bool is_alone(const struct raft *r);
 void drive_transfer(struct raft *r);
 bool tick_transfer(struct raft *r, struct instant now);
+
+/* room.c */
+void note_room(struct raft *r, struct progress *p, uint8_t room, struct instant now);
+/* With the time: who was heard lately; and a leader without room gives way. */
+void tick_room(struct raft *r, struct instant now);
+bool takes_writes(const struct raft *r, struct instant now);
+/* The last entry that this member is to be sent for now. */
+uint64_t send_limit(const struct raft *r, const struct progress *p);
+/* How many of the entries, of which the first `held` are in the log, this node accepts. */
+size_t count_acceptable(const struct raft *r, const struct entries *list, size_t held);
+/* What a node without room waits longer than others before it stands. */
+struct span reluctance(const struct raft *r);
 
 /* read.c */
 void start_read_round(struct raft *r);

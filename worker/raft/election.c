@@ -16,7 +16,9 @@ static struct span random_span(struct raft *r, struct span below)
 /* §3.4: randomised, so that one node usually stands alone. */
 void reset_election(struct raft *r, struct instant now)
 {
-	r->election_at = instant_add(instant_add(now, r->o.election), random_span(r, r->o.election));
+	struct instant least = instant_add(instant_add(now, r->o.election), reluctance(r));
+
+	r->election_at = instant_add(least, random_span(r, r->o.election));
 }
 
 static void clear_votes(struct raft *r)
@@ -249,5 +251,7 @@ void raft_lost(struct raft *r, uint64_t peer, struct instant now)
 	if (r->role != RAFT_FOLLOWER || peer != r->leader || r->lost)
 		return;
 	r->lost = true;
+	if (r->room != RAFT_ROOM_ENOUGH) /* those with room go first */
+		return;
 	r->election_at = instant_least(r->election_at, instant_add(now, wait));
 }

@@ -9,6 +9,10 @@
 #define WIRE_PREFIX raft
 #include "common/wire_declare.h"
 
+/* What is left of a node's disk. SHORT: the node is full (DESIGN 4). NONE: what it had put by for that is nearly spent,
+ * too. */
+enum raft_room { RAFT_ROOM_ENOUGH, RAFT_ROOM_SHORT, RAFT_ROOM_NONE };
+
 enum raft_type {
 #define MSG(NAME, name, number, fields) RAFT_##NAME = number,
 #include "worker/raft/message.def"

@@ -166,6 +166,7 @@ static void tick_leader(struct raft *r, struct instant now)
 	}
 	if (!tick_transfer(r, now))
 		return;
+	tick_room(r, now);
 	if (instant_passed(r->heartbeat_at, now)) {
 		r->heartbeat_at = instant_add(now, r->o.heartbeat);
 		send_heartbeats(r);

@@ -27,7 +27,7 @@
  * Has: pre-vote (§9.6), check-quorum and leader stickiness (§6.2, §4.2.3), the leader's disk write in parallel
  * (§10.2.1), pipelined appends in a window (§10.2.2), fast back-off after a conflict (§3.5), a no-op at the start
  * of each term, ReadIndex on leader and followers (§6.4), transfer (§3.10), learners and changes of members by joint
- * configurations (§4).
+ * configurations (§4). Beyond the thesis: nodes whose disk hangs (raft_set_unfit) or is full (raft_set_room).
  */
 struct raft;
 
@@ -74,8 +74,8 @@ struct instant raft_deadline(const struct raft *r);
 /* A message from m->from; borrowed. One that is for somebody else, or from nobody I know, does no harm. */
 void raft_receive(struct raft *r, const struct raft_message *m, struct instant now);
 
-/* Appends an entry with this data (takes a reference) to the leader's log. ERR_NOT_LEADER, ERR_BUSY. The position
- * tells nothing about the outcome yet: the entry may be overwritten by a later leader's. */
+/* Appends an entry with this data (takes a reference) to the leader's log. ERR_NOT_LEADER, ERR_BUSY; ERR_FULL: an
+ * ENTRY_WRITE for which this node or too many voters have no room. The position tells nothing about the outcome yet: the entry may be overwritten by a later leader's. */
 enum err raft_propose(
     struct raft *r, enum entry_type type, struct blob *data, struct instant now, struct raft_pos *pos);
 
@@ -97,16 +97,24 @@ enum err raft_change(struct raft *r, enum raft_change_kind kind, const struct ra
  * when nobody can be asked now. */
 enum err raft_read(struct raft *r, uint64_t number);
 
-/* Hands leadership over (§3.10) to this voter, or to the one that is furthest when 0: it gets the rest of the log and is
+/* Hands leadership over (§3.10) to this voter, or when 0 to the one that is furthest of those with room: it gets the rest of the log and is
  * told to stand at once. Until it leads, or an election timeout has passed (T2), proposals are answered
- * ERR_NOT_LEADER. ERR_NOT_LEADER on other nodes, ERR_NOT_FOUND when there is no such other voter, ERR_BUSY during
- * another transfer. */
+ * ERR_NOT_LEADER. ERR_NOT_LEADER on other nodes, ERR_NOT_FOUND when there is no such other voter (or it is full and
+ * this node is not), ERR_BUSY during another transfer. */
 enum err raft_transfer(struct raft *r, uint64_t target, struct instant now);
 
 /* This node's disk hangs (or works again): it must not lead. A leader hands over, and steps down when nobody has taken
  * over within an election timeout; until the disk works again the node does not stand. One that has no other voter
  * beside it goes on leading. */
 void raft_set_unfit(struct raft *r, bool unfit, struct instant now);
+
+/*
+ * How much this node's disk still takes (at first: enough). While it is SHORT, a leader proposes no writes and hands over
+ * to a voter with room; a follower waits longer before it stands, so that one with room is elected where there is
+ * one. At NONE, no write of another leader is taken into the log either: it is not accepted, as if it had not come.
+ * What else a log must hold (no-ops, configurations) is, so that reads go on.
+ */
+void raft_set_room(struct raft *r, enum raft_room room, struct instant now);
 
 /* Everything up to this ticket is durable. */
 void raft_persisted(struct raft *r, uint64_t ticket, struct instant now);
@@ -182,6 +190,7 @@ bool raft_confirmed(const struct raft *r, struct instant now);
 /* What the leader knows of a member. False on other nodes and for strangers. */
 struct raft_peer_view {
 	uint64_t match, next;
+	enum raft_room room; /* as it last said */
 	struct instant heard; /* {0}: never in this term */
 };
 bool raft_peer_view(const struct raft *r, uint64_t peer, struct raft_peer_view *out);

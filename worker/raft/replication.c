@@ -21,7 +21,8 @@ void start_leading(struct raft *r, struct instant now)
 	follow_config(r);
 	for (size_t i = 0; i < r->peer_count; i++)
 		r->peers[i].heard = now;
-	r->led_since = now;
+	r->led_since = r->yield_at = now;
+	r->roomy = true; /* until they say otherwise */
 	r->led_from_ms = r->log.last_time_ms;
 	r->round = r->round_confirmed = 0;
 	r->heartbeat_at = instant_add(now, r->o.heartbeat);
@@ -55,6 +56,8 @@ enum err raft_propose(
 	if (r->role != RAFT_LEADER ||
 	    r->transfer_to != 0) /* T1: nothing may be added while the target catches up */
 		return ERR_NOT_LEADER;
+	if (type == ENTRY_WRITE && !takes_writes(r, now))
+		return ERR_FULL;
 	if (r->unapplied_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max) /* C14 */
 		return ERR_BUSY;
 	e.time_ms = r->led_from_ms + (uint64_t)(led_ms > 0 ? led_ms : 0);
@@ -154,12 +157,12 @@ static void ask_fetch(struct raft *r, struct progress *p)
 }
 
 /* One append from memory, with as much as a message may hold; C8: what follows starts behind what was packed. */
-static void send_append(struct raft *r, struct progress *p)
+static void send_append(struct raft *r, struct progress *p, uint64_t limit)
 {
 	struct raft_append *a = new_append(r, p);
 	size_t bytes = 0;
 
-	for (uint64_t i = p->next; i <= r->log.last.index; i++) {
+	for (uint64_t i = p->next; i <= limit; i++) {
 		const struct entry *e = raft_log_at(&r->log, i);
 
 		if (bytes > 0 && bytes + entry_bytes(e) > r->o.message_bytes_max)
@@ -177,15 +180,18 @@ static void send_to(struct raft *r, struct progress *p)
 	if (p->nudge && p->state == PROGRESS_STREAM)
 		sent(p, new_append(r, p), 0);
 	while (!(p->state == PROGRESS_PROBE ? p->paused : window_full(r, p))) {
-		bool behind = p->next <= r->log.last.index;
+		uint64_t limit = send_limit(r, p);
+		bool behind = p->next <= limit;
 
-		if (!behind && p->commit_sent >= r->log.commit && p->state == PROGRESS_STREAM)
+		/* What it may commit of what it has. */
+		if (!behind && p->state == PROGRESS_STREAM &&
+		    (p->commit_sent >= r->log.commit || p->commit_sent >= limit))
 			break;
 		if (behind && p->next < r->log.first) {
 			ask_fetch(r, p);
 			break;
 		}
-		send_append(r, p);
+		send_append(r, p, limit);
 	}
 }
 
@@ -298,7 +304,7 @@ static bool entries_are_sound(const struct raft_append *a, uint64_t term)
 static void answer_append(struct raft *r, uint64_t to, uint64_t index)
 {
 	promise(r, RAFT_APPEND_ANSWER, to)->append_answer =
-	    (struct raft_append_answer){ .accepted = 1, .index = index };
+	    (struct raft_append_answer){ .accepted = 1, .index = index, .room = (uint8_t)r->room };
 }
 
 static void refuse_append(struct raft *r, const struct raft_message *m)
@@ -306,14 +312,14 @@ static void refuse_append(struct raft *r, const struct raft_message *m)
 	struct raft_pos hint = raft_log_back_off(&r->log, m->append.prev_index, m->append.prev_term);
 
 	send_now(r, RAFT_APPEND_ANSWER, m->from)->append_answer =
-	    (struct raft_append_answer){ 0, m->append.prev_index, hint.term, hint.index };
+	    (struct raft_append_answer){ 0, m->append.prev_index, hint.term, hint.index, (uint8_t)r->room };
 }
 
 void on_append(struct raft *r, const struct raft_message *m, struct instant now)
 {
 	const struct raft_append *a = &m->append;
 	uint64_t verified = a->prev_index + a->entries.count;
-	size_t i;
+	size_t i, count;
 
 	accept_leader(r, m, now);
 	if (!entries_are_sound(a, m->term))
@@ -329,10 +335,12 @@ void on_append(struct raft *r, const struct raft_message *m, struct instant now)
 		return;
 	}
 	i = find_new(r, &a->entries);
-	if (i < a->entries.count && a->entries.data[i].pos.index <= r->log.last.index)
+	count = count_acceptable(r, &a->entries, i);
+	if (i < count && a->entries.data[i].pos.index <= r->log.last.index)
 		cut_log(r, a->entries.data[i].pos.index);
-	for (; i < a->entries.count; i++)
+	for (; i < count; i++)
 		add_entry(r, &a->entries.data[i]);
+	verified = a->prev_index + count;
 	advance_commit(r, a->commit < verified ? a->commit : verified); /* C4 */
 	answer_append(r, m->from, verified);
 }
@@ -374,6 +382,7 @@ void on_append_answer(struct raft *r, const struct raft_message *m, struct insta
 	if (r->role != RAFT_LEADER || p == NULL || m->term != r->hard.term)
 		return;
 	p->heard = now;
+	note_room(r, p, m->append_answer.room, now);
 	if (m->append_answer.accepted)
 		on_accepted(r, p, m->append_answer.index);
 	else
@@ -385,7 +394,8 @@ void on_heartbeat(struct raft *r, const struct raft_message *m, struct instant n
 	accept_leader(r, m, now);
 	if (m->heartbeat.commit <= r->log.last.index)
 		advance_commit(r, m->heartbeat.commit);
-	send_now(r, RAFT_HEARTBEAT_ANSWER, m->from)->heartbeat_answer.round = m->heartbeat.round;
+	send_now(r, RAFT_HEARTBEAT_ANSWER, m->from)->heartbeat_answer =
+	    (struct raft_heartbeat_answer){ m->heartbeat.round, (uint8_t)r->room };
 }
 
 /* Also the place to notice that an append or its answer was lost: a whole heartbeat without progress. */
@@ -397,6 +407,7 @@ void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct in
 	    m->heartbeat_answer.round > r->round)
 		return;
 	p->heard = now;
+	note_room(r, p, m->heartbeat_answer.room, now);
 	if (m->heartbeat_answer.round > p->round) {
 		p->round = m->heartbeat_answer.round;
 		confirm_reads(r);
@@ -433,6 +444,6 @@ bool raft_peer_view(const struct raft *r, uint64_t peer, struct raft_peer_view *
 
 	if (p == NULL)
 		return false;
-	*out = (struct raft_peer_view){ p->match, p->next, p->heard };
+	*out = (struct raft_peer_view){ p->match, p->next, p->room, p->heard };
 	return true;
 }

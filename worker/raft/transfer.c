@@ -2,18 +2,28 @@
 
 /* Leadership is handed over, §3.10: for a stop without an election timeout of silence. */
 
-struct progress *furthest(const struct raft *r)
+struct progress *furthest(const struct raft *r, bool room)
 {
 	struct progress *best = NULL;
 
 	for (size_t i = 0; i < r->peer_count; i++) {
 		struct progress *p = &r->peers[i];
 
-		if (!p->down && quorum_half_has(&config_now(r)->quorum.incoming, p->id) &&
-		    (best == NULL || p->match > best->match))
+		if (p->down || !quorum_half_has(&config_now(r)->quorum.incoming, p->id))
+			continue;
+		if (room && (!p->answered || p->room != RAFT_ROOM_ENOUGH))
+			continue;
+		if (best == NULL || p->match > best->match)
 			best = p;
 	}
 	return best;
+}
+
+void begin_transfer(struct raft *r, const struct progress *p, struct instant now)
+{
+	r->transfer_to = p->id;
+	r->transfer_told = false;
+	r->transfer_until = instant_add(now, r->o.election);
 }
 
 enum err raft_transfer(struct raft *r, uint64_t target, struct instant now)
@@ -24,12 +34,14 @@ enum err raft_transfer(struct raft *r, uint64_t target, struct instant now)
 		return ERR_NOT_LEADER;
 	if (r->transfer_to != 0)
 		return ERR_BUSY;
-	p = target == 0 ? furthest(r) : progress_of(r, target);
+	p = target == 0 ? furthest(r, true) : progress_of(r, target);
+	if (p == NULL && target == 0)
+		p = furthest(r, false);
 	if (p == NULL || !quorum_half_has(&config_now(r)->quorum.incoming, p->id))
 		return ERR_NOT_FOUND;
-	r->transfer_to = p->id;
-	r->transfer_told = false;
-	r->transfer_until = instant_add(now, r->o.election);
+	if (target != 0 && p->room != RAFT_ROOM_ENOUGH && r->room == RAFT_ROOM_ENOUGH)
+		return ERR_NOT_FOUND;
+	begin_transfer(r, p, now);
 	return ERR_OK;
 }
 

@@ -248,6 +248,9 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 	case ERR_NOT_LEADER: /* it is handing over */
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 		break;
+	case ERR_FULL:
+		answer_error(r, p, ERR_FULL, APPLIED_NO, "");
+		break;
 	default:
 		answer_error(r, p, ERR_BUSY, APPLIED_NO, "too many writes wait for a majority of the nodes");
 		break;
