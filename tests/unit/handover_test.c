@@ -1,7 +1,7 @@
 /*
  * Leadership is handed over by request, through a replica whose neighbours are played.
  *
- * links: worker/replica/between.c tests/unit/replica_alone.c tests/unit/fake_disk.c tests/common/mem_table.c worker/replica/formation.c
+ * links: worker/replica/between.c tests/common/replica_alone.c tests/common/fake_disk.c tests/common/mem_table.c worker/replica/formation.c
  *	worker/replica/identity.c worker/replica/log_lane.c worker/replica/pending.c worker/replica/replica.c
  *	worker/replica/handover.c worker/replica/request.c worker/replica/state_lane.c worker/replica/status.c worker/replica/transport.c
  *	worker/replica/upkeep.c worker/replica/measure.c common/metric.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
-#include "tests/unit/replica_alone.h"
+#include "tests/common/replica_alone.h"
 
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
 

@@ -1,4 +1,4 @@
-/* links: tests/unit/wal_model.c tests/unit/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
+/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -384,6 +384,31 @@ static void what_a_later_version_wrote_is_not_damage(void **state)
 	blob_unref(entry.data);
 }
 
+/* Whole and under checksums that fit, but no log: found before the fresh segment is begun. */
+static void a_record_that_does_not_follow_changes_nothing(void **state)
+{
+	struct model *m = *state;
+	struct entry entry = { { 1, 5 }, 100, ENTRY_WRITE, blob_new(bytes_text("12345678")) };
+	struct wal_head head = {
+		.number = model_newest(m, NULL), .cluster = MODEL_CLUSTER, .incarnation = MODEL_INCARNATION
+	};
+	struct wal_batch batch = { .offset = WAL_HEAD_BYTES };
+	struct buf file = { 0 };
+	uint32_t seed;
+	uint8_t *at;
+
+	seed = batch.chain = wal_put_head(buf_extend(&file, WAL_HEAD_BYTES), &head);
+	batch.mark = WAL_HEAD_BYTES;
+	batch.size = (uint32_t)wal_entry_bytes(&entry);
+	at = buf_extend(&file, WAL_BATCH_BYTES + batch.size);
+	wal_put_entry(at + WAL_BATCH_BYTES, wal_put_batch(at, seed, &batch), &entry);
+	model_close(m);
+	fake_disk_put(m->disk, model_path(head.number), buf_bytes(&file));
+	expect_damage(m, head.number, WAL_HEAD_BYTES + WAL_BATCH_BYTES);
+	buf_free(&file);
+	blob_unref(entry.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +432,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_segment_of_another_history_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(d6_what_only_the_cache_remembers_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_later_version_wrote_is_not_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_record_that_does_not_follow_changes_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("wal_damage", tests, NULL, NULL);

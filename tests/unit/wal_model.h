@@ -1,7 +1,7 @@
 #ifndef TESTS_UNIT_WAL_MODEL_H
 #define TESTS_UNIT_WAL_MODEL_H
 
-#include "tests/unit/fake_disk.h"
+#include "tests/common/fake_disk.h"
 #include "worker/log/wal.h"
 
 /*

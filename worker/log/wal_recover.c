@@ -149,6 +149,29 @@ static enum err replay(struct recovery *r)
 
 /* --- carrying over --- */
 
+/* Looks at what is to be carried over: it must make a log before anything is written. */
+static enum err check_carried(struct recovery *r)
+{
+	struct wal_segment *s = wal_last_segment(r->w);
+	struct wal_scan scan = wal_scan_begin(s, r->end, &r->buf);
+	enum err e = ERR_OK;
+
+	scan.offset = r->carry;
+	scan.chain = r->w->chain;
+	while (scan.offset < r->end && e == ERR_OK) {
+		uint64_t offset = scan.offset;
+		struct wal_record record;
+
+		if ((e = wal_scan_next(&scan, &record)) != ERR_OK)
+			break;
+		if (record.kind == WAL_NOTHING)
+			return wal_damaged(s->head.number, scan.offset, scan.why);
+		if (record.kind == WAL_ENTRY)
+			e = take_entry(r, s->head.number, offset, &record);
+	}
+	return e;
+}
+
 /* The head of the fresh segment: it takes the last one's place if all of that is carried over, else follows it. */
 static struct wal_head fresh_head(const struct recovery *r)
 {
@@ -175,7 +198,6 @@ static enum err carry_batch(struct recovery *r, uint64_t number, struct wal_scan
 
 	do {
 		struct wal_record record;
-		uint64_t offset = scan->offset;
 
 		if ((e = wal_scan_next(scan, &record)) != ERR_OK)
 			goto out;
@@ -193,8 +215,6 @@ static enum err carry_batch(struct recovery *r, uint64_t number, struct wal_scan
 
 			entries_add(&entries, &entry);
 			blob_unref(entry.data);
-			if ((e = take_entry(r, number, offset, &record)) != ERR_OK)
-				goto out;
 		}
 	} while (scan->left > 0);
 	if (has_hard || entries.count > 0)
@@ -281,6 +301,8 @@ enum err wal_open(struct wal **out, const struct wal_options *o, struct wal_foun
 	if ((e = find_end(&r)) != ERR_OK)
 		goto out;
 	if ((e = replay(&r)) != ERR_OK)
+		goto out;
+	if ((e = check_carried(&r)) != ERR_OK)
 		goto out;
 	if ((e = make_safe(&r)) != ERR_OK)
 		goto out;

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/fake_disk.h"
+#include "tests/common/fake_disk.h"
 
 #define SECTOR 512
 

@@ -1,5 +1,5 @@
-#ifndef TESTS_UNIT_FAKE_DISK_H
-#define TESTS_UNIT_FAKE_DISK_H
+#ifndef TESTS_COMMON_FAKE_DISK_H
+#define TESTS_COMMON_FAKE_DISK_H
 
 #include "common/disk.h"
 #include "common/random.h"

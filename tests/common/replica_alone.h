@@ -1,7 +1,7 @@
-#ifndef TESTS_UNIT_REPLICA_ALONE_H
-#define TESTS_UNIT_REPLICA_ALONE_H
+#ifndef TESTS_COMMON_REPLICA_ALONE_H
+#define TESTS_COMMON_REPLICA_ALONE_H
 
-#include "tests/unit/fake_disk.h"
+#include "tests/common/fake_disk.h"
 #include "worker/kv/kv.h"
 #include "worker/raft/raft.h"
 #include "worker/replica/replica.h"

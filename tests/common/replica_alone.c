@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "tests/common/mem_table.h"
-#include "tests/unit/replica_alone.h"
+#include "tests/common/replica_alone.h"
 #include "worker/replica/inside.h"
 
 #define ELECTION_MS 500
