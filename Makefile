@@ -1,7 +1,7 @@
 # Holdfast is built by this one file; configure.ac finds compiler and libraries and writes config.mk.
 #
-# Sources are found by folder. Two builds are made from the same rules: build/ as shipped, build/asan/ with the
-# address and undefined-behaviour sanitizers, for tests.
+# Sources are found by folder. Three builds are made from the same rules: build/ as shipped, build/asan/ with the
+# address and undefined-behaviour sanitizers, for tests, build/fuzz/ with them and libFuzzer, by clang.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -20,6 +20,7 @@ NSPAWN_PACKAGES = $(TEST_PACKAGES) debootstrap systemd-container
 TIDY_PACKAGES = python3 clang-format
 BENCH_PACKAGES = python3 python3-pytest python3-requests wrk
 DEMO_PACKAGES = python3 curl
+FUZZ_PACKAGES = clang libclang-rt-14-dev python3
 
 # --- configuration ---
 
@@ -45,6 +46,7 @@ SOURCES_worker := $(wildcard worker/*.c worker/*/*.c)
 SOURCES_sim := $(wildcard tests/sim/*.c)
 SOURCES_raft := $(wildcard tests/raft/*.c)
 SOURCES_load := $(wildcard tests/load/*.c)
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 TEST_SOURCES := $(wildcard tests/*/*.c)
 export T
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/$(or $(T),*)_test.c))
@@ -53,6 +55,10 @@ STRICT = -std=gnu11 -Wall -Wextra -Wshadow -Werror -pthread -I.
 # -Wconversion in one build only: the sanitizers hide from gcc which values an expression can take.
 FLAGS_build = -O2 -Wconversion
 FLAGS_build/asan = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+# clang takes NULL + 0 for an overflow; C2y allows it, and so do all compilers.
+FLAGS_build/fuzz = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+	-fno-sanitize=pointer-overflow
+build/fuzz/%: CC = clang
 
 # $(call objects,directory of the build,sources)
 objects = $(patsubst %.c,$(1)/obj/%.o,$(2))
@@ -74,6 +80,15 @@ PROGRAMS_$(1) += $(1)/$(2)
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),$(3)))
 endef
 
+# $(call fuzz,build,name,what drives it): the rule of one fuzz target.
+define fuzz
+$(1)/tests/fuzz/$(2): $(call objects,$(1),tests/fuzz/$(2).c $(filter %.c,$(3))) $(1)/libtests.a $(1)/libworker.a $(1)/libcommon.a
+	$$(link) $$(FLAGS_$(1)) $(filter -%,$(3)) $$^ \
+		$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(JANSSON_LIBS) $$(XXHASH_LIBS) $$(INIH_LIBS)
+FUZZ_$(1) += $(1)/tests/fuzz/$(2)
+DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),tests/fuzz/$(2).c $(filter %.c,$(3))))
+endef
+
 # What the simulator shares with the worker.
 HEART := $(wildcard worker/raft/*.c worker/kv/*.c worker/log/*.c worker/replica/*.c) worker/peer/hello.c
 
@@ -84,6 +99,7 @@ $(1)/obj/%.o: %.c config.mk
 
 $(call library,$(1),libcommon.a,$(SOURCES_common))
 $(call library,$(1),libtests.a,$(SOURCES_tests))
+$(call library,$(1),libworker.a,$(filter-out worker/main.c,$(SOURCES_worker)))
 $(call program,$(1),holdfastd,$(SOURCES_daemon),$$(EVENT_LIBS) $$(INIH_LIBS) $$(SYSTEMD_LIBS))
 $(call program,$(1),holdfast-worker,$(SOURCES_worker),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(NNG_LIBS) $$(DB_LIBS) $$(JANSSON_LIBS) $$(XXHASH_LIBS))
 $(call program,$(1),tests/sim,$(SOURCES_sim) $(HEART),$$(XXHASH_LIBS) -lm)
@@ -95,7 +111,11 @@ $(call program,$(1),etc/print_man,etc/print_man.c,$$(INIH_LIBS))
 $(foreach c,$(wildcard tests/system/*.c),
 $(call program,$(1),$(c:%.c=%),$(c) worker/worker.c,$$(EVENT_LIBS) $$(NNG_LIBS)))
 endef
-$(foreach b,build build/asan,$(eval $(call build,$(b))))
+$(foreach b,build build/asan build/fuzz,$(eval $(call build,$(b))))
+
+FUZZ_COMMON = tests/fuzz/common/fuzz.c tests/fuzz/common/quiet_log.c
+$(foreach t,$(FUZZ),$(eval $(call fuzz,build/asan,$(t),$(FUZZ_COMMON) tests/fuzz/common/driver.c)))
+$(foreach t,$(FUZZ),$(eval $(call fuzz,build/fuzz,$(t),$(FUZZ_COMMON) -fsanitize=fuzzer)))
 
 # What a test preloads into a node's processes.
 PRELOADS := $(patsubst %.c,build/%.so,$(wildcard tests/system/preload/*.c))
@@ -130,19 +150,21 @@ all: $(filter build/holdfastd build/holdfast-worker,$(PROGRAMS_build)) ## build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: packages-test packages-nspawn packages-tidy packages-bench packages-demo
+.PHONY: packages-test packages-nspawn packages-tidy packages-bench packages-demo packages-fuzz
 packages-test: ; @.ci/packages $(TEST_PACKAGES)
 packages-nspawn: ; @.ci/packages $(NSPAWN_PACKAGES)
 packages-tidy: ; @.ci/packages $(TIDY_PACKAGES)
 packages-bench: ; @.ci/packages $(BENCH_PACKAGES)
 packages-demo: ; @.ci/packages $(DEMO_PACKAGES)
+# Without them it goes on with what there is.
+packages-fuzz: ; @.ci/packages $(FUZZ_PACKAGES) || :
 
 $(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES)): | packages-test
 
 UNIT := $(UNIT_build) $(UNIT_build/asan)
 
 .PHONY: check
-check: $(PROGRAMS_build) $(PROGRAMS_build/asan) $(PRELOADS) $(UNIT) | packages-nspawn packages-tidy ## every test of every kind, with one summary
+check: $(PROGRAMS_build) $(PROGRAMS_build/asan) $(PRELOADS) $(UNIT) $(FUZZ_build/asan) | packages-nspawn packages-tidy ## every test of every kind, with one summary
 	@tests/run
 
 .PHONY: unit
@@ -156,6 +178,19 @@ raft-scripts: $(filter %/raft-script,$(PROGRAMS_build) $(PROGRAMS_build/asan)) |
 .PHONY: raft-update
 raft-update: $(filter %/raft-script,$(PROGRAMS_build)) ## writes their transcripts anew, to be reviewed like code
 	@build/tests/raft-script --update $(sort $(wildcard tests/raft/*.txt))
+
+.PHONY: fuzz
+fuzz: packages-fuzz ## explores with every decoder that sees bytes from outside; MINUTES=n (10)
+	@set -e; build=build/asan; \
+	if echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+		clang -fsanitize=fuzzer -x c -o build/has_libfuzzer - 2>/dev/null; then build=build/fuzz; \
+	else echo "no clang with libFuzzer: mutations are blind"; fi; \
+	$(MAKE) -s --no-print-directory $(FUZZ:%=$$build/tests/fuzz/%); \
+	tests/fuzz/run $$build/tests/fuzz $(or $(MINUTES),10)
+
+.PHONY: fuzz-corpus
+fuzz-corpus: $(FUZZ_build/asan) ## the inputs that are kept, tests/fuzz/corpus, and mutations of them
+	@tests/run fuzz
 
 .PHONY: sim
 sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ## the simulation; SEED=n tells the story of one universe
