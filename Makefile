@@ -46,6 +46,7 @@ SOURCES_worker := $(wildcard worker/*.c worker/*/*.c)
 SOURCES_sim := $(wildcard tests/sim/*.c)
 SOURCES_raft := $(wildcard tests/raft/*.c)
 SOURCES_load := $(wildcard tests/load/*.c)
+SOURCES_linear := $(wildcard tests/linear/*.c)
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 TEST_SOURCES := $(wildcard tests/*/*.c)
 export T
@@ -105,6 +106,7 @@ $(call program,$(1),holdfast-worker,$(SOURCES_worker),$$(EVENT_LIBS) $$(HTTP_PAR
 $(call program,$(1),tests/sim,$(SOURCES_sim) $(HEART),$$(XXHASH_LIBS) -lm)
 $(call program,$(1),tests/raft-script,$(SOURCES_raft) $(filter worker/raft/%,$(HEART)),)
 $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(JANSSON_LIBS) -lm)
+$(call program,$(1),linear,$(SOURCES_linear),)
 $(call program,$(1),etc/print_conf,etc/print_conf.c,$$(INIH_LIBS))
 $(call program,$(1),etc/print_man,etc/print_man.c,$$(INIH_LIBS))
 # What stands in for a worker in the tests of the supervisor.
@@ -197,7 +199,7 @@ sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ##
 	@$(if $(SEED),build/tests/sim --seed $(SEED) --verbose,tests/run sim)
 
 .PHONY: system
-system: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## the tests with real processes
+system: $(filter build/holdfast% build/linear build/tests/system/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## the tests with real processes
 	@tests/run system
 
 .PHONY: sanitized

@@ -1,4 +1,4 @@
-"""check-history by recorded histories: it flags what must be flagged, each as what it is, and nothing else."""
+"""check-history and linear by recorded histories: they flag what must be flagged, each as what it is, and nothing else."""
 
 import glob
 import os
@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from nodes import ROOT
+from under_load import run_linear
 
 HISTORIES = os.path.join(ROOT, "tests", "system", "histories")
 VERDICTS = {
@@ -26,6 +27,8 @@ VERDICTS = {
     "created_over_another": "condition",
     "order": "order",
 }
+# What only revisions and versions show is no business of registers.
+INVISIBLE = {"applied_twice_unseen", "order"}
 
 
 def check(*arguments):
@@ -46,12 +49,29 @@ def test_recorded(name):
     assert done.returncode == (1 if VERDICTS[name] else 0)
 
 
+@pytest.mark.parametrize("name", VERDICTS)
+def test_linear_on_recorded(name):
+    done = run_linear(os.path.join(HISTORIES, name + ".txt"))
+    flagged = VERDICTS[name] and name not in INVISIBLE
+    assert f"{name}.txt: {'not ' if flagged else ''}linearizable: " in done.stdout
+    assert done.returncode == (1 if flagged else 0)
+
+
+def test_linear_gives_the_worst_of_many_verdicts():
+    good, bad = (os.path.join(HISTORIES, name + ".txt") for name in ("good", "stale_read"))
+    assert run_linear(good, good).returncode == 0
+    assert run_linear(good, bad, good).returncode == 1
+    assert run_linear(bad, "/nonexistent", good).returncode == 65
+    assert run_linear().returncode == 64
+
+
 def test_a_history_of_nothing_shows_nothing(tmp_path):
     path = tmp_path / "history"
     path.write_text("# holdfast-history 1\n")
     done = check(str(path))
     assert done.returncode == 1
     assert "show nothing" in done.stdout
+    assert run_linear(path).returncode == 1
 
 
 def test_too_few_writes_show_nothing():
@@ -73,3 +93,4 @@ def test_what_is_no_history_is_not_judged(tmp_path, line):
     path = tmp_path / "history"
     path.write_text(line)
     assert check(str(path)).returncode == 2
+    assert run_linear(path).returncode == 65

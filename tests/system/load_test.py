@@ -13,6 +13,7 @@ import urllib.parse
 import pytest
 
 from nodes import BUILD, ROOT, free_port
+from under_load import run_linear
 
 
 class Store:
@@ -180,6 +181,7 @@ def test_an_honest_server_is_found_honest(fake, tmp_path, drops, what):
     done, figures = run(nodes, "--count", "600", "--connections", "8", "--reads", "30", "--history", str(path), *what)
     assert done.returncode == 0, done.stderr
     assert judge(path, *nodes) == (0, set())
+    assert run_linear(path).returncode == 0
     sums = [figures[kind][outcome] for kind in ("writes", "reads") for outcome in ("ok", "failed", "unknown")]
     assert sum(sums) == 600
     assert figures["wrong"] == 0
@@ -191,21 +193,22 @@ def test_an_honest_server_is_found_honest(fake, tmp_path, drops, what):
 
 
 @pytest.mark.parametrize(
-    "fault, what, kind",
+    "fault, what, kind, linear",
     [
-        ("applies twice", TOKENS, "once"),
-        ("applies twice", TOKENS + MIXED, "once"),
-        ("loses writes", TOKENS, "end"),
-        ("reads are stale", MIXED, "stale"),
-        ("ignores conditions", MIXED, "condition"),
+        ("applies twice", TOKENS, "once", 0),  # nothing was read in between
+        ("applies twice", TOKENS + MIXED, "once", 1),
+        ("loses writes", TOKENS, "end", 0),  # only check-history reads what is there in the end
+        ("reads are stale", MIXED, "stale", 1),
+        ("ignores conditions", MIXED, "condition", 1),
     ],
 )
-def test_a_server_that_breaks_a_promise_is_found_out(fake, tmp_path, fault, what, kind):
+def test_a_server_that_breaks_a_promise_is_found_out(fake, tmp_path, fault, what, kind, linear):
     nodes = fake(fault)
     path = tmp_path / "history"
     run(nodes, "--count", "800", "--connections", "8", "--history", str(path), *what)
     status, kinds = judge(path, *nodes)
     assert status == 1 and kind in kinds
+    assert run_linear(path).returncode == linear
 
 
 def test_answers_that_must_not_be_are_told_at_once(fake):
