@@ -198,6 +198,10 @@ fuzz-corpus: $(FUZZ_build/asan) ## the inputs that are kept, tests/fuzz/corpus, 
 sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ## the simulation; SEED=n tells the story of one universe
 	@$(if $(SEED),build/tests/sim --seed $(SEED) --verbose,tests/run sim)
 
+.PHONY: mutants
+mutants: | packages-test ## deliberate bugs, each of which the tests must find; M=name for one, SEEDS=n of the simulation
+	@tests/mutants/run $(if $(SEEDS),--seeds $(SEEDS)) $(M)
+
 .PHONY: system
 system: $(filter build/holdfast% build/linear build/tests/system/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## the tests with real processes
 	@tests/run system
