@@ -97,18 +97,35 @@ static const struct channel_events accepted_events = {
 	.over = on_over,
 };
 
-/* The oldest that has not said who it is makes room; false if there is none. */
-static bool make_room(struct peer *p)
+/* The oldest that has not said who it is makes room, or else the oldest of a node that this one does not reach itself:
+ * anybody can say a hello. NULL if there is none. */
+static struct guest *find_expendable(struct peer *p)
 {
 	struct guest *g;
 
 	TAILQ_FOREACH (g, &p->guests, entry) {
-		if (g->node == NULL) {
-			free_guest(g);
-			return true;
-		}
+		if (g->node == NULL)
+			return g;
 	}
-	return false;
+	TAILQ_FOREACH (g, &p->guests, entry) {
+		if (g->node->link == NULL)
+			return g;
+	}
+	return NULL;
+}
+
+static bool make_room(struct peer *p)
+{
+	struct guest *g = find_expendable(p);
+
+	if (g == NULL)
+		return false;
+	if (g->node != NULL) {
+		g->node->guest = NULL;
+		p->events->lost(p->arg, g->node->incarnation);
+	}
+	free_guest(g);
+	return true;
 }
 
 static void add_guest(struct peer *p, int fd)
