@@ -15,7 +15,8 @@ endif
 
 LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' configure.ac)
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
-TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd
+TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd \
+	iproute2 iptables libfaketime libnetfilter-queue-dev util-linux
 NSPAWN_PACKAGES = $(TEST_PACKAGES) debootstrap systemd-container
 TIDY_PACKAGES = python3 clang-format
 BENCH_PACKAGES = python3 python3-pytest python3-requests wrk
@@ -109,6 +110,7 @@ $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_
 $(call program,$(1),linear,$(SOURCES_linear),)
 $(call program,$(1),etc/print_conf,etc/print_conf.c,$$(INIH_LIBS))
 $(call program,$(1),etc/print_man,etc/print_man.c,$$(INIH_LIBS))
+$(call program,$(1),tests/nemesis/delay,tests/nemesis/delay.c,-lnetfilter_queue)
 # What stands in for a worker in the tests of the supervisor.
 $(foreach c,$(wildcard tests/system/*.c),
 $(call program,$(1),$(c:%.c=%),$(c) worker/worker.c,$$(EVENT_LIBS) $$(NNG_LIBS)))
@@ -205,6 +207,10 @@ mutants: | packages-test ## deliberate bugs, each of which the tests must find; 
 .PHONY: system
 system: $(filter build/holdfast% build/linear build/tests/system/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## the tests with real processes
 	@tests/run system
+
+.PHONY: nemesis
+nemesis: $(filter build/holdfast% build/linear build/tests/nemesis/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## what is done to nodes while clients record histories, for MINUTES=n (20); SEED=n repeats what was drawn; takes root
+	@tests/nemesis/run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: sanitized
 sanitized: $(PROGRAMS_build/asan) | packages-test ## some of them with the sanitizers' build, whose leak checker is asked too

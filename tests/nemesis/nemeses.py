@@ -1,0 +1,297 @@
+"""What is done to a cluster. Each nemesis acts for a while and leaves the world healed, as far as it can itself:
+World.heal() comes after it."""
+
+import dataclasses
+import email.utils
+import itertools
+import os
+import time
+from typing import Callable
+
+import requests
+
+from nodes import is_alive
+from under_load import status
+from world import kill_at_once
+
+HOUR = 3600
+
+
+@dataclasses.dataclass
+class Nemesis:
+    kind: str  # one of a kind at a time
+    act: Callable  # (world, dice, seconds); returns why it came to nothing, if it did
+    goes_on: bool  # a majority can work all the time
+
+
+NEMESES = {}
+
+
+def nemesis(kind, goes_on):
+    def enlist(act):
+        NEMESES[act.__name__.replace("_", " ")] = Nemesis(kind, act, goes_on)
+        return act
+
+    return enlist
+
+
+def leader_of(world):
+    """Who leads as it seems now; anybody when nobody does."""
+    said = [s["leader"]["id"] for n in world.all if n.is_up() and (s := status(n)) and s.get("leader")]
+    wanted = max(set(said), key=said.count) if said else world.all[0].id
+    return next(n for n in world.all if n.id == wanted)
+
+
+def minority(world, dice):
+    return dice.sample(world.all, (len(world.all) - 1) // 2)
+
+
+def majority(world, dice):
+    return dice.sample(world.all, len(world.all) // 2 + 1)
+
+
+def both_ways(pairs):
+    return {cut for a, b in pairs for cut in ((a, b), (b, a))}
+
+
+def between(some, others):
+    return both_ways(itertools.product(some, others))
+
+
+# --- processes ---
+
+
+def kill_and_start(victims, seconds):
+    kill_at_once(victims)
+    time.sleep(seconds)
+    for node in victims:
+        node.launch()
+    for node in victims:
+        node.wait_workers()
+
+
+@nemesis("process", goes_on=True)
+def kill_the_leader(world, _dice, seconds):
+    kill_and_start([leader_of(world)], seconds)
+
+
+@nemesis("process", goes_on=True)
+def kill_a_minority(world, dice, seconds):
+    kill_and_start(minority(world, dice), seconds)
+
+
+@nemesis("process", goes_on=False)
+def kill_a_majority(world, dice, seconds):
+    kill_and_start(majority(world, dice), seconds / 2)
+    time.sleep(seconds / 2)
+
+
+@nemesis("process", goes_on=False)
+def kill_all(world, _dice, seconds):
+    kill_and_start(world.all, seconds / 4)
+    time.sleep(seconds * 3 / 4)
+
+
+@nemesis("process", goes_on=False)
+def kill_again_and_again(world, dice, seconds):
+    """Whoever is next, before the last one has caught up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        kill_and_start([dice.choice(world.all)], dice.uniform(0, 0.3))
+
+
+def pause(victims, seconds):
+    for node in victims:
+        node.freeze()
+    time.sleep(seconds)
+    for node in victims:
+        node.thaw()
+
+
+@nemesis("process", goes_on=True)
+def pause_the_leader(world, _dice, seconds):
+    pause([leader_of(world)], seconds)
+
+
+@nemesis("process", goes_on=True)
+def pause_a_follower(world, dice, seconds):
+    leader = leader_of(world)
+    pause([dice.choice([n for n in world.all if n is not leader])], seconds)
+
+
+@nemesis("process", goes_on=False)
+def pause_leaders_in_turn(world, dice, seconds):
+    """Short pauses of whoever leads: each wakes up as the leader that it was."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pause([leader_of(world)], dice.uniform(0.5, 1.5))
+
+
+# --- network ---
+
+
+def hold_partition(world, cut, seconds):
+    before = world.stopped
+    world.partition(cut)
+    time.sleep(seconds)
+    world.partition([])
+    return None if world.stopped > before else "no packet met the partition"
+
+
+@nemesis("network", goes_on=True)
+def isolate_the_leader(world, _dice, seconds):
+    leader = leader_of(world)
+    return hold_partition(world, between([leader], [n for n in world.all if n is not leader]), seconds)
+
+
+@nemesis("network", goes_on=True)
+def majority_and_minority(world, dice, seconds):
+    few = minority(world, dice)
+    return hold_partition(world, between(few, [n for n in world.all if n not in few]), seconds)
+
+
+@nemesis("network", goes_on=True)
+def ring(world, dice, seconds):
+    """Everybody hears a majority, and no two the same one: the neighbours at the table."""
+    order = dice.sample(world.all, len(world.all))
+    apart = [(a, b) for i, a in enumerate(order) for j, b in enumerate(order) if 1 < j - i < len(order) - 1]
+    return hold_partition(world, both_ways(apart), seconds)
+
+
+@nemesis("network", goes_on=True)
+def bridge(world, dice, seconds):
+    """Two halves that only one node hears."""
+    order = dice.sample(world.all, len(world.all))
+    half = len(order) // 2
+    return hold_partition(world, between(order[:half], order[half + 1 :]), seconds)
+
+
+@nemesis("network", goes_on=True)
+def mute_leader(world, _dice, seconds):
+    """It hears, and is not heard."""
+    leader = leader_of(world)
+    return hold_partition(world, {(leader, n) for n in world.all if n is not leader}, seconds)
+
+
+@nemesis("network", goes_on=True)
+def deaf_leader(world, _dice, seconds):
+    """It is heard, and does not hear."""
+    leader = leader_of(world)
+    return hold_partition(world, {(n, leader) for n in world.all if n is not leader}, seconds)
+
+
+@nemesis("network", goes_on=False)
+def one_way_links(world, dice, seconds):
+    """Some links carry one direction only."""
+    pairs = list(itertools.combinations(world.all, 2))
+    cut = [dice.choice([(a, b), (b, a)]) for a, b in dice.sample(pairs, len(pairs) // 2)]
+    return hold_partition(world, cut, seconds)
+
+
+@nemesis("network", goes_on=False)
+def flapping(world, dice, seconds):
+    """The leader is cut off, comes back, is cut off ..."""
+    before, end = world.stopped, time.monotonic() + seconds
+    while time.monotonic() < end:
+        isolate_the_leader(world, dice, dice.uniform(0.2, 1.2))
+        time.sleep(dice.uniform(0.05, 0.8))
+    return None if world.stopped > before else "no packet met the partition"
+
+
+@nemesis("network", goes_on=False)
+def loss(world, dice, seconds):
+    before = world.stopped
+    world.lose(dice.randint(5, 30))
+    time.sleep(seconds)
+    world.lose(0)
+    return None if world.stopped > before else "no packet was lost"
+
+
+@nemesis("network", goes_on=False)
+def delay(world, dice, seconds):
+    """And packets overtake one another."""
+    before, least = world.stopped, dice.choice([10, 50, 100, 300])
+    world.delay(least, least)
+    time.sleep(seconds)
+    world.delay_no_more()
+    return None if world.stopped > before else "no packet was delayed"
+
+
+# --- disks ---
+
+
+@nemesis("disk", goes_on=True)
+def disk_of_the_leader_hangs(world, _dice, seconds):
+    leader = leader_of(world)
+    leader.fall_ill("hang")
+    time.sleep(seconds)
+    leader.recover()
+    return None if "the disk hangs" in leader.log() else f"the disk of {leader.id} did not hang"
+
+
+@nemesis("disk", goes_on=True)
+def slow_disks(world, _dice, seconds):
+    for node in world.all:
+        node.fall_ill("slow 50")
+    time.sleep(seconds)
+    for node in world.all:
+        node.recover()
+
+
+@nemesis("disk", goes_on=True)
+def sync_fails(world, dice, seconds):
+    """Once, on the leader or a follower: the process ends, and its successor carries on."""
+    victim = leader_of(world) if dice.random() < 0.5 else dice.choice(world.all)
+    before = victim.workers().get("consensus")
+    victim.fall_ill("fail")
+    time.sleep(seconds)
+    if os.path.exists(victim.sickness):
+        return f"{victim.id} had nothing to sync"
+    assert before is None or not is_alive(before), f"{victim.id} outlived a sync that failed"
+    return None
+
+
+# --- clocks ---
+
+
+def told_time(node):
+    """By the Date of an answer, in seconds since 1970."""
+    try:
+        said = requests.get(node.url + "/livez", timeout=2).headers["Date"]
+    except requests.RequestException:
+        return None
+    return email.utils.parsedate_to_datetime(said).timestamp()
+
+
+@nemesis("clock", goes_on=True)
+def clocks_jump(world, dice, seconds):
+    for node in world.all:
+        node.set_clock(dice.choice([-HOUR, HOUR]))
+    time.sleep(seconds)
+    told = [t for n in world.all if (t := told_time(n))]
+    for node in world.all:
+        node.set_clock(0)
+    return None if all(abs(t - time.time()) > HOUR / 2 for t in told) else "the clocks did not jump"
+
+
+@nemesis("clock", goes_on=True)
+def strobe(world, dice, seconds):
+    """The clock of every node goes to and fro."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for node in world.all:
+            node.set_clock(dice.choice([-HOUR, -1, 0, 1, HOUR]))
+        time.sleep(0.05)
+    for node in world.all:
+        node.set_clock(0)
+
+
+def draw(dice):
+    """The names of one to three, of different kinds."""
+    kinds = dice.sample(["process", "network", "disk", "clock"], dice.choice([1, 1, 1, 2, 2, 3]))
+    return [dice.choice([name for name, n in NEMESES.items() if n.kind == kind]) for kind in kinds]
+
+
+def go_on(names):
+    """Whether a majority can work all the time under all of them: two that each leave one may leave none."""
+    return len(names) == 1 and NEMESES[names[0]].goes_on
