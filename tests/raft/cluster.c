@@ -402,6 +402,8 @@ static void open_letter(struct cluster *c, const struct letter *l)
 	struct node *n = cluster_node(c, l->to);
 	struct raft_message m;
 
+	if (cluster_node(c, l->from)->unheard & 1u << l->to)
+		return;
 	if (!raft_message_get(buf_bytes(&l->bytes), &m))
 		abort();
 	if (n->raft != NULL) {
@@ -469,7 +471,7 @@ void cluster_settle(struct cluster *c, unsigned ids)
 			node_ready(c, n);
 			if (n->fetch_count > 0)
 				node_fetch(c, n);
-			while (node_persist(c, n)) {
+			while (!n->stalled && node_persist(c, n)) {
 				moved = true;
 				node_ready(c, n);
 			}

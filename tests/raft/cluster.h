@@ -38,6 +38,8 @@ struct node {
 	size_t save_count;
 	struct raft_fetch fetches[NODES_MAX];
 	size_t fetch_count;
+	bool stalled; /* its disk completes nothing by itself */
+	unsigned unheard; /* a set of bits: letters to these nodes are lost */
 };
 
 struct cluster {
@@ -72,7 +74,7 @@ void node_fetch(struct cluster *c, struct node *n);
 /* Delivers the letters that match (0, -1: any); those that were there when the call began. Returns how many. */
 size_t cluster_deliver(struct cluster *c, uint64_t from, uint64_t to, int type, bool keep);
 size_t cluster_drop(struct cluster *c, uint64_t from, uint64_t to, int type);
-/* Ready, persist, fetch and deliver among `ids` (a set of bits) until nothing moves. */
+/* Ready, persist, fetch and deliver among `ids` (a set of bits) until nothing moves; a stalled disk does not. */
 void cluster_settle(struct cluster *c, unsigned ids);
 
 void node_show(struct cluster *c, const struct node *n);

@@ -22,6 +22,8 @@
  *	repeat [FROM] [TO] [TYPE]	the same, but the letters stay on their way too
  *	drop [FROM] [TO] [TYPE]
  *	settle [IDS]		everything moves among these nodes until nothing does
+ *	cut FROM TO | join FROM TO	letters this way are lost, those on their way too; or arrive again
+ *	stall I | resume I	I's disk completes nothing but by persist; or as before
  *	quiet COMMAND ...	the same without its transcript
  *	propose I DATA | propose I bytes=N
  *	propose-config I [voters=IDS] [outgoing=IDS] [learners=IDS]
@@ -187,6 +189,19 @@ static void cmd_drop(struct cluster *c, const struct words *w)
 	size_t dropped = cluster_drop(c, number(w, 1, 0), number(w, 2, 0), type_of(w, 3));
 
 	buf_printf(c->out, "dropped %zu\n", dropped);
+}
+
+static void cmd_cut(struct cluster *c, const struct words *w)
+{
+	struct node *from = cluster_node(c, number(w, 1, 0));
+	unsigned to = 1u << cluster_node(c, number(w, 2, 0))->id;
+
+	from->unheard = w->at[0][0] == 'c' ? from->unheard | to : from->unheard & ~to;
+}
+
+static void cmd_stall(struct cluster *c, const struct words *w)
+{
+	cluster_node(c, number(w, 1, 0))->stalled = w->at[0][0] == 's';
 }
 
 static void cmd_settle(struct cluster *c, const struct words *w)
@@ -382,6 +397,10 @@ static const struct {
 	{ "deliver", cmd_deliver },
 	{ "repeat", cmd_repeat },
 	{ "drop", cmd_drop },
+	{ "cut", cmd_cut },
+	{ "join", cmd_cut },
+	{ "stall", cmd_stall },
+	{ "resume", cmd_stall },
 	{ "settle", cmd_settle },
 	{ "propose", cmd_propose },
 	{ "propose-config", cmd_propose_config },
