@@ -103,10 +103,13 @@ static void keep_answer(void *arg, uint32_t client, const struct ipc_answer *ans
 
 static void die(void *arg, int status, const char *why)
 {
-	(void)arg;
+	struct alone *a = arg;
+
 	(void)status;
 	(void)why;
-	abort();
+	if (!a->may_die)
+		abort();
+	a->died = true;
 }
 
 static enum err open_replica(struct alone *a)
@@ -174,12 +177,18 @@ enum err alone_opens(const char *members)
 	return e;
 }
 
-void alone_kill(struct alone *a)
+enum err alone_restart(struct alone *a)
 {
 	replica_close(a->replica);
+	a->replica = NULL;
 	fake_disk_after_kill(a->disk);
 	mem_table_crash(a->table, 0);
-	if (open_replica(a) != ERR_OK)
+	return open_replica(a);
+}
+
+void alone_kill(struct alone *a)
+{
+	if (alone_restart(a) != ERR_OK)
 		abort();
 }
 

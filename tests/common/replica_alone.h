@@ -47,6 +47,8 @@ struct alone {
 	size_t frame_count;
 	bool deaf; /* no connection carries anything */
 	bool state_waits; /* the state lane does nothing */
+	bool may_die; /* else a fatal error ends the test */
+	bool died;
 };
 
 /* n1 on an empty disk, with this list of members. */
@@ -54,8 +56,10 @@ struct alone *alone_new(const char *members);
 void alone_free(struct alone *a);
 /* Would it open with this list? */
 enum err alone_opens(const char *members);
-/* Its process is killed, and another one started. */
+/* Its process is killed, and another one started, which must open. */
 void alone_kill(struct alone *a);
+/* The same where it may refuse to; there is no replica then. */
+enum err alone_restart(struct alone *a);
 
 /* Time passes, and whatever follows on this node happens, its lanes' work included. */
 void alone_pass(struct alone *a, int64_t ms);
