@@ -25,6 +25,7 @@ struct client {
 	unsigned failures; /* in a row, of whatever operation */
 	uint64_t process;
 	enum phase phase;
+	bool reads_only;
 	bool pausing, hasty; /* hasty: the timeout is a forced one */
 	bool force_again; /* when it is answered it is sent once more */
 	struct op op;
@@ -100,7 +101,7 @@ void client_begin(struct client *c, struct instant due)
 	struct run *r = c->run;
 	bool forced;
 
-	work_next(&r->work, &c->op);
+	work_next(&r->work, c->reads_only, &c->op);
 	work_key(&r->work, &c->op, &c->key);
 	buf_clear(&c->request);
 	work_request(&r->work, &c->op, &c->request);
@@ -314,6 +315,7 @@ struct client *client_new(struct run *r, unsigned number)
 	c->conn = conn_new(r->loop, &handlers, c);
 	c->timeout = loop_timer_new(r->loop, on_timeout, c);
 	c->target = number % r->target_count;
+	c->reads_only = number >= r->options.connections - r->options.readers;
 	c->process = ++r->processes;
 	return c;
 }

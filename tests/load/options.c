@@ -78,6 +78,8 @@ static void check(const struct options *o)
 		fatalx(EX_USAGE, "--nodes is missing");
 	if (o->connections == 0 || o->connections > 60000)
 		fatalx(EX_USAGE, "--connections is from 1 to 60000");
+	if (o->readers > o->connections)
+		fatalx(EX_USAGE, "--readers are more than --connections");
 	if (o->reads + o->deletes + o->cas + o->creates > 100)
 		fatalx(EX_USAGE, "--reads, --deletes, --cas and --creates are more than 100 per cent");
 	if (o->deletes + o->cas + o->creates > 0 && o->keys == 0)

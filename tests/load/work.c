@@ -81,9 +81,9 @@ static uint64_t choose_key(struct work *w, enum op_kind kind)
 	return w->written;
 }
 
-void work_next(struct work *w, struct op *out)
+void work_next(struct work *w, bool read, struct op *out)
 {
-	*out = (struct op){ .kind = choose_kind(w) };
+	*out = (struct op){ .kind = read ? OP_GET : choose_kind(w) };
 	out->key = choose_key(w, out->kind);
 	if (out->kind == OP_CAS && w->heard[out->key] == 0)
 		out->kind = OP_PUT;

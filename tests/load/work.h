@@ -41,7 +41,7 @@ bool op_has_condition(enum op_kind k);
 void work_init(struct work *w, struct options *o);
 void work_fini(struct work *w);
 
-void work_next(struct work *w, struct op *out);
+void work_next(struct work *w, bool read, struct op *out);
 /* True with a chance of so many per cent. */
 bool work_chance(struct work *w, uint64_t per_cent);
 /* Cleared first, then the key as it is written in paths and histories: nothing in it needs encoding. */

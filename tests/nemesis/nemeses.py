@@ -130,9 +130,9 @@ def pause_leaders_in_turn(world, dice, seconds):
 # --- network ---
 
 
-def hold_partition(world, cut, seconds):
+def hold_partition(world, cut, seconds, refused=False):
     before = world.stopped
-    world.partition(cut)
+    world.partition(cut, refused)
     time.sleep(seconds)
     world.partition([])
     return None if world.stopped > before else "no packet met the partition"
@@ -142,6 +142,19 @@ def hold_partition(world, cut, seconds):
 def isolate_the_leader(world, _dice, seconds):
     leader = leader_of(world)
     return hold_partition(world, between([leader], [n for n in world.all if n is not leader]), seconds)
+
+
+@nemesis("network", goes_on=False)
+def reset_leaders_in_turn(world, dice, seconds):
+    """Cut off so that the others know at once, and elect another while it still believes that it leads."""
+    end = time.monotonic() + seconds
+    nothing = None
+    while time.monotonic() < end:
+        leader = leader_of(world)
+        others = [n for n in world.all if n is not leader]
+        nothing = hold_partition(world, between([leader], others), dice.uniform(0.4, 0.8), refused=True)
+        time.sleep(dice.uniform(0.2, 0.5))
+    return nothing
 
 
 @nemesis("network", goes_on=True)

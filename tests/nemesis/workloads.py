@@ -52,8 +52,9 @@ class Verdict:
 
 
 def begin(world, name):
-    connections = str(2 * len(world.all))
-    return Load(world, world.all, "--connections", connections, "--value-size", "64", *WORKLOADS[name])
+    """Three clients on each node, one of which only reads: the others wait for a write as soon as it is cut off."""
+    crowd = ["--connections", str(3 * len(world.all)), "--readers", str(len(world.all))]
+    return Load(world, world.all, *crowd, "--value-size", "64", *WORKLOADS[name])
 
 
 def end(load, verdict):

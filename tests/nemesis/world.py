@@ -130,6 +130,7 @@ class World(nodes.Nodes):
         run("ip", "link", "set", "switch", "up")
         self.lock = threading.Lock()
         self.cut = set()  # (from, to): what is sent does not arrive
+        self.refused = False  # and whoever sent it is told so, by the reset of its connection
         self.loss = 0  # per cent of what nodes send each other
         self.delays = []  # the processes that hold back what nodes send each other
         self.stopped = 0  # packets that were dropped or delayed
@@ -145,7 +146,12 @@ class World(nodes.Nodes):
 
     def rules(self, node):
         """What the node does with packets of others, as iptables-restore takes it."""
-        rules = [f"-A INPUT -s {a.address} -j DROP" for a, b in sorted(self.cut, key=lambda c: c[0].id) if b is node]
+        rules = []
+        for sender in sorted(a.address for a, b in self.cut if b is node):
+            if self.refused:
+                rules.append(f"-A INPUT -s {sender} -p tcp --tcp-flags RST RST -j ACCEPT")
+                rules.append(f"-A INPUT -s {sender} -p tcp -j REJECT --reject-with tcp-reset")
+            rules.append(f"-A INPUT -s {sender} -j DROP")
         if self.loss:
             rules.append(f"-A INPUT -s {PEERS} -m statistic --mode random --probability {self.loss / 100} -j DROP")
         if self.delays:
@@ -163,9 +169,9 @@ class World(nodes.Nodes):
         listed = run("ip", "netns", "exec", node.id, "iptables", "-nvxL", "INPUT")
         return sum(int(line.split()[0]) for line in listed.splitlines()[2:])
 
-    def partition(self, cut):
+    def partition(self, cut, refused=False):
         with self.lock:
-            self.cut = set(cut)
+            self.cut, self.refused = set(cut), refused
             self.rewire()
 
     def lose(self, per_cent):
