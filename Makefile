@@ -184,7 +184,7 @@ raft-update: $(filter %/raft-script,$(PROGRAMS_build)) ## writes their transcrip
 	@build/tests/raft-script --update $(sort $(wildcard tests/raft/*.txt))
 
 .PHONY: fuzz
-fuzz: packages-fuzz ## explores with every decoder that sees bytes from outside; MINUTES=n (10)
+fuzz: packages-fuzz $(FUZZ_build/asan) ## explores with every decoder that sees bytes from outside; MINUTES=n (10)
 	@set -e; build=build/asan; \
 	if echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 		clang -fsanitize=fuzzer -x c -o build/has_libfuzzer - 2>/dev/null; then build=build/fuzz; \
