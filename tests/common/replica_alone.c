@@ -7,6 +7,7 @@
 
 #define ELECTION_MS 500
 #define HEARTBEAT_MS 100
+#define LANE_LOG 0
 #define LANE_STATE 1
 
 static struct alone *alone_of(struct transport *t)
@@ -62,20 +63,29 @@ static struct lane *make_lane(struct lane_maker *m, const char *name, struct lan
 	return &l->lane;
 }
 
-static bool work_off(struct alone_lane *l)
+/* At most `most` jobs, as one turn of the lane. */
+static bool work_off(struct alone_lane *l, size_t most)
 {
 	struct jobs jobs = STAILQ_HEAD_INITIALIZER(jobs);
 	struct job *job;
 
 	if (STAILQ_EMPTY(&l->queued))
 		return false;
-	STAILQ_CONCAT(&jobs, &l->queued);
+	for (; most > 0 && (job = STAILQ_FIRST(&l->queued)) != NULL; most--) {
+		STAILQ_REMOVE_HEAD(&l->queued, link);
+		STAILQ_INSERT_TAIL(&jobs, job, link);
+	}
 	l->work.turn(l->work.arg, &jobs);
 	while ((job = STAILQ_FIRST(&jobs)) != NULL) {
 		STAILQ_REMOVE_HEAD(&jobs, link);
 		l->work.done(l->work.arg, job);
 	}
 	return true;
+}
+
+static bool is_waiting(const struct alone *a, size_t lane)
+{
+	return (lane == LANE_STATE && a->state_waits) || (lane == LANE_LOG && a->log_waits);
 }
 
 static void settle(struct alone *a)
@@ -86,8 +96,8 @@ static void settle(struct alone *a)
 		moved = false;
 		replica_flush(a->replica, a->now);
 		for (size_t i = 0; i < a->lane_count; i++)
-			if (i != LANE_STATE || !a->state_waits)
-				moved |= work_off(&a->lanes[i]);
+			if (!is_waiting(a, i))
+				moved |= work_off(&a->lanes[i], SIZE_MAX);
 	}
 }
 
@@ -210,6 +220,12 @@ void alone_pass(struct alone *a, int64_t ms)
 	a->now = instant_add(a->now, span_ms(ms));
 	if (instant_passed(replica_deadline(a->replica), a->now))
 		replica_tick(a->replica, a->now);
+	settle(a);
+}
+
+void alone_log_turn(struct alone *a)
+{
+	work_off(&a->lanes[LANE_LOG], 1);
 	settle(a);
 }
 

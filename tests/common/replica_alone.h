@@ -47,6 +47,7 @@ struct alone {
 	size_t frame_count;
 	bool deaf; /* no connection carries anything */
 	bool state_waits; /* the state lane does nothing */
+	bool log_waits; /* nor the log lane, but by alone_log_turn() */
 	bool may_die; /* else a fatal error ends the test */
 	bool died;
 };
@@ -63,6 +64,8 @@ enum err alone_restart(struct alone *a);
 
 /* Time passes, and whatever follows on this node happens, its lanes' work included. */
 void alone_pass(struct alone *a, int64_t ms);
+/* The log lane does the oldest of the jobs that wait for it, and no more. */
+void alone_log_turn(struct alone *a);
 /* The node at the other end says who it is: n2 or n3, of this cluster, on the connection dialed or accepted. */
 void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed);
 /* Forms the cluster of n1, n2 and n3. */

@@ -214,6 +214,42 @@ static void append(struct alone *a, uint64_t leader, uint64_t term, struct raft_
 	raft_message_free(&m);
 }
 
+static size_t accepts_sent(const struct alone *a)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < a->frame_count; i++) {
+		struct reader r = reader_of(blob_bytes(a->frames[i].bytes));
+		struct raft_message m = { 0 };
+
+		if (wire_get_u8(&r) == PEER_RAFT && raft_message_get(bytes_of(r.at, r.left), &m))
+			count += m.type == RAFT_APPEND_ANSWER && m.append_answer.accepted;
+		raft_message_free(&m);
+	}
+	return count;
+}
+
+/* Two appends, the second while the first is being written. */
+static void c3_promise_waits_for_its_own_sync(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	other_leads(a, 2, 2);
+	alone_clear(a);
+	a->log_waits = true;
+	append(a, 2, 2, (struct raft_pos){ 1, 1 }, 1);
+	append(a, 2, 2, (struct raft_pos){ 2, 2 }, 1);
+	assert_int_equal(accepts_sent(a), 0);
+	alone_log_turn(a);
+	assert_int_equal(accepts_sent(a), 1);
+	alone_log_turn(a);
+	assert_int_equal(accepts_sent(a), 2);
+	a->log_waits = false;
+	alone_free(a);
+}
+
 /* What this node knew before it was killed says nothing about now: neither its state nor what it has read again. */
 static void r3_read_right_after_a_restart_waits_for_its_index(void **state)
 {
@@ -388,6 +424,7 @@ static void r6_deposed_leader_claims_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(c3_promise_waits_for_its_own_sync),
 		cmocka_unit_test(d10_second_copy_of_a_proposed_write_is_not_refused),
 		cmocka_unit_test(d10_late_copy_of_an_earlier_term_is_not_refused),
 		cmocka_unit_test(d10_leader_started_anew_does_not_refuse_what_it_may_have_proposed),
