@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/store/files.h"
 #include "worker/store/place.h"
 #include "worker/store/store.h"
 
@@ -29,7 +30,6 @@ struct store {
 	struct buf found; /* the key that a scan came to */
 	struct buf bulk; /* what a scan read ahead */
 	char *home;
-	uint32_t log_file; /* the last of Berkeley DB's log files whose name is durable */
 };
 
 static void on_error(const DB_ENV *env, const char *prefix, const char *text)
@@ -216,43 +216,21 @@ static enum err store_commit(struct table *t)
 	return error == 0 ? ERR_OK : fail("commit", error);
 }
 
-/* A log file that was begun since the last time must still be found by its name after a crash. */
-static enum err sync_log_names(struct store *s)
-{
-	DB_LOG_STAT *stat;
-	uint32_t file;
-	int error = s->env->log_stat(s->env, &stat, 0);
-	enum err e;
-
-	if (error != 0)
-		return fail("look at its log", error);
-	file = stat->st_cur_file;
-	free(stat);
-	if (file == s->log_file)
-		return ERR_OK;
-	if ((e = place_sync(s->home)) == ERR_OK)
-		s->log_file = file;
-	return e;
-}
-
 static enum err store_flush(struct table *t)
 {
 	struct store *s = (struct store *)t;
 	int error = s->env->log_flush(s->env, NULL);
 
-	return error == 0 ? sync_log_names(s) : fail("flush its log", error);
+	return error == 0 ? ERR_OK : fail("flush its log", error);
 }
 
 static enum err store_checkpoint(struct table *t)
 {
 	struct store *s = (struct store *)t;
-	enum err e;
 	int error = s->env->txn_checkpoint(s->env, 0, 0, 0);
 
 	if (error != 0)
 		return fail("checkpoint", error);
-	if ((e = sync_log_names(s)) != ERR_OK)
-		return e;
 	error = s->env->log_archive(s->env, NULL, DB_ARCH_REMOVE);
 	return error == 0 ? ERR_OK : fail("remove old log files", error);
 }
@@ -316,9 +294,10 @@ enum err store_open(struct table **out, const char *data_dir, uint64_t cache_byt
 
 	*out = NULL;
 	s->table.ops = &store_ops;
-	if ((e = place_make(data_dir, &s->home)) != ERR_OK ||
+	files_keep_names();
+	if ((e = place_make(data_dir, &s->home)) != ERR_OK || (e = files_check(s->home)) != ERR_OK ||
 	    (e = open_environment(s, cache_bytes)) != ERR_OK || (e = open_tables(s)) != ERR_OK ||
-	    (e = store_flush(&s->table)) != ERR_OK)
+	    (e = store_flush(&s->table)) != ERR_OK || (e = place_sync(s->home)) != ERR_OK)
 		store_close(&s->table);
 	else
 		*out = &s->table;

@@ -1,0 +1,97 @@
+#define _GNU_SOURCE
+#include <db.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/store/files.h"
+#include "worker/store/place.h"
+
+/* How a log file begins, in the byte order of the machine (log.h of Berkeley DB 5.3: HDR and LOGP). */
+struct log_head {
+	uint32_t before, bytes, checksum;
+	uint32_t magic, version, file_bytes, unused;
+};
+
+static int create(const char *path, int flags, mode_t mode)
+{
+	int fd = open(path, flags, mode);
+	char *copy;
+	enum err e;
+
+	if (fd == -1)
+		return -1;
+	copy = xstrdup(path);
+	e = place_sync(dirname(copy));
+	free(copy);
+	if (e == ERR_OK)
+		return fd;
+	close(fd);
+	errno = EIO;
+	return -1;
+}
+
+static int open_file(const char *path, int flags, ...)
+{
+	va_list arguments;
+	mode_t mode;
+	int fd;
+
+	va_start(arguments, flags);
+	mode = va_arg(arguments, mode_t);
+	va_end(arguments);
+	if ((flags & O_EXCL) != 0)
+		return create(path, flags, mode);
+	fd = open(path, flags & ~O_CREAT, mode);
+	return fd == -1 && errno == ENOENT && (flags & O_CREAT) != 0 ? create(path, flags, mode) : fd;
+}
+
+void files_keep_names(void)
+{
+	db_env_set_func_open(open_file);
+}
+
+static enum err check_head(int dir, const char *name)
+{
+	struct log_head head = { 0 };
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t size;
+
+	if (fd == -1 || (size = pread(fd, &head, sizeof(head), 0)) == -1) {
+		log_error("cannot read %s of the state", name);
+		if (fd != -1)
+			close(fd);
+		return ERR_IO;
+	}
+	close(fd);
+	/* One that a crash left unwritten is known to be that. */
+	if (size < (ssize_t)sizeof(head) || (head.bytes == 0 && head.magic == 0 && head.file_bytes == 0) ||
+	    head.bytes == sizeof(head))
+		return ERR_OK;
+	log_errorx("the state is damaged file=%s reason=\"its head has a wrong length\"", name);
+	return ERR_DAMAGED;
+}
+
+enum err files_check(const char *home)
+{
+	DIR *dir = opendir(home);
+	struct dirent *entry;
+	enum err e = ERR_OK;
+
+	if (dir == NULL) {
+		log_error("cannot list %s", home);
+		return err_from_errno(errno);
+	}
+	while (e == ERR_OK && (entry = readdir(dir)) != NULL)
+		if (strncmp(entry->d_name, "log.", 4) == 0)
+			e = check_head(dirfd(dir), entry->d_name);
+	closedir(dir);
+	return e;
+}

@@ -1,0 +1,17 @@
+#ifndef WORKER_STORE_FILES_H
+#define WORKER_STORE_FILES_H
+
+#include "common/err.h"
+
+/* What Berkeley DB leaves undone about its own files. */
+
+/* From now on, in the whole process, each file that Berkeley DB creates has a durable name before it is written to.
+ * It syncs what a log file holds and then lets pages refer to it, but never syncs the directory: a power failure
+ * would leave pages that are ahead of the log. */
+void files_keep_names(void);
+
+/* Looks at the heads of the log files in the directory of an environment. Berkeley DB believes the length in a head
+ * before it has checked anything, and a wrong one ends the process. ERR_DAMAGED: file and reason are logged. */
+enum err files_check(const char *home);
+
+#endif
