@@ -163,6 +163,18 @@ def majority_and_minority(world, dice, seconds):
     return hold_partition(world, between(few, [n for n in world.all if n not in few]), seconds)
 
 
+@nemesis("network", goes_on=False)
+def halves_in_turn(world, dice, seconds):
+    """From one majority to another with nothing in between: whoever lagged in the minority may stand now."""
+    end = time.monotonic() + seconds
+    nothing = None
+    while time.monotonic() < end:
+        few = minority(world, dice)
+        cut = between(few, [n for n in world.all if n not in few])
+        nothing = hold_partition(world, cut, dice.uniform(0.3, 1.2), dice.random() < 0.5)
+    return nothing
+
+
 @nemesis("network", goes_on=True)
 def ring(world, dice, seconds):
     """Everybody hears a majority, and no two the same one: the neighbours at the table."""
@@ -262,6 +274,42 @@ def sync_fails(world, dice, seconds):
         return f"{victim.id} had nothing to sync"
     assert before is None or not is_alive(before), f"{victim.id} outlived a sync that failed"
     return None
+
+
+@nemesis("disk", goes_on=True)
+def disk_is_broken(world, dice, seconds):
+    """Every sync of one node fails, also those of its next lives."""
+    victim = leader_of(world) if dice.random() < 0.5 else dice.choice(world.all)
+    before = victim.workers().get("consensus")
+    victim.fall_ill("broken")
+    time.sleep(seconds)
+    victim.recover()
+    return f"{victim.id} had nothing to sync" if before is not None and is_alive(before) else None
+
+
+def keep_full(victims, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for node in victims:
+            node.fill_up()
+        time.sleep(0.1)
+    for node in victims:
+        node.recover()
+
+
+@nemesis("disk", goes_on=True)
+def disk_of_the_leader_is_full(world, _dice, seconds):
+    keep_full([leader_of(world)], seconds)
+
+
+@nemesis("disk", goes_on=True)
+def disks_of_a_minority_are_full(world, dice, seconds):
+    keep_full(minority(world, dice), seconds)
+
+
+@nemesis("disk", goes_on=False)
+def disks_of_a_majority_are_full(world, dice, seconds):
+    keep_full(majority(world, dice), seconds)
 
 
 # --- clocks ---

@@ -7,6 +7,7 @@ Everything that the nodes write lies in memory (/run, mounted anew), every proce
 and every interface and rule belongs to its namespaces: whatever happens to the test, SIGKILL included, nothing stays.
 """
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from nodes import BUILD, is_alive, wait_until
 INSIDE = "HOLDFAST_NEMESIS_WORLD"
 UNSHARE = ["unshare", "--net", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child", "--"]
 DIRECTORY = "/run/hf"
+DISK_BYTES = 512 << 20  # of each node
 PEERS = "10.77.0.0/28"  # the nodes; the clients are outside of it
 CLIENTS = "10.77.0.254/24"
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
@@ -72,6 +74,8 @@ class Node(nodes.Node):
         self.url = f"http://{self.http}"
         self.sickness, self.clock = self.data + ".disk", self.data + ".clock"
         self.set_clock(0)
+        os.mkdir(self.data)
+        run("mount", "-t", "tmpfs", "-o", f"mode=700,size={DISK_BYTES}", "tmpfs", self.data)
         self.plug_in()
 
     def plug_in(self):
@@ -99,9 +103,15 @@ class Node(nodes.Node):
         return self.process is not None and self.process.poll() is None
 
     def start_again(self):
-        """Whatever has become of it."""
-        if not self.is_up():
-            self.launch()
+        """Whatever has become of it; it may be on its way to its end."""
+        if self.is_up():
+            try:
+                self.wait_workers()
+                return
+            except AssertionError:
+                if self.is_up():
+                    raise
+        self.launch()
         self.wait_workers()
 
     def set_clock(self, seconds):
@@ -115,8 +125,27 @@ class Node(nodes.Node):
             f.write(how)
 
     def recover(self):
-        if os.path.exists(self.sickness):
-            os.unlink(self.sickness)
+        for path in (self.sickness, self.filler()):
+            if os.path.exists(path):
+                os.unlink(path)
+
+    def filler(self):
+        return os.path.join(self.data, "filler")
+
+    def fill_up(self):
+        """Somebody else takes what is left of its disk."""
+        fd = os.open(self.filler(), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            size, step = os.fstat(fd).st_size, DISK_BYTES
+            while step >= 4096:
+                try:
+                    os.posix_fallocate(fd, size, step)
+                    size += step
+                except OSError as e:
+                    assert e.errno == errno.ENOSPC, e
+                    step //= 2
+        finally:
+            os.close(fd)
 
 
 class World(nodes.Nodes):
@@ -134,7 +163,8 @@ class World(nodes.Nodes):
         self.loss = 0  # per cent of what nodes send each other
         self.delays = []  # the processes that hold back what nodes send each other
         self.stopped = 0  # packets that were dropped or delayed
-        self.cluster(count, log_segment="4MiB")
+        # A request is given up before its client gives up, so that what is answered then is in the histories.
+        self.cluster(count, log_segment="4MiB", limits_request="1s")
 
     def node(self, node_id="n1", program=None, **options):
         options = {name.replace("_", "-"): value for name, value in options.items()}

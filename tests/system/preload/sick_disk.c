@@ -13,6 +13,7 @@
  *	hang	it does not come back as long as the file says so
  *	slow MS	it takes so much longer
  *	fail	it fails with EIO; the file is gone then, so that this happens once
+ *	broken	it fails with EIO each time
  *
  * Without the file all is well.
  */
@@ -41,7 +42,8 @@ int fdatasync(int fd)
 		usleep(10000);
 	if (strncmp(text, "slow ", 5) == 0)
 		usleep((useconds_t)atoi(text + 5) * 1000);
-	if (strncmp(text, "fail", 4) == 0 && unlink(getenv("SICK_DISK")) == 0) {
+	if (strncmp(text, "broken", 6) == 0 ||
+	    (strncmp(text, "fail", 4) == 0 && unlink(getenv("SICK_DISK")) == 0)) {
 		errno = EIO;
 		return -1;
 	}
