@@ -49,7 +49,7 @@ static void check_head(const char *head, size_t size)
 		end = strstr(head, "\r\n");
 		assert(end != NULL && memchr(head, ':', (size_t)(end - head)) != NULL);
 		for (const char *at = head; at < end; at++)
-			assert((uint8_t)*at >= ' ' && *at != 0x7f);
+			assert(((uint8_t)*at >= ' ' || *at == '\t') && *at != 0x7f);
 	}
 }
 
