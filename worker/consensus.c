@@ -29,6 +29,7 @@ struct desk {
 	struct consensus *c;
 	struct ipc *ipc; /* NULL where there is no such HTTP worker */
 	uint32_t client; /* the HTTP worker's life that is served here; 0: nobody */
+	bool paused; /* it has nothing more for us */
 };
 
 struct consensus {
@@ -60,10 +61,16 @@ static void end(struct consensus *c)
 	worker_exit(c->worker, EX_OK);
 }
 
-static bool answers_wait(const struct consensus *c)
+/* Requests may come yet, or answers have not left. */
+static bool is_busy(const struct desk *d)
+{
+	return d->ipc != NULL && ((d->client != 0 && !d->paused) || ipc_waiting(d->ipc) > 0);
+}
+
+static bool desks_are_busy(const struct consensus *c)
 {
 	for (unsigned i = 0; i < DESKS_MAX; i++) {
-		if (c->desks[i].ipc != NULL && ipc_waiting(c->desks[i].ipc) > 0)
+		if (is_busy(&c->desks[i]))
 			return true;
 	}
 	return false;
@@ -82,13 +89,19 @@ static void end_if_done(struct consensus *c)
 	if (!c->stopping)
 		return;
 	v = replica_view(c->replica);
-	if (is_handed_over(c, &v) && v.requests == 0 && !answers_wait(c))
+	if (is_handed_over(c, &v) && v.requests == 0 && !desks_are_busy(c))
 		end(c);
 }
 
 static void on_stop_limit(void *arg)
 {
 	end(arg);
+}
+
+static void ask_to_pause(struct desk *d)
+{
+	if (d->client != 0)
+		ipc_send_pause(d->ipc, &(struct ipc_pause){});
 }
 
 static void stop(struct worker *w, struct span idle)
@@ -100,6 +113,8 @@ static void stop(struct worker *w, struct span idle)
 	if (c == NULL || c->replica == NULL)
 		worker_exit(w, EX_OK);
 	c->stopping = true;
+	for (unsigned i = 0; i < DESKS_MAX; i++)
+		ask_to_pause(&c->desks[i]);
 	if (replica_hand_over(c->replica, now(c)) == ERR_OK)
 		c->hand_over_until = instant_add(now(c), w->conf->raft_election);
 	c->stop_limit = loop_timer_new(w->loop, on_stop_limit, c);
@@ -128,9 +143,7 @@ static void on_request(void *arg, const struct ipc_request *m)
 	struct desk *d = arg;
 	struct consensus *c = d->c;
 
-	if (c->stopping)
-		refuse(d, m->id, ERR_STOPPING);
-	else if (ipc_waiting(d->ipc) > WAITING_BYTES_MAX)
+	if (ipc_waiting(d->ipc) > WAITING_BYTES_MAX)
 		refuse(d, m->id, ERR_BUSY);
 	else
 		replica_request(c->replica, d->client, m, now(c));
@@ -141,6 +154,14 @@ static void on_cancel(void *arg, const struct ipc_cancel *m)
 	struct desk *d = arg;
 
 	replica_cancel(d->c->replica, d->client, m->id);
+}
+
+static void on_paused(void *arg, const struct ipc_paused *m)
+{
+	struct desk *d = arg;
+
+	(void)m;
+	d->paused = true;
 }
 
 static void leave(struct desk *d)
@@ -162,6 +183,9 @@ static void on_here(void *arg, uint64_t generation)
 
 	/* An answer must never come to another life of the HTTP worker: its requests have the same numbers. */
 	d->client = ++c->visitors << DESK_BITS | number;
+	d->paused = false;
+	if (c->stopping)
+		ask_to_pause(d);
 	log_debug("http worker %u is here generation=%llu", number, (unsigned long long)generation);
 }
 
@@ -175,6 +199,7 @@ static void on_drained(void *arg)
 static const struct ipc_handlers desk_handlers = {
 	.request = on_request,
 	.cancel = on_cancel,
+	.paused = on_paused,
 	.here = on_here,
 	.gone = on_gone,
 	.drained = on_drained,

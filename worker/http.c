@@ -38,7 +38,7 @@ struct http {
 	struct operation operation; /* one for all, one after the other */
 	struct response response;
 	uint64_t revision; /* the latest applied index heard of */
-	bool here; /* the consensus worker is there */
+	bool here; /* the consensus worker is there, and takes requests */
 };
 
 static const struct dialect *const dialects[] = { &native, NULL };
@@ -295,6 +295,16 @@ static void on_consensus_gone(void *arg)
 	server_pause(h->server, false);
 }
 
+/* What was handed over is still answered; what comes from now on waits for the successor. */
+static void on_pause(void *arg, const struct ipc_pause *m)
+{
+	struct http *h = arg;
+
+	(void)m;
+	h->here = false;
+	ipc_send_paused(h->ipc, &(struct ipc_paused){});
+}
+
 static void on_drained(void *arg)
 {
 	struct http *h = arg;
@@ -304,6 +314,7 @@ static void on_drained(void *arg)
 
 static const struct ipc_handlers consensus_handlers = {
 	.answer = on_answer,
+	.pause = on_pause,
 	.here = on_consensus_here,
 	.gone = on_consensus_gone,
 	.drained = on_drained,

@@ -323,3 +323,23 @@ def test_a_leader_replaces_its_consensus_worker_and_no_write_fails(nodes):
     figures = load.stop()
     assert figures["writes"]["failed"] == figures["writes"]["unknown"] == 0, figures
     print(f"{figures['writes']['ok']} writes, 0 failed; longest gap {figures['longest_gap_us'] / 1000:g} ms")
+
+
+def test_no_request_fails_while_the_consensus_worker_is_replaced(nodes, configured):
+    """Clients that know this node only, and try nothing twice."""
+    c = configured().start()
+    n = c.node
+    assert requests.put(n.url + "/v1/kv/first", data=b"1", timeout=30).status_code == 201
+    load = Load(nodes, [n], "--connections", "32", "--reads", "30", "--timeout", "30000")
+    for election in ("700ms", "800ms", "900ms", "1s"):
+        load.wait_writes(500)
+        old = n.workers()["consensus"]
+        c.write(raft_election=election)
+        c.hang_up()
+        wait_until(lambda: n.workers().get("consensus", old) != old, "another consensus worker")
+        n.wait_workers()
+    load.wait_writes(500)
+    figures = load.stop()
+    for kind in ("writes", "reads"):
+        assert figures[kind]["failed"] == figures[kind]["unknown"] == 0, (figures, n.log())
+    print(f"{figures['writes']['ok']} writes and {figures['reads']['ok']} reads, 0 failed")

@@ -75,9 +75,18 @@ static void on_consensus_cancel(void *arg, const struct ipc_cancel *m)
 	buf_append_text(&f->seen, "CANCEL ");
 }
 
+static void on_consensus_paused(void *arg, const struct ipc_paused *m)
+{
+	struct fixture *f = arg;
+
+	(void)m;
+	buf_append_text(&f->seen, "PAUSED ");
+}
+
 static const struct ipc_handlers consensus_handlers = {
 	.request = on_consensus_request,
 	.cancel = on_consensus_cancel,
+	.paused = on_consensus_paused,
 };
 
 static void start_consensus(struct fixture *f)
@@ -289,6 +298,26 @@ static void a_write_is_handed_over_once_and_a_read_again(void **state)
 	expect(f, get, "503 Service Unavailable", "\"code\":\"no_leader\"");
 }
 
+static void what_comes_while_the_consensus_worker_ends_waits_for_its_successor(void **state)
+{
+	struct fixture *f = *state;
+	int first, second;
+
+	start_consensus(f);
+	first = ask(f, "PUT /v1/kv/a");
+	expect_seen(f, "WRITE ");
+	ipc_send_pause(f->consensus, &(struct ipc_pause){});
+	expect_seen(f, "WRITE PAUSED ");
+	second = ask(f, "PUT /v1/kv/b");
+	answer_put(f, f->ids[0]);
+	expect(f, first, "201 Created", "{\"revision\":7}");
+	kill_consensus(f);
+	start_consensus(f);
+	expect_seen(f, "WRITE PAUSED WRITE ");
+	answer_put(f, f->ids[1]);
+	expect(f, second, "201 Created", "{\"revision\":7}");
+}
+
 static void silence_ends_in_unknown(void **state)
 {
 	struct fixture *f = *state;
@@ -343,6 +372,7 @@ int main(void)
 		CASE(but_no_longer_than_its_time),
 		CASE(live_is_said_without_the_consensus_worker),
 		CASE(a_write_is_handed_over_once_and_a_read_again),
+		CASE(what_comes_while_the_consensus_worker_ends_waits_for_its_successor),
 		CASE(silence_ends_in_unknown),
 		CASE(a_client_that_leaves_cancels_its_request),
 		CASE(a_stop_waits_for_what_is_under_way),
