@@ -15,7 +15,7 @@ endif
 
 LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' configure.ac)
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
-TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd \
+TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd valgrind \
 	iproute2 iptables libfaketime libnetfilter-queue-dev util-linux
 NSPAWN_PACKAGES = $(TEST_PACKAGES) debootstrap systemd-container
 TIDY_PACKAGES = python3 clang-format
@@ -215,6 +215,10 @@ nemesis: $(filter build/holdfast% build/linear build/tests/nemesis/%,$(PROGRAMS_
 .PHONY: sanitized
 sanitized: $(PROGRAMS_build/asan) | packages-test ## some of them with the sanitizers' build, whose leak checker is asked too
 	@tests/run sanitized
+
+.PHONY: valgrind
+valgrind: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) | packages-test ## a whole node under valgrind, 10,000 requests, a stop: what was lost (one of the system tests)
+	@/usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/system/valgrind_test.py
 
 .PHONY: nspawn
 nspawn: all | packages-nspawn ## the service under a real systemd, in a container; takes root, and the network once
