@@ -78,6 +78,14 @@ static uint32_t begin_op(struct universe *u, uint64_t number)
 		o.kind = probe == PROBES ? OP_PUT : OP_READ;
 		o.on_register = o.kind == OP_READ;
 		o.level = (enum read_level)(probe % 3);
+	} else if (client_of(u, number)->hasty) {
+		const struct op *before = &u->history.ops[client_of(u, number)->op];
+
+		o.kind = OP_READ;
+		o.on_register = before->on_register;
+		o.key = before->key;
+		o.level = LEVEL_LINEARIZABLE;
+		client_of(u, number)->hasty = false;
 	} else if (dice_chance(r, u->plan.registers)) {
 		draw_register_op(u, client_of(u, number), &o);
 	}
@@ -217,10 +225,16 @@ static void think(struct universe *u, uint64_t number)
 static void finish(struct universe *u, uint64_t number)
 {
 	struct client *c = client_of(u, number);
+	const struct op *o = &u->history.ops[c->op];
 
 	c->busy = false;
 	c->ask = 0;
-	think(u, number);
+	c->hasty = !is_prober(number) && o->kind != OP_READ && o->outcome == OP_DONE &&
+		   dice_chance(&u->clients.dice, u->plan.hasty);
+	if (c->hasty)
+		ring(u, number, span_us(10));
+	else
+		think(u, number);
 }
 
 static void try_again(struct universe *u, uint64_t number)

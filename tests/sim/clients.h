@@ -31,6 +31,7 @@ struct client {
 	uint64_t ask; /* the one it waits for; 0: it is about to try again */
 	uint64_t timer; /* what rings for an earlier one is void */
 	uint64_t seen_modify[32]; /* of each register, for conditions */
+	bool hasty; /* the next one reads what it has just written */
 	int probes; /* a prober: what it has still to be given */
 };
 

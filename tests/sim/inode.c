@@ -6,8 +6,13 @@
 
 #define SECTOR 512
 
+/* FORGOTTEN: in the cache, taken for clean since a sync failed, and not on the disk. SYNCED ones are kept only where
+ * such a one lies before them. */
+enum fate { UNSYNCED, FORGOTTEN, SYNCED };
+
 /* Enough to take it back and to do it again. */
 struct inode_write {
+	enum fate fate;
 	uint64_t offset;
 	struct blob *bytes;
 	struct blob *before; /* what lay there, as far as the file reached */
@@ -21,20 +26,60 @@ struct inode *inode_ref(struct inode *i)
 	return i;
 }
 
+static void forget(struct inode_write *w)
+{
+	blob_unref(w->bytes);
+	blob_unref(w->before);
+}
+
+static void forget_all(struct inode *i)
+{
+	for (size_t n = 0; n < i->count; n++)
+		forget(&i->writes[n]);
+	i->count = 0;
+	i->failed = false;
+}
+
+static void change_fate(struct inode *i, enum fate fate)
+{
+	for (size_t n = 0; n < i->count; n++)
+		if (i->writes[n].fate == UNSYNCED)
+			i->writes[n].fate = fate;
+}
+
 void inode_sync(struct inode *i)
 {
-	for (size_t n = 0; n < i->count; n++) {
-		blob_unref(i->writes[n].bytes);
-		blob_unref(i->writes[n].before);
+	if (i->failed)
+		change_fate(i, SYNCED);
+	else
+		forget_all(i);
+	if (i->low != 0) {
+		i->lows[1] = i->lows[0];
+		i->lows[0] = i->low;
 	}
-	i->count = 0;
+	i->low = 0;
+}
+
+void inode_fail_sync(struct inode *i)
+{
+	change_fate(i, FORGOTTEN);
+	i->failed = true;
+}
+
+uint64_t inode_proved(const struct inode *i)
+{
+	uint64_t low = i->lows[0] < i->lows[1] ? i->lows[0] : i->lows[1];
+
+	if (low == 0 || i->failed || i->count > 0)
+		return 0;
+	return low - 1 < i->content.size ? low - 1 : i->content.size;
 }
 
 void inode_unref(struct inode *i)
 {
 	if (i == NULL || --i->refs > 0)
 		return;
-	inode_sync(i);
+	forget_all(i);
 	free(i->writes);
 	buf_free(&i->content);
 	free(i);
@@ -61,7 +106,9 @@ void inode_write(struct inode *i, uint64_t offset, struct bytes from)
 		i->room = i->room == 0 ? 8 : i->room * 2;
 		i->writes = xreallocarray(i->writes, i->room, sizeof(*i->writes));
 	}
-	i->writes[i->count++] = (struct inode_write){ offset, blob_new(from),
+	if (i->low == 0 || offset + 1 < i->low)
+		i->low = offset + 1;
+	i->writes[i->count++] = (struct inode_write){ UNSYNCED, offset, blob_new(from),
 		blob_new(bytes_of(over > 0 ? i->content.data + offset : NULL, over)), size };
 	put(i, offset, from);
 }
@@ -71,7 +118,7 @@ uint64_t inode_volatile(const struct inode *i)
 	uint64_t bytes = 0;
 
 	for (size_t n = 0; n < i->count; n++)
-		bytes += i->writes[n].bytes->size;
+		bytes += i->writes[n].fate == UNSYNCED ? i->writes[n].bytes->size : 0;
 	return bytes;
 }
 
@@ -123,8 +170,11 @@ void inode_lose_power(struct inode *i, struct random *dice, enum loss loss, stru
 	for (size_t n = 0; n < i->count; n++) {
 		const struct inode_write *w = &i->writes[n];
 
-		if (loss == LOSE_NOTHING || (loss == KEEP_BEGINNING && n < beginning) ||
-		    (loss == KEEP_SOME && dice_chance(dice, 500000))) {
+		if (w->fate != UNSYNCED) {
+			if (w->fate == SYNCED || dice_chance(dice, 500000))
+				put(i, w->offset, blob_bytes(w->bytes));
+		} else if (loss == LOSE_NOTHING || (loss == KEEP_BEGINNING && n < beginning) ||
+			   (loss == KEEP_SOME && dice_chance(dice, 500000))) {
 			put(i, w->offset, blob_bytes(w->bytes));
 		} else if (loss == KEEP_BEGINNING && n == beginning) {
 			keep_beginning(i, w, dice);
@@ -136,5 +186,30 @@ void inode_lose_power(struct inode *i, struct random *dice, enum loss loss, stru
 			counts->lost++;
 		}
 	}
+	forget_all(i);
 	inode_sync(i);
+}
+
+void inode_drop_clean(struct inode *i)
+{
+	struct inode old = { .writes = i->writes, .count = i->count };
+	uint64_t low = i->low;
+
+	if (!i->failed)
+		return;
+	take_back_all(i);
+	i->writes = NULL;
+	i->count = i->room = 0;
+	i->failed = false;
+	for (size_t n = 0; n < old.count; n++) {
+		struct inode_write *w = &old.writes[n];
+
+		if (w->fate != FORGOTTEN)
+			inode_write(i, w->offset, blob_bytes(w->bytes));
+		if (w->fate == SYNCED)
+			forget_all(i);
+		forget(w);
+	}
+	i->low = low;
+	free(old.writes);
 }

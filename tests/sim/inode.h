@@ -12,6 +12,9 @@ struct inode {
 	struct buf content;
 	struct inode_write *writes;
 	size_t count, room;
+	bool failed; /* a sync has: some writes are clean in the cache and not on the disk */
+	uint64_t low,
+	    lows[2]; /* plus 1: where the writes since the last sync begin, those of the last sync, and before */
 };
 
 /* How a loss of power treats what was not synced. */
@@ -29,6 +32,12 @@ void inode_unref(struct inode *i);
 /* Not durable until inode_sync(). */
 void inode_write(struct inode *i, uint64_t offset, struct bytes from);
 void inode_sync(struct inode *i);
+/* What was written since the last sync is taken for clean, and only in the cache. */
+void inode_fail_sync(struct inode *i);
+/* The cache is dropped: of what was written and not synced what is taken for clean is gone. */
+void inode_drop_clean(struct inode *i);
+/* How much of it lies before all that the last two syncs made durable. */
+uint64_t inode_proved(const struct inode *i);
 /* Bytes written and not synced. */
 uint64_t inode_volatile(const struct inode *i);
 /* The file as it may look after a loss of power; all of that is durable. */

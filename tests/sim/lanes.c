@@ -3,6 +3,9 @@
 
 #include "tests/sim/universe.h"
 
+/* How often a call that hangs looks whether it still does. */
+#define HANG_STEP span_ms(10)
+
 static const struct event_kind work_kind, done_kind;
 
 static struct sim_lane *lane_of(struct lane *l)
@@ -10,7 +13,7 @@ static struct sim_lane *lane_of(struct lane *l)
 	return (struct sim_lane *)l;
 }
 
-/* What a turn costs: mostly little, on a slow disk up to seconds. */
+/* What a turn costs: mostly little, on a slow disk up to seconds */
 static struct span cost(struct node *n)
 {
 	const struct plan *p = &n->universe->plan;
@@ -54,6 +57,10 @@ static void on_done(struct universe *u, const struct event *e)
 
 	if (l == NULL)
 		return;
+	if (n->hung_until.ns > u->now.ns) { /* the call does not come back */
+		universe_add(u, HANG_STEP, &done_kind, e->node, e->a, 0, NULL);
+		return;
+	}
 	STAILQ_CONCAT(&jobs, &l->running);
 	l->busy = false;
 	while (!STAILQ_EMPTY(&jobs)) {

@@ -225,8 +225,10 @@ static void check_message(struct universe *u, struct node *from, const struct ra
 	case RAFT_PREVOTE:
 	case RAFT_PREVOTE_ANSWER:
 	case RAFT_HEARTBEAT_ANSWER:
-	case RAFT_READ:
 	case RAFT_READ_ANSWER:
+		break;
+	case RAFT_READ:
+		nemesis_on_moment(u, from, MOMENT_ASKED);
 		break;
 	}
 }

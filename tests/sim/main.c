@@ -11,10 +11,13 @@
 #define REDRAW_STEP (UINT64_C(1) << 40)
 /* More idle ones than this say that the plans are badly drawn. */
 #define IDLE_PERCENT_MOST 20
+/* In so many universes each kind of fault happens. */
+#define ALL_FAULTS_IN 100
 
 struct arguments {
 	uint64_t seed, universes;
 	int64_t seconds;
+	uint64_t without;
 	bool seed_given, aloud, self_test;
 };
 
@@ -26,10 +29,14 @@ struct totals {
 
 static void usage(void)
 {
-	fprintf(stderr,
-	    "usage: sim [--universes N] [--seconds S] [--seed N] [--verbose] [--self-test]\n"
-	    "  runs N universes (default 1 with --seed, else 200) of S simulated seconds (60 at least,\n"
-	    "  the default), the first with the seed N (default 1), each further one with the next.\n");
+	fprintf(stderr, "usage: sim [--universes N] [--seconds S] [--seed N] [--without FAULTS | --only "
+			"FAULTS] [--verbose]\n"
+			"       sim --self-test\n"
+			"  runs N universes (default 1 with --seed, else 200) of S simulated seconds "
+			"(default 60), the first\n"
+			"  with the seed N (default 1), each further one with the next. FAULTS of those that "
+			"a seed draws are\n"
+			"  left out: names from tests/sim/fault.def with commas between.\n");
 	exit(64);
 }
 
@@ -46,6 +53,23 @@ static uint64_t number(const char *text)
 	return v;
 }
 
+/* The bits of the faults in a list, "lose,kill". */
+static uint64_t fault_set(char *list)
+{
+	uint64_t set = 0;
+	enum fault f;
+
+	if (list == NULL)
+		usage();
+	for (char *at = NULL, *name = strtok_r(list, ",", &at); name != NULL;
+	     name = strtok_r(NULL, ",", &at)) {
+		if (!fault_find(name, &f))
+			usage();
+		set |= UINT64_C(1) << f;
+	}
+	return set;
+}
+
 static void parse(struct arguments *a, char **argv)
 {
 	*a = (struct arguments){ .seed = 1, .seconds = 60 };
@@ -60,12 +84,16 @@ static void parse(struct arguments *a, char **argv)
 			a->seconds = (int64_t)number(*++argv);
 		else if (strcmp(*argv, "--seed") == 0)
 			a->seed = number(*++argv), a->seed_given = true;
+		else if (strcmp(*argv, "--without") == 0)
+			a->without = fault_set(*++argv);
+		else if (strcmp(*argv, "--only") == 0)
+			a->without = ~fault_set(*++argv);
 		else
 			usage();
 	}
 	if (a->universes == 0)
 		a->universes = a->seed_given ? 1 : 200;
-	if (a->seconds < 60)
+	if (a->seconds < 1)
 		usage();
 }
 
@@ -96,6 +124,7 @@ static void print_result(uint64_t test, const struct run *r, const struct report
 	struct buf text = { 0 };
 
 	plan_draw(&p, r->seed, r->length);
+	plan_drop(&p, r->without);
 	plan_tell(&p, &text);
 	printf("%sok %" PRIu64 " - seed %" PRIu64 ": %s; %" PRIu64 " acked, %" PRIu64 " elections, %" PRIu64
 	       " crashes\n",
@@ -106,9 +135,10 @@ static void print_result(uint64_t test, const struct run *r, const struct report
 
 static void run_one(const struct arguments *a, uint64_t test, struct totals *t)
 {
-	struct run run = {
-		.seed = a->seed + test - 1, .length = span_ms(a->seconds * 1000), .aloud = a->aloud
-	};
+	struct run run = { .seed = a->seed + test - 1,
+		.length = span_ms(a->seconds * 1000),
+		.without = a->without,
+		.aloud = a->aloud };
 	struct report report;
 
 	for (int draw = 0;; draw++, run.seed += REDRAW_STEP) {
@@ -144,14 +174,28 @@ static void print_totals(const struct totals *t)
 	       " entries applied\n",
 	    d->elections, d->crashes, d->restarts, d->applied);
 	printf("# disks: %" PRIu64 " writes lost, %" PRIu64 " torn, %" PRIu64 " names lost, %" PRIu64
-	       " commits of the state lost\n",
-	    d->writes_lost, d->writes_torn, d->names_lost, d->commits_lost);
+	       " commits of the state lost, %" PRIu64 " times damage refused\n",
+	    d->writes_lost, d->writes_torn, d->names_lost, d->commits_lost, d->refused_damage);
 	if (t->held > 0)
 		printf("# recovery: from the healing to equal states and everybody served %" PRIu64
 		       " ms on average, %" PRIu64 " ms at most\n",
 		    t->recovery_ms / t->held, t->recovery_most_ms);
 	for (int f = 0; f < FAULTS; f++)
 		printf("# fault: %" PRIu64 " %s\n", d->faults[f], fault_text((enum fault)f));
+}
+
+/* What is drawn often enough to happen in so many universes has happened. */
+static bool faults_happened(const struct arguments *a, const struct totals *t)
+{
+	bool all = true;
+
+	for (int f = 0; f < FAULTS; f++) {
+		if (a->universes < ALL_FAULTS_IN || (a->without >> f & 1) != 0 || t->deeds.faults[f] > 0)
+			continue;
+		printf("# never: %s\n", fault_text((enum fault)f));
+		all = false;
+	}
+	return all;
 }
 
 int main(int argc, char **argv)
@@ -171,5 +215,5 @@ int main(int argc, char **argv)
 		printf("# too many universes did too little\n");
 		return 1;
 	}
-	return t.failed > 0 ? 1 : 0;
+	return t.failed > 0 || !faults_happened(&a, &t) ? 1 : 0;
 }

@@ -7,14 +7,23 @@
 #include "worker/peer/hello.h"
 
 #define QUEUE_BYTES_MAX (64 * 1024 * 1024)
+/* Before the far end's silence on a connection is noticed (worker/peer/channel.c). */
+#define HALF_OPEN_MOST span_ms(6000)
 #define HELD_MAX (sizeof(((struct link *)0)->held) / sizeof(struct blob *))
 
 static const struct event_kind dial_kind, hello_kind, hello_back_kind, frame_kind, lost_kind,
     unreachable_kind, stall_kind;
 
-static struct span latency(struct universe *u)
+static struct span sum(struct span a, struct span b)
 {
-	return dice_span(&u->net.dice, u->plan.latency_least, u->plan.latency_most);
+	return (struct span){ a.ns + b.ns };
+}
+
+static struct span latency(struct universe *u, int from, int to)
+{
+	struct span s = dice_span(&u->net.dice, u->plan.latency_least, u->plan.latency_most);
+
+	return sum(s, u->net.lag[from][to]);
 }
 
 /* An event's `a` names the link, `b` its generation. */
@@ -54,20 +63,57 @@ static void dial_later(struct universe *u, int from, int to, struct span least, 
 	    u, dice_span_skewed(&u->net.dice, least, most), &dial_kind, from, link_name(from, to), 0, NULL);
 }
 
-/* The connection is no more; each end that believes in it hears of it within `most`. */
+/* The dialer's end hears within `most` that the connection is no more, unless it knows already. */
+static void tell_dialer(struct universe *u, int from, int to, struct span most)
+{
+	if (u->net.links[from][to].dialed_up)
+		add_for(u, &unreachable_kind, from, from, to,
+		    dice_span_skewed(&u->net.dice, span_us(20), most), NULL);
+}
+
+/* The acceptor's: behind all that still arrives. */
+static void tell_acceptor(struct universe *u, int from, int to, struct span most)
+{
+	struct link *l = &u->net.links[from][to];
+	struct instant when = instant_add(u->now, dice_span_skewed(&u->net.dice, span_us(20), most));
+
+	if (!l->accepted_up || l->accepted != l->generation)
+		return;
+	if (l->deaf < l->generation && when.ns < l->last.ns)
+		when = l->last;
+	add_for(u, &lost_kind, to, from, to, instant_between(u->now, when), NULL);
+}
+
+/* The connection is no more: nothing is sent on it any more. What is on its way arrives or, by `deaf`, does not. */
+static void end_link(struct link *l, bool deaf)
+{
+	l->broken = true;
+	if (deaf)
+		l->deaf = l->generation;
+	forget_held(l);
+}
+
+/* Each end that believes in the connection hears of its end within `most`. */
 static void break_link(struct universe *u, int from, int to, struct span most)
 {
 	struct link *l = &u->net.links[from][to];
 
 	if (l->broken)
 		return;
-	l->broken = true;
-	forget_held(l);
-	if (l->dialed_up)
-		add_for(u, &unreachable_kind, from, from, to,
-		    dice_span_skewed(&u->net.dice, span_us(20), most), NULL);
-	if (l->accepted_up && l->accepted == l->generation)
-		add_for(u, &lost_kind, to, from, to, dice_span_skewed(&u->net.dice, span_us(20), most), NULL);
+	end_link(l, true);
+	tell_dialer(u, from, to, most);
+	tell_acceptor(u, from, to, most);
+}
+
+/* The dialer died: what its kernel had accepted may arrive all the same. */
+static void abandon_link(struct universe *u, int from, int to, struct span most)
+{
+	struct link *l = &u->net.links[from][to];
+
+	if (l->broken)
+		return;
+	end_link(l, dice_chance(&u->net.dice, 300000));
+	tell_acceptor(u, from, to, most);
 }
 
 /* ---- a connection comes about ---- */
@@ -95,10 +141,12 @@ static void on_dial(struct universe *u, const struct event *e)
 	}
 	l->generation++;
 	l->broken = false;
+	forget_held(l);
 	l->in_flight = 0;
 	l->last = u->now;
 	l->dialing = true;
-	add_for(u, &hello_kind, to, from, to, latency(u), blob_new(buf_bytes(&near->transport.hello)));
+	add_for(
+	    u, &hello_kind, to, from, to, latency(u, from, to), blob_new(buf_bytes(&near->transport.hello)));
 	/* Whatever becomes of it, the dialer does not wait for ever. */
 	add_for(u, &stall_kind, from, from, to, span_ms(1000), NULL);
 }
@@ -160,7 +208,8 @@ static void on_hello(struct universe *u, const struct event *e)
 	l->accepted = l->generation;
 	l->near = hello.incarnation;
 	replica_on_hello(here->replica, &hello, NULL, node_now(here));
-	add_for(u, &hello_back_kind, from, from, to, latency(u), blob_new(buf_bytes(&here->transport.hello)));
+	add_for(u, &hello_back_kind, from, from, to, latency(u, to, from),
+	    blob_new(buf_bytes(&here->transport.hello)));
 	node_touch(here);
 }
 
@@ -217,7 +266,7 @@ static void on_unreachable(struct universe *u, const struct event *e)
 	story_note(u, from, "lost the connection to n%" PRIu64, (uint64_t[6]){ (uint64_t)to + 1 });
 	replica_on_unreachable(here->replica, l->far, node_now(here));
 	node_touch(here);
-	dial_later(u, from, to, span_ms(5), span_ms(100));
+	dial_later(u, from, to, span_us(100), span_ms(100));
 }
 
 /* ---- frames ---- */
@@ -240,13 +289,9 @@ static void deliver_later(
 static void send_loosely(struct universe *u, int from, int to, struct blob *frame)
 {
 	struct random *r = &u->net.dice;
-	struct span delay = latency(u);
+	struct span delay = latency(u, from, to);
 	bool in_order = true;
 
-	if (u->net.cut[from][to]) {
-		blob_unref(frame);
-		return;
-	}
 	if (dice_chance(r, u->plan.lose)) {
 		nemesis_count(u, FAULT_LOSE);
 		blob_unref(frame);
@@ -254,38 +299,29 @@ static void send_loosely(struct universe *u, int from, int to, struct blob *fram
 	}
 	if (dice_chance(r, u->plan.delay)) {
 		nemesis_count(u, FAULT_DELAY);
-		delay = dice_span_skewed(r, u->plan.latency_most, u->plan.delay_most);
+		delay = sum(delay, dice_span_skewed(r, u->plan.latency_most, u->plan.delay_most));
 	}
 	if (dice_chance(r, u->plan.reorder)) {
 		nemesis_count(u, FAULT_REORDER);
-		delay.ns += (int64_t)dice_skewed(r, 1000, (uint64_t)u->plan.latency_most.ns * 8);
+		delay = sum(delay, dice_span_skewed(r, span_us(1), u->plan.overtake_most));
 		in_order = false;
 	}
 	if (dice_chance(r, u->plan.duplicate)) {
 		nemesis_count(u, FAULT_DUPLICATE);
-		deliver_later(
-		    u, from, to, dice_span_skewed(r, latency(u), u->plan.delay_most), blob_ref(frame), false);
+		deliver_later(u, from, to,
+		    sum(latency(u, from, to), dice_span_skewed(r, span_us(1), u->plan.delay_most)),
+		    blob_ref(frame), false);
 	}
 	deliver_later(u, from, to, delay, frame, in_order);
 }
 
 static void send_in_order(struct universe *u, int from, int to, struct blob *frame)
 {
-	struct link *l = &u->net.links[from][to];
-	struct span delay = latency(u);
+	struct span delay = latency(u, from, to);
 
-	if (u->net.cut[from][to]) {
-		if (l->held_count < HELD_MAX) {
-			l->held[l->held_count++] = frame;
-			return;
-		}
-		blob_unref(frame);
-		break_link(u, from, to, span_ms(100));
-		return;
-	}
 	if (dice_chance(&u->net.dice, u->plan.delay)) {
 		nemesis_count(u, FAULT_DELAY);
-		delay = dice_span_skewed(&u->net.dice, u->plan.latency_most, u->plan.delay_most);
+		delay = sum(delay, dice_span_skewed(&u->net.dice, u->plan.latency_most, u->plan.delay_most));
 	}
 	deliver_later(u, from, to, delay, frame, true);
 }
@@ -297,6 +333,22 @@ static void spoil(struct universe *u, struct blob *frame)
 		frame->data[frame->size - 20] ^= 1;
 }
 
+/* A cut wire loses what gets to its end, or holds it back where everything keeps its order. */
+static bool stays_in_the_wire(struct universe *u, int from, int to, struct blob *frame)
+{
+	struct link *l = &u->net.links[from][to];
+
+	if (!u->net.cut[from][to])
+		return false;
+	if (!u->plan.in_order || l->broken)
+		return true;
+	if (l->held_count < HELD_MAX)
+		l->held[l->held_count++] = blob_ref(frame);
+	else
+		break_link(u, from, to, span_ms(100));
+	return true;
+}
+
 static void on_frame(struct universe *u, const struct event *e)
 {
 	struct node *here;
@@ -305,10 +357,11 @@ static void on_frame(struct universe *u, const struct event *e)
 
 	l = link_named(u, e->a, &from, &to);
 	here = &u->nodes[to];
-	if (e->b != l->generation)
+	if (e->b == l->generation)
+		l->in_flight -= e->data->size;
+	if (!l->accepted_up || e->b != l->accepted || e->b <= l->deaf)
 		return;
-	l->in_flight -= e->data->size;
-	if (!l->accepted_up || l->accepted != l->generation || l->broken)
+	if (stays_in_the_wire(u, from, to, e->data))
 		return;
 	u->deeds.frames++;
 	spoil(u, e->data);
@@ -412,7 +465,7 @@ void net_detach(struct universe *u, struct node *n, bool power)
 
 		out->dialed_up = out->dialing = out->wanted = false;
 		in->accepted_up = false;
-		break_link(u, n->number, other, most);
+		abandon_link(u, n->number, other, most);
 		break_link(u, other, n->number, most);
 	}
 	buf_free(&n->transport.hello);
@@ -435,10 +488,14 @@ void net_cut(struct universe *u, int from, int to)
 void net_mend(struct universe *u, int from, int to)
 {
 	struct link *l = &u->net.links[from][to];
+	struct instant last = l->last;
 
 	u->net.cut[from][to] = false;
+	l->last = u->now;
 	for (size_t i = 0; i < l->held_count; i++)
-		deliver_later(u, from, to, latency(u), l->held[i], true);
+		deliver_later(u, from, to, span_us(0), l->held[i], true);
+	if (l->last.ns < last.ns)
+		l->last = last;
 	l->held_count = 0;
 }
 
@@ -449,20 +506,60 @@ void net_mend_all(struct universe *u)
 			net_mend(u, from, to);
 }
 
+void net_lag(struct universe *u, int from, int to, struct span more)
+{
+	u->net.lag[from][to] = more;
+}
+
+void net_heal(struct universe *u)
+{
+	net_mend_all(u);
+	memset(u->net.lag, 0, sizeof(u->net.lag));
+	for (int from = 0; from < u->plan.nodes; from++)
+		for (int to = 0; to < u->plan.nodes; to++) {
+			if (!u->net.links[from][to].broken)
+				continue;
+			tell_dialer(u, from, to, span_ms(500));
+			tell_acceptor(u, from, to, span_ms(500));
+		}
+}
+
+/* Some connection that is up; NULL when there is none. */
+static struct link *any_link(struct universe *u, int *from, int *to)
+{
+	uint64_t first = random_below(&u->net.dice, NODES_MAX * NODES_MAX);
+
+	for (uint64_t i = 0; i < NODES_MAX * NODES_MAX; i++) {
+		struct link *l = link_named(u, (first + i) % (NODES_MAX * NODES_MAX), from, to);
+
+		if (l->dialed_up && l->accepted_up && !l->broken)
+			return l;
+	}
+	return NULL;
+}
+
 bool net_break_any(struct universe *u)
 {
-	int first = (int)random_below(&u->net.dice, NODES_MAX * NODES_MAX);
+	int from, to;
 
-	for (int i = 0; i < NODES_MAX * NODES_MAX; i++) {
-		int from, to;
-		struct link *l = link_named(u, (uint64_t)((first + i) % (NODES_MAX * NODES_MAX)), &from, &to);
+	if (any_link(u, &from, &to) == NULL)
+		return false;
+	break_link(u, from, to, span_ms(dice_chance(&u->net.dice, 500000) ? 1 : 2000));
+	return true;
+}
 
-		if (l->dialed_up && l->accepted_up && !l->broken) {
-			break_link(u, from, to, span_ms(dice_chance(&u->net.dice, 500000) ? 1 : 2000));
-			return true;
-		}
-	}
-	return false;
+bool net_half_open(struct universe *u)
+{
+	bool dialer_knows = dice_chance(&u->net.dice, 500000);
+	int from, to;
+	struct link *l = any_link(u, &from, &to);
+
+	if (l == NULL)
+		return false;
+	end_link(l, true);
+	tell_dialer(u, from, to, dialer_knows ? span_ms(1) : HALF_OPEN_MOST);
+	tell_acceptor(u, from, to, dialer_knows ? HALF_OPEN_MOST : span_ms(1));
+	return true;
 }
 
 void net_init(struct universe *u)

@@ -21,8 +21,9 @@ struct link {
 	bool dialing; /* an attempt is due */
 	bool dialed_up; /* the dialer believes in it */
 	bool accepted_up;
-	bool broken; /* the ends will hear of it */
-	uint64_t generation; /* of the connection; what belongs to an older one is void */
+	bool broken; /* nothing is sent on it any more; the ends will hear of it */
+	uint64_t generation; /* of the connection that was dialed last */
+	uint64_t deaf; /* what is on its way on this one and on older ones is lost */
 	uint64_t far; /* whom the dialer reaches, as its hello said */
 	uint64_t accepted; /* the generation that the acceptor knows */
 	uint64_t near; /* who dialed, as the acceptor heard */
@@ -44,6 +45,7 @@ struct net {
 	struct random dice;
 	struct link links[NODES_MAX][NODES_MAX]; /* [dialer][acceptor] */
 	bool cut[NODES_MAX][NODES_MAX]; /* nothing gets from [here] to [there] */
+	struct span lag[NODES_MAX][NODES_MAX]; /* and this much later than else */
 	struct hello_known known[NODES_MAX][NODES_MAX]; /* what [here] knows of [there] */
 };
 
@@ -59,7 +61,13 @@ void net_detach(struct universe *u, struct node *n, bool power);
 void net_cut(struct universe *u, int from, int to);
 void net_mend(struct universe *u, int from, int to);
 void net_mend_all(struct universe *u);
+/* From now on everything takes this much longer in this direction; 0 ends it. */
+void net_lag(struct universe *u, int from, int to, struct span more);
+/* All wires whole and as fast as ever; whoever believes in a connection that is no more hears of it soon. */
+void net_heal(struct universe *u);
 /* Breaks some connection that is up; false when there is none. */
 bool net_break_any(struct universe *u);
+/* Likewise, and only one of its ends hears of it soon. */
+bool net_half_open(struct universe *u);
 
 #endif

@@ -28,6 +28,11 @@ struct instant node_now(const struct node *n)
 	return (struct instant){ n->clock_offset_ns + (int64_t)passed };
 }
 
+static int64_t by_clock(const struct node *n, struct span s)
+{
+	return (int64_t)((__int128)s.ns * rate(n) / 1000000);
+}
+
 /* From now until the node's clock shows `when`, rounded up; 0 when it does already. */
 static struct span until(const struct node *n, struct instant when)
 {
@@ -56,14 +61,16 @@ static void set_tick(struct node *n)
 	universe_add(u, instant_between(u->now, at), &tick_kind, n->number, (uint64_t)at.ns, 0, NULL);
 }
 
-/* A replica that says it cannot go on is right only when its disk died. */
+/* A replica that says it cannot go on is right only when its disk died or failed a call. */
 static bool bury(struct node *n)
 {
-	if (n->doomed == NULL && !sim_disk_dead(n->disk))
+	bool dead = sim_disk_dead(n->disk);
+
+	if (n->doomed == NULL && !dead)
 		return false;
-	if (n->doomed != NULL && !sim_disk_dead(n->disk))
+	if (!dead && !sim_disk_failed(n->disk))
 		universe_fail(n->universe, "n%d gave up on a sound disk: %s", n->number + 1, n->doomed);
-	nemesis_count(n->universe, FAULT_TORN);
+	nemesis_count(n->universe, !dead ? FAULT_DISK_ERROR : n->burning ? FAULT_SWEEP : FAULT_TORN);
 	node_crash(n, dice_chance(&n->dice, 500000));
 	node_restart_later(n, dice_span_skewed(&n->dice, span_ms(20), span_ms(3000)));
 	return true;
@@ -76,7 +83,9 @@ bool node_dies(const struct node *n)
 
 bool node_is_slow(const struct node *n)
 {
-	return n->slow_until.ns + n->universe->plan.disk_slow_most.ns > n->universe->now.ns;
+	struct instant until = n->slow_until.ns > n->hung_until.ns ? n->slow_until : n->hung_until;
+
+	return until.ns + n->universe->plan.disk_slow_most.ns > n->universe->now.ns;
 }
 
 void node_check_disk(struct node *n)
@@ -297,12 +306,27 @@ static void begin_life(struct node *n)
 	n->life++;
 	n->turn_open = n->in_request = false;
 	n->doomed = NULL;
-	n->tick_at = n->paused_until = (struct instant){ 0 };
+	n->tick_at = n->paused_until = n->hung_until = (struct instant){ 0 };
 	n->commit = n->applied = n->led_term = n->told_revision = 0;
 	n->clock_offset_ns = (int64_t)dice_between(&n->dice, 1000000000, 1000000000000);
+	n->burning = n->fuse > 0;
+	sim_disk_set_fuse(n->disk, n->fuse);
+	n->fuse = 0;
 	memset(n->lane, 0, sizeof(n->lane));
 	n->lane_count = 0;
 	net_attach(n->universe, n);
+}
+
+/* Damage on a disk must be refused. Whoever looks after the node then restores what was there. */
+static bool refused_damage(struct node *n, enum err e)
+{
+	if (e != ERR_DAMAGED || !sim_disk_unflip(n->disk))
+		return false;
+	n->universe->deeds.refused_damage++;
+	n->replica = NULL;
+	node_crash(n, false);
+	node_restart_later(n, dice_span_skewed(&n->dice, span_ms(20), span_ms(1000)));
+	return true;
 }
 
 bool node_start(struct node *n)
@@ -316,11 +340,14 @@ bool node_start(struct node *n)
 	story_tell(u, n->number, "starts, life %u", n->life);
 	if ((e = open_replica(n)) != ERR_OK) {
 		n->replica = NULL;
-		if (!sim_disk_dead(n->disk))
+		if (refused_damage(n, e))
+			return false;
+		if (!sim_disk_dead(n->disk) && !sim_disk_failed(n->disk))
 			universe_fail(u, "n%d cannot start on a sound disk: %s", n->number + 1, err_text(e));
 		bury(n);
 		return false;
 	}
+	sim_disk_unflip_never(n->disk);
 	u->deeds.restarts += n->life > 1;
 	node_touch(n);
 	return n->replica != NULL;
@@ -356,11 +383,27 @@ void node_restart_later(struct node *n, struct span delay)
 	universe_add(n->universe, delay, &start_kind, NOBODY, (uint64_t)n->number, 0, NULL);
 }
 
-void node_pause(struct node *n, struct span length)
+void node_pause(struct node *n, struct span length, bool clock_too)
 {
+	node_resume(n);
 	n->paused_until = instant_add(n->universe->now, length);
-	story_note(n->universe, n->number, "is stopped for %" PRIu64 " ms",
+	n->clock_paused = clock_too;
+	if (clock_too)
+		n->clock_offset_ns -= by_clock(n, length);
+	story_note(n->universe, n->number,
+	    clock_too ? "is stopped with its clock for %" PRIu64 " ms" : "is stopped for %" PRIu64 " ms",
 	    (uint64_t[6]){ (uint64_t)span_to_ms(length) });
+}
+
+void node_resume(struct node *n)
+{
+	struct span left = instant_between(n->universe->now, n->paused_until);
+
+	if (left.ns <= 0)
+		return;
+	if (n->clock_paused)
+		n->clock_offset_ns += by_clock(n, left);
+	n->paused_until = n->universe->now;
 }
 
 struct node *node_leading(struct universe *u)

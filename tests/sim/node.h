@@ -53,7 +53,11 @@ struct node {
 	const char *doomed; /* the replica says that it cannot go on */
 	struct instant tick_at;
 	struct instant paused_until;
-	struct instant slow_until; /* the disk */
+	bool clock_paused; /* its clock does not see that time pass */
+	struct instant slow_until, hung_until; /* the disk */
+	uint64_t fuse; /* the disk call of its next life that it dies in; 0: none */
+	uint64_t sweeps; /* how often that was asked for */
+	bool burning; /* the fuse of its life is that one */
 	int64_t clock_offset_ns;
 
 	/* as last seen, for the laws */
@@ -69,13 +73,15 @@ bool node_start(struct node *n);
 void node_crash(struct node *n, bool power);
 /* Another start of the process after a while. */
 void node_restart_later(struct node *n, struct span delay);
-/* Stops one that runs: what comes for it waits. */
-void node_pause(struct node *n, struct span length);
+/* Stops one that runs: what comes for it waits. By `clock_too` its clock does not see that time pass. */
+void node_pause(struct node *n, struct span length, bool clock_too);
+/* Ends that early. */
+void node_resume(struct node *n);
 
 bool node_up(const struct node *n);
 /* Its disk is dead: nothing that it does has an effect any more. */
 bool node_dies(const struct node *n);
-/* Its disk takes its time, or did a moment ago. */
+/* Its disk takes its time or hangs, or did a moment ago. */
 bool node_is_slow(const struct node *n);
 /* After work on its disk: buries the node if the disk died in it. */
 void node_check_disk(struct node *n);

@@ -1,16 +1,17 @@
 #include <assert.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tests/sim/plan.h"
 
 struct fault_row {
-	const char *text;
+	const char *name, *text;
 	int nodes;
 	uint64_t in_million;
 };
 
 static const struct fault_row rows[] = {
-#define FAULT(NAME, text, nodes, in_million) { text, nodes, in_million },
+#define FAULT(NAME, text, nodes, in_million) { #NAME, text, nodes, in_million },
 #include "tests/sim/fault.def"
 #undef FAULT
 };
@@ -20,15 +21,34 @@ const char *fault_text(enum fault f)
 	return rows[f].text;
 }
 
+const char *fault_name(enum fault f)
+{
+	return rows[f].name;
+}
+
+bool fault_find(const char *name, enum fault *out)
+{
+	for (int f = 0; f < FAULTS; f++)
+		if (strcasecmp(rows[f].name, name) == 0) {
+			*out = (enum fault)f;
+			return true;
+		}
+	return false;
+}
+
 static int draw_nodes(struct random *r)
 {
-	static const int sizes[] = { 1, 2, 3, 3, 3, 3, 4, 5, 5 };
+	static const int sizes[] = { 1, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 6, 7 };
 
 	return sizes[random_below(r, sizeof(sizes) / sizeof(sizes[0]))];
 }
 
+/* A swarm (Groce and others, "Swarm testing", 2012): each universe has some of the faults, and many have few, because
+ * what one fault brings about another one covers up. */
 static void draw_faults(struct plan *p, struct random *r)
 {
+	static const uint64_t parts[] = { 250, 500, 1000 };
+	uint64_t part = parts[random_below(r, sizeof(parts) / sizeof(parts[0]))];
 	bool any = false;
 
 	/* One universe in twenty is a quiet one: its elections and its latency must be as well. */
@@ -36,7 +56,8 @@ static void draw_faults(struct plan *p, struct random *r)
 		return;
 	while (!any)
 		for (int f = 0; f < FAULTS; f++) {
-			p->faults[f] = p->nodes >= rows[f].nodes && dice_chance(r, rows[f].in_million);
+			p->faults[f] =
+			    p->nodes >= rows[f].nodes && dice_chance(r, rows[f].in_million * part / 1000);
 			any = any || p->faults[f];
 		}
 	/* One connection keeps its order or it does not. */
@@ -59,7 +80,7 @@ static void draw_replica(struct plan *p, struct random *r)
 	p->window_bytes = dice_chance(r, 500000) ? 0 : (size_t)dice_skewed(r, 1, 256 * 1024);
 	p->uncommitted_bytes = dice_chance(r, 700000) ? 0 : (size_t)dice_skewed(r, 32 * 1024, 1024 * 1024);
 	for (int n = 0; n < p->nodes; n++)
-		p->drift_ppm[n] = dice_chance(r, 500000) ? 0 : (int)dice_between(r, 0, 40000) - 20000;
+		p->drift_ppm[n] = dice_chance(r, 500000) ? 0 : (int)dice_between(r, 0, 80000) - 40000;
 }
 
 /* Between two faults there must be time to elect somebody now and then. */
@@ -74,8 +95,11 @@ static void draw_quiet(struct plan *p, struct random *r)
 static void draw_network(struct plan *p, struct random *r)
 {
 	p->latency_least = dice_span_skewed(r, span_us(20), span_us(500));
-	p->latency_most = dice_span_skewed(r, p->latency_least, (struct span){ p->election.ns / 20 });
+	p->latency_most = dice_span_skewed(
+	    r, p->latency_least, (struct span){ p->election.ns / (dice_chance(r, 500000) ? 5 : 20) });
 	p->delay_most = dice_span_skewed(r, p->latency_most, span_times(p->election, 2));
+	p->overtake_most = dice_span_skewed(r, p->latency_most, span_times(p->election, 2));
+	p->lag_most = dice_span_skewed(r, p->election, span_times(p->election, 4));
 	p->lose = p->faults[FAULT_LOSE] ? dice_skewed(r, 1000, 100000) : 0;
 	p->duplicate = p->faults[FAULT_DUPLICATE] ? dice_skewed(r, 1000, 100000) : 0;
 	p->reorder = p->faults[FAULT_REORDER] ? dice_skewed(r, 1000, 200000) : 0;
@@ -90,6 +114,7 @@ static void draw_clients(struct plan *p, struct random *r)
 	p->tokens = dice_between(r, 0, 1000000);
 	p->registers = dice_between(r, 100000, 900000);
 	p->reads = dice_between(r, 100000, 600000);
+	p->hasty = dice_chance(r, 600000) ? dice_between(r, 100000, 800000) : 0;
 	p->conditions = dice_between(r, 0, 500000);
 	p->deletes = dice_between(r, 0, 300000);
 	p->cancels = p->faults[FAULT_CANCEL] ? dice_skewed(r, 5000, 200000) : 0;
@@ -113,7 +138,19 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	p->disk_least = dice_span_skewed(&r, span_us(20), span_us(1000));
 	p->disk_most = dice_span_skewed(&r, p->disk_least, span_ms(5));
 	p->disk_slow_most = dice_span_skewed(&r, span_ms(50), span_ms(3000));
+	p->sweep_from = dice_skewed(&r, 1, 200);
 	draw_clients(p, &r);
+}
+
+void plan_drop(struct plan *p, uint64_t without)
+{
+	for (int f = 0; f < FAULTS; f++)
+		p->faults[f] = p->faults[f] && (without >> f & 1) == 0;
+	p->lose = p->faults[FAULT_LOSE] ? p->lose : 0;
+	p->duplicate = p->faults[FAULT_DUPLICATE] ? p->duplicate : 0;
+	p->reorder = p->faults[FAULT_REORDER] ? p->reorder : 0;
+	p->delay = p->faults[FAULT_DELAY] ? p->delay : 0;
+	p->cancels = p->faults[FAULT_CANCEL] ? p->cancels : 0;
 }
 
 void plan_tell(const struct plan *p, struct buf *out)

@@ -16,6 +16,11 @@ enum fault {
 /* "frames lost"; static memory. */
 const char *fault_text(enum fault f);
 
+/* As the command line calls it, "isolate_leader"; static memory. */
+const char *fault_name(enum fault f);
+/* False when there is none of this name. */
+bool fault_find(const char *name, enum fault *out);
+
 #define NODES_MAX 7
 
 struct plan {
@@ -33,24 +38,28 @@ struct plan {
 	int drift_ppm[NODES_MAX];
 
 	/* network */
-	struct span latency_least, latency_most, delay_most;
+	struct span latency_least, latency_most, delay_most, overtake_most, lag_most;
 	uint64_t lose, duplicate, reorder, delay; /* in a million frames */
 	bool in_order; /* frames behave as TCP's do: no overtaking, loss only with the connection */
 	struct span turn; /* what a turn of a node's loop takes; 0: each input is one */
 
 	/* disks */
 	struct span disk_least, disk_most, disk_slow_most;
+	uint64_t sweep_from; /* the first disk call to die at in turn */
 
 	/* clients */
 	int clients;
 	struct span think_most;
 	uint64_t tokens, registers, reads, conditions, deletes, cancels; /* in a million */
+	uint64_t hasty; /* who was acknowledged a write reads it at once, somewhere */
 	int register_keys;
 	size_t value_most;
 	bool impatient; /* some give up before the node does */
 };
 
 void plan_draw(struct plan *p, uint64_t seed, struct span length);
+/* Switches the faults off whose bits are set. */
+void plan_drop(struct plan *p, uint64_t without);
 /* One line: the size and the faults that are on. */
 void plan_tell(const struct plan *p, struct buf *out);
 

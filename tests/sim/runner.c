@@ -46,6 +46,7 @@ static void run_in_child(const struct run *r, int out)
 	if (r->mute)
 		be_quiet();
 	plan_draw(&plan, r->seed, r->length);
+	plan_drop(&plan, r->without);
 	universe_run(u, &plan, r->sabotage, r->aloud);
 	idle = universe_idle(u);
 	universe_free(u);

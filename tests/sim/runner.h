@@ -9,6 +9,7 @@ enum verdict { VERDICT_HELD, VERDICT_IDLE, VERDICT_FAILED };
 struct run {
 	uint64_t seed;
 	struct span length;
+	uint64_t without; /* bit f: fault f stays off, whatever the seed draws */
 	enum sabotage sabotage;
 	bool aloud; /* the whole story, as it happens */
 	bool mute; /* nothing at all, for what must fail */

@@ -20,7 +20,11 @@ struct sim_disk {
 	struct change *changes;
 	size_t change_count, change_room;
 	uint64_t fuse; /* calls until it dies; 0: none */
-	bool dead, lies;
+	uint64_t error; /* calls until one fails; 0: none */
+	bool dead, failed, lies;
+	struct inode *flipped; /* or NULL; and where */
+	uint64_t flipped_at;
+	uint8_t flipped_bit;
 	struct sim_disk_counts counts;
 };
 
@@ -69,13 +73,17 @@ static void change_names(struct sim_disk *d, const char *removed, const char *ad
 
 /* ---- calls ---- */
 
-/* What a changing call may still do. */
-enum strength { WHOLE, HALF, NOTHING };
+/* What a changing call may still do. FAILED has no effect either, but the disk lives. */
+enum strength { WHOLE, HALF, FAILED, NOTHING };
 
 static enum strength strength(struct sim_disk *d)
 {
 	if (d->dead)
 		return NOTHING;
+	if (d->error > 0 && --d->error == 0) {
+		d->failed = true;
+		return FAILED;
+	}
 	if (d->fuse == 0 || --d->fuse > 0)
 		return WHOLE;
 	d->dead = true;
@@ -151,7 +159,7 @@ static enum err sim_write(struct disk_file *f, uint64_t offset, struct bytes fro
 
 	if (s == HALF)
 		from.size = inode_torn_size(&d->dice, offset, from.size);
-	if (s != NOTHING)
+	if (s == WHOLE || s == HALF)
 		inode_write(inode_of(f), offset, from);
 	return outcome(s);
 }
@@ -161,7 +169,9 @@ static enum err sim_sync(struct disk_file *f)
 	struct sim_disk *d = disk_of(f->disk);
 	enum strength s = strength(d);
 
-	if (takes_effect(d, s) && !d->lies)
+	if (s == FAILED)
+		inode_fail_sync(inode_of(f));
+	else if (takes_effect(d, s) && !d->lies)
 		inode_sync(inode_of(f));
 	return outcome(s);
 }
@@ -174,6 +184,7 @@ static enum err sim_size(struct disk_file *f, uint64_t *out)
 
 static enum err sim_drop_cache(struct disk_file *f)
 {
+	inode_drop_clean(inode_of(f));
 	return disk_of(f->disk)->dead ? ERR_IO : ERR_OK;
 }
 
@@ -325,8 +336,8 @@ void sim_disk_revive(struct disk *disk, bool power_lost)
 
 	if (power_lost)
 		lose_power(d);
-	d->dead = false;
-	d->fuse = 0;
+	d->dead = d->failed = false;
+	d->fuse = d->error = 0;
 }
 
 /* ---- life ---- */
@@ -351,12 +362,66 @@ void sim_disk_free(struct disk *disk)
 	names_fini(&d->now);
 	names_fini(&d->durable);
 	free(d->changes);
+	inode_unref(d->flipped);
 	free(d);
 }
 
 void sim_disk_set_fuse(struct disk *d, uint64_t calls)
 {
 	disk_of(d)->fuse = calls;
+}
+
+void sim_disk_set_error(struct disk *d, uint64_t calls)
+{
+	disk_of(d)->error = calls;
+}
+
+bool sim_disk_failed(const struct disk *d)
+{
+	return ((const struct sim_disk *)d)->failed;
+}
+
+static void flip(struct sim_disk *d)
+{
+	d->flipped->content.data[d->flipped_at] ^= d->flipped_bit;
+}
+
+bool sim_disk_flip(struct disk *disk)
+{
+	struct sim_disk *d = disk_of(disk);
+	uint64_t first = random_next(&d->dice);
+
+	sim_disk_unflip(disk);
+	for (size_t n = 0; n < d->now.count; n++) {
+		struct inode *i = d->now.list[(first + n) % d->now.count].inode;
+		uint64_t most = i == NULL ? 0 : inode_proved(i);
+
+		if (most == 0)
+			continue;
+		d->flipped = inode_ref(i);
+		d->flipped_at = random_below(&d->dice, most);
+		d->flipped_bit = (uint8_t)(1u << random_below(&d->dice, 8));
+		flip(d);
+		return true;
+	}
+	return false;
+}
+
+bool sim_disk_unflip(struct disk *disk)
+{
+	struct sim_disk *d = disk_of(disk);
+
+	if (d->flipped == NULL)
+		return false;
+	flip(d);
+	sim_disk_unflip_never(disk);
+	return true;
+}
+
+void sim_disk_unflip_never(struct disk *disk)
+{
+	inode_unref(disk_of(disk)->flipped);
+	disk_of(disk)->flipped = NULL;
 }
 
 void sim_disk_die(struct disk *d)

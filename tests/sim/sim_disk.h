@@ -24,11 +24,24 @@ void sim_disk_free(struct disk *d);
 
 /* Dies in the `calls`-th changing call from now on. */
 void sim_disk_set_fuse(struct disk *d, uint64_t calls);
+/* Fails the `calls`-th changing call from now on, without an effect, and works again after it; 0: none. What a failed
+ * sync should have made durable stays readable, and no later sync makes it durable: Linux takes it for clean then. */
+void sim_disk_set_error(struct disk *d, uint64_t calls);
+/* A call failed since it was started. */
+bool sim_disk_failed(const struct disk *d);
 /* Dies now: nothing has an effect any more. */
 void sim_disk_die(struct disk *d);
 bool sim_disk_dead(const struct disk *d);
 /* Lives again, for the next life of its node, after a loss of power or only of the process. All files are closed. */
 void sim_disk_revive(struct disk *d, bool power_lost);
+
+/* Flips one bit of what lies before the last two syncs of some file, where a reader can tell it from a tail that was
+ * never whole. False when there is none. */
+bool sim_disk_flip(struct disk *d);
+/* Flips it back; false when none is. */
+bool sim_disk_unflip(struct disk *d);
+/* It does no harm: it stays as it is. */
+void sim_disk_unflip_never(struct disk *d);
 
 /* For the control of the simulator itself: from now on a sync is a lie. */
 void sim_disk_lie(struct disk *d);

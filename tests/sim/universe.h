@@ -17,7 +17,7 @@
 
 /* What a universe did, for the totals; plain numbers, so that it can be sent through a pipe. */
 struct deeds {
-	uint64_t simulated_ms, events, frames, elections, crashes, restarts, turns;
+	uint64_t simulated_ms, events, frames, elections, crashes, restarts, turns, refused_damage;
 	uint64_t asked, acked, reads, unknown, refused, retried, replayed, conditions;
 	uint64_t applied, cut_tails, writes_lost, writes_torn, names_lost, commits_lost;
 	uint64_t faults[FAULTS];
