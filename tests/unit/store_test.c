@@ -1,5 +1,7 @@
 /* links: worker/store/store.c worker/store/place.c worker/store/files.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c -lxxhash -ldb */
 #define _GNU_SOURCE
+#include <db.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
@@ -569,6 +571,28 @@ static void a_damaged_head_of_a_log_file_is_found_and_no_crash(void **state)
 	assert_int_equal(open_aside(), ERR_OK);
 }
 
+/* Berkeley DB takes what it returns for the error. */
+static int fail_to_sync(int fd)
+{
+	(void)fd;
+	return EIO;
+}
+
+/* A disk that failed syncs while the state was recovered was taken for damage, which no new start can heal. */
+static void a_sync_that_fails_in_the_recovery_is_no_damage(void **state)
+{
+	struct table *t = open_store();
+
+	(void)state;
+	put(t, "key 7", "1");
+	assert_int_equal(table_commit(t), ERR_OK);
+	store_close(t);
+	db_env_set_func_fsync(fail_to_sync);
+	assert_int_equal(open_aside(), ERR_IO);
+	db_env_set_func_fsync(fdatasync);
+	assert_int_equal(open_aside(), ERR_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -583,6 +607,7 @@ int main(void)
 		TEST(damage_is_found_by_its_checksum),
 		TEST(no_log_file_is_relied_upon_before_its_name_is_durable),
 		TEST(a_damaged_head_of_a_log_file_is_found_and_no_crash),
+		TEST(a_sync_that_fails_in_the_recovery_is_no_damage),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);

@@ -30,6 +30,7 @@ struct store {
 	struct buf found; /* the key that a scan came to */
 	struct buf bulk; /* what a scan read ahead */
 	char *home;
+	int panic; /* the error for which Berkeley DB gave up; 0: none */
 };
 
 static void on_error(const DB_ENV *env, const char *prefix, const char *text)
@@ -37,6 +38,12 @@ static void on_error(const DB_ENV *env, const char *prefix, const char *text)
 	(void)env;
 	(void)prefix;
 	log_errorx("state: %s", text);
+}
+
+static void on_event(DB_ENV *env, uint32_t event, void *info)
+{
+	if (event == DB_EVENT_PANIC)
+		((struct store *)env->app_private)->panic = *(int *)info;
 }
 
 static enum err fail(const char *doing, int error)
@@ -245,14 +252,17 @@ static const struct table_ops store_ops = {
 	.checkpoint = store_checkpoint,
 };
 
-static int configure(DB_ENV *env, uint64_t cache_bytes)
+static int configure(struct store *s, uint64_t cache_bytes)
 {
+	DB_ENV *env = s->env;
 	const uint64_t gib = 1024 * 1024 * 1024;
 	uint64_t cache = cache_bytes < CACHE_BYTES_MIN ? CACHE_BYTES_MIN : cache_bytes;
 	int error;
 
 	env->set_errcall(env, on_error);
-	if ((error = env->set_cachesize(env, (uint32_t)(cache / gib), (uint32_t)(cache % gib), 1)) != 0 ||
+	env->app_private = s;
+	if ((error = env->set_event_notify(env, on_event)) != 0 ||
+	    (error = env->set_cachesize(env, (uint32_t)(cache / gib), (uint32_t)(cache % gib), 1)) != 0 ||
 	    (error = env->set_lg_max(env, LOG_FILE_BYTES)) != 0 ||
 	    (error = env->set_lg_bsize(env, LOG_BUFFER_BYTES)) != 0)
 		return error;
@@ -267,9 +277,12 @@ static enum err open_environment(struct store *s, uint64_t cache_bytes)
 
 	if (error != 0)
 		return fail("make an environment", error);
-	if ((error = configure(s->env, cache_bytes)) != 0)
+	if ((error = configure(s, cache_bytes)) != 0)
 		return fail("configure", error);
 	error = s->env->open(s->env, s->home, flags, 0600);
+	/* Having given up it says no more than that; a disk that fails now is no damage to what it holds. */
+	if (error == DB_RUNRECOVERY && s->panic > 0)
+		error = s->panic;
 	return error == 0 ? ERR_OK : fail("recover", error);
 }
 
