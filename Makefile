@@ -242,7 +242,7 @@ format: packages-tidy ## formats the C sources in place
 	@clang-format -i $(wildcard */*.[ch] */*/*.[ch])
 
 .PHONY: bench
-bench: all $(filter build/holdfast-load,$(PROGRAMS_build)) | packages-bench ## figures: latency, throughput, time without a leader
+bench: all $(filter build/holdfast-load,$(PROGRAMS_build)) | packages-bench ## figures: latency, throughput, time without a leader, idle
 	@tests/bench/run
 
 .PHONY: demo
