@@ -122,7 +122,7 @@ $(foreach t,$(FUZZ),$(eval $(call fuzz,build/asan,$(t),$(FUZZ_COMMON) tests/fuzz
 $(foreach t,$(FUZZ),$(eval $(call fuzz,build/fuzz,$(t),$(FUZZ_COMMON) -fsanitize=fuzzer)))
 
 # What a test preloads into a node's processes.
-PRELOADS := $(patsubst %.c,build/%.so,$(wildcard tests/system/preload/*.c))
+PRELOADS := $(patsubst %.c,build/%.so,$(wildcard tests/*/preload/*.c))
 build/%.so: %.c config.mk
 	@echo "  LD   $@"; mkdir -p $(@D)
 	@$(CC) $(STRICT) -O2 -fPIC -shared -o $@ $< -ldl
@@ -211,6 +211,10 @@ system: $(filter build/holdfast% build/linear build/tests/system/%,$(PROGRAMS_bu
 .PHONY: nemesis
 nemesis: $(filter build/holdfast% build/linear build/tests/nemesis/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## what is done to nodes while clients record histories, for MINUTES=n (20); SEED=n repeats what was drawn; takes root
 	@tests/nemesis/run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: power
+power: $(filter build/holdfast%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## real nodes under simulated power loss, CUTS=n (200), and killed in KILLS=n calls (60); SEED=n draws the same
+	@tests/power/run --cuts $(or $(CUTS),200) --kills $(or $(KILLS),60) $(if $(SEED),--seed $(SEED))
 
 .PHONY: sanitized
 sanitized: $(PROGRAMS_build/asan) | packages-test ## some of them with the sanitizers' build, whose leak checker is asked too

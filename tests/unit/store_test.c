@@ -496,7 +496,7 @@ static void make_small_log_files(void)
 
 /* A checkpoint makes pages durable that refer to the log file begun last; without its name a power failure left a
  * state that could not be opened. */
-static void no_log_file_is_relied_upon_before_its_name_is_durable(void **state)
+static void d14_no_log_file_is_relied_upon_before_its_name_is_durable(void **state)
 {
 	struct table *t;
 
@@ -605,7 +605,7 @@ int main(void)
 		TEST(c12_the_same_log_gives_the_same_state_on_any_table),
 		TEST(c11_kill_9_at_any_time_leaves_one_moment_of_the_history),
 		TEST(damage_is_found_by_its_checksum),
-		TEST(no_log_file_is_relied_upon_before_its_name_is_durable),
+		TEST(d14_no_log_file_is_relied_upon_before_its_name_is_durable),
 		TEST(a_damaged_head_of_a_log_file_is_found_and_no_crash),
 		TEST(a_sync_that_fails_in_the_recovery_is_no_damage),
 	};
