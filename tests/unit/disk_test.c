@@ -1,4 +1,4 @@
-/* links: common/disk.c common/disk_posix.c common/buf.c common/mem.c common/err.c common/log.c tests/common/child.c */
+/* links: common/disk.c common/disk_posix.c common/buf.c common/mem.c common/err.c common/log.c tests/common/child.c tests/common/folder.c */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 
 #include "common/disk.h"
 #include "tests/common/child.h"
+#include "tests/common/folder.h"
 
 /* --- a disk that records what is asked of it, and fails where it is told to --- */
 
@@ -151,7 +152,7 @@ static void replace_does_not_mind_that_no_crash_left_anything(void **state)
 /* --- the real disk, in a directory of its own --- */
 
 struct place {
-	char path[32];
+	char *path;
 	struct disk *disk;
 };
 
@@ -159,34 +160,20 @@ static int make_place(void **state)
 {
 	struct place *p = xcalloc(1, sizeof(*p));
 
-	strcpy(p->path, "/tmp/holdfast-disk-XXXXXX");
-	if (mkdtemp(p->path) == NULL)
-		return -1;
+	p->path = folder_new("disk");
 	p->disk = disk_posix_new(p->path);
 	*state = p;
 	return p->disk == NULL ? -1 : 0;
 }
 
-static void unlink_one(void *arg, const char *name)
-{
-	struct place *p = arg;
-	char *path = xasprintf("%s/%s", p->path, name);
-
-	if (unlink(path) == -1)
-		rmdir(path);
-	free(path);
-}
-
 static int remove_place(void **state)
 {
 	struct place *p = *state;
-	int failed;
 
-	disk_list(p->disk, "", unlink_one, p);
 	disk_posix_free(p->disk);
-	failed = rmdir(p->path);
+	folder_remove(p->path);
 	free(p);
-	return failed;
+	return 0;
 }
 
 static struct disk *disk_of(void **state)

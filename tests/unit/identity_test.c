@@ -2,7 +2,7 @@
  * DATA/identity: kept over starts, refused when damaged or foreign.
  *
  * links: worker/replica/identity.c common/mem.c common/buf.c common/wire.c common/err.c common/disk.c
- *	common/disk_posix.c common/crc.c common/random_secret.c common/log.c
+ *	common/disk_posix.c common/crc.c common/random_secret.c common/log.c tests/common/folder.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,10 +17,11 @@
 #include <cmocka.h>
 
 #include "common/log.h"
+#include "tests/common/folder.h"
 #include "worker/replica/identity.h"
 
 struct place {
-	char dir[64];
+	char *dir;
 	struct disk *disk;
 };
 
@@ -28,21 +29,18 @@ static int set_up(void **state)
 {
 	struct place *p = xcalloc(1, sizeof(*p));
 
-	strcpy(p->dir, "/tmp/holdfast-identity-XXXXXX");
-	if (mkdtemp(p->dir) == NULL || (p->disk = disk_posix_new(p->dir)) == NULL)
-		return 1;
+	p->dir = folder_new("identity");
+	p->disk = disk_posix_new(p->dir);
 	*state = p;
-	return 0;
+	return p->disk == NULL;
 }
 
 static int tear_down(void **state)
 {
 	struct place *p = *state;
 
-	(void)disk_unlink(p->disk, "identity");
-	(void)disk_unlink(p->disk, "identity.new");
 	disk_posix_free(p->disk);
-	rmdir(p->dir);
+	folder_remove(p->dir);
 	free(p);
 	return 0;
 }

@@ -1,9 +1,8 @@
-/* links: worker/store/store.c worker/store/place.c worker/store/files.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c -lxxhash -ldb */
+/* links: worker/store/store.c worker/store/place.c worker/store/files.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
 #define _GNU_SOURCE
 #include <db.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 /* cmocka wants these before it. */
 #include <cmocka.h>
 
+#include "tests/common/folder.h"
 #include "tests/common/kv_drive.h"
 #include "tests/common/kv_random.h"
 #include "tests/common/mem_table.h"
@@ -27,27 +27,20 @@
 #define T(text) bytes_text(text)
 #define CACHE_BYTES ((uint64_t)4 * 1024 * 1024)
 
-static char dir[64];
+static char *dir;
 
 static int setup(void **state)
 {
 	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/holdfast-store-XXXXXX");
-	return mkdtemp(dir) == NULL;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
+	dir = folder_new("store");
+	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	folder_remove(dir);
+	return 0;
 }
 
 static struct table *open_store(void)

@@ -1,4 +1,4 @@
-/* links: tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/disk_posix.c common/err.c common/clock.c common/random.c */
+/* links: tests/unit/kept_log.c tests/common/folder.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/disk_posix.c common/err.c common/clock.c common/random.c */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "tests/common/folder.h"
 #include "tests/unit/kept_log.h"
 #include "worker/log/wal.h"
 
@@ -19,7 +20,7 @@
 #define BATCH 64
 
 struct place {
-	char root[64];
+	char *root;
 	struct disk *disk;
 	struct wal_options o;
 	struct wal *wal;
@@ -32,9 +33,7 @@ static int setup(void **state)
 	struct entry first = { { 1, 1 }, 0, ENTRY_CONFIG, blob_new(bytes_text("first")) };
 	struct wal_found f;
 
-	strcpy(p.root, "/tmp/wal_files_test.XXXXXX");
-	if (mkdtemp(p.root) == NULL)
-		return -1;
+	p.root = folder_new("wal");
 	p.disk = disk_posix_new(p.root);
 	p.o = (struct wal_options){ p.disk, 1, 2, 8 * 1024 * 1024 };
 	p.last = 1;
@@ -46,26 +45,14 @@ static int setup(void **state)
 	return 0;
 }
 
-static void remove_file(void *arg, const char *name)
-{
-	struct place *p = arg;
-	char *path = xasprintf("log/%s", name);
-
-	disk_unlink(p->disk, path);
-	free(path);
-}
-
 static int teardown(void **state)
 {
 	struct place *p = *state;
-	char *dir = xasprintf("%s/log", p->root);
 
 	wal_close(p->wal);
-	disk_list(p->disk, "log", remove_file, p);
 	disk_posix_free(p->disk);
-	rmdir(dir);
-	free(dir);
-	return rmdir(p->root);
+	folder_remove(p->root);
+	return 0;
 }
 
 static void append_batch(struct place *p, struct blob *data, bool sync)
