@@ -165,19 +165,22 @@ def majority_and_minority(world, dice, seconds):
 
 @nemesis("network", goes_on=False)
 def halves_in_turn(world, dice, seconds):
-    """From one majority to another with nothing in between: whoever lagged in the minority may stand now."""
+    """From one split to another with nothing in between: whoever lagged in the minority may stand now; of four nodes
+    two and two are no majority."""
     end = time.monotonic() + seconds
     nothing = None
     while time.monotonic() < end:
-        few = minority(world, dice)
-        cut = between(few, [n for n in world.all if n not in few])
+        some = dice.sample(world.all, dice.randint(1, len(world.all) // 2))
+        cut = between(some, [n for n in world.all if n not in some])
         nothing = hold_partition(world, cut, dice.uniform(0.3, 1.2), dice.random() < 0.5)
     return nothing
 
 
 @nemesis("network", goes_on=True)
 def ring(world, dice, seconds):
-    """Everybody hears a majority, and no two the same one: the neighbours at the table."""
+    """Everybody hears a majority, and no two the same one: the neighbours at the table. Of three all are neighbours."""
+    if len(world.all) == 3:
+        return bridge(world, dice, seconds)
     order = dice.sample(world.all, len(world.all))
     apart = [(a, b) for i, a in enumerate(order) for j, b in enumerate(order) if 1 < j - i < len(order) - 1]
     return hold_partition(world, both_ways(apart), seconds)

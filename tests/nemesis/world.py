@@ -248,6 +248,7 @@ class World(nodes.Nodes):
             process.kill()
             process.wait()
         for node in self.all:
+            run("ip", "link", "delete", f"to-{node.id}")  # at once; with its namespace it would go some time later
             run("ip", "netns", "delete", node.id)
         run("ip", "link", "delete", "switch")
         run("umount", "--lazy", "/run")  # the network namespaces go with their last process
