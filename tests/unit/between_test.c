@@ -1,0 +1,367 @@
+/*
+ * What nodes ask of each other, and what is answered without any of them.
+ *
+ * links: worker/replica/between.c tests/common/replica_alone.c tests/common/fake_disk.c tests/common/mem_table.c worker/replica/formation.c
+ *	worker/replica/identity.c worker/replica/log_lane.c worker/replica/pending.c worker/replica/replica.c
+ *	worker/replica/handover.c worker/replica/request.c worker/replica/state_lane.c worker/replica/status.c worker/replica/transport.c
+ *	worker/replica/upkeep.c worker/replica/measure.c common/metric.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
+ *	worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c worker/raft/replication.c
+ *	worker/raft/transfer.c worker/raft/change.c worker/raft/draft.c worker/raft/room.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
+ *	worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c
+ *	worker/log/wal_find.c worker/log/wal_scan.c worker/log/wal_segment.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c
+ *	worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c
+ *	worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/crc.c
+ *	common/disk.c common/random.c common/random_secret.c common/clock.c common/lane.c common/log.c
+ *	common/status.c -lxxhash
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "tests/common/replica_alone.h"
+
+#define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
+
+static struct alone *follower_of(uint64_t leader)
+{
+	struct alone *a = alone_new(LIST);
+	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = leader, .term = 2 };
+
+	alone_form(a);
+	alone_raft(a, &m);
+	alone_clear(a);
+	return a;
+}
+
+static void receive(struct alone *a, uint64_t from, struct buf *frame)
+{
+	replica_on_frame(a->replica, from, buf_bytes(frame), a->now);
+	alone_pass(a, 0);
+	buf_free(frame);
+}
+
+/* The last frame of this type that was sent, behind its type; NULL: none. */
+static const uint8_t *last_frame(struct alone *a, enum peer_type type, size_t *size)
+{
+	for (size_t i = a->frame_count; i > 0; i--)
+		if (a->frames[i - 1].bytes->data[0] == (uint8_t)type) {
+			*size = a->frames[i - 1].bytes->size - 1;
+			return a->frames[i - 1].bytes->data + 1;
+		}
+	return NULL;
+}
+
+static uint64_t number_asked(struct alone *a)
+{
+	size_t size = 0;
+	const uint8_t *data = last_frame(a, PEER_ASK, &size);
+	struct reader reader = reader_of(bytes_of(data, size));
+	struct peer_ask m;
+
+	assert_non_null(data);
+	assert_true(peer_ask_get(&reader, &m));
+	return m.number;
+}
+
+static void tell(struct alone *a, uint64_t start, uint64_t number, enum err e)
+{
+	struct peer_tell m = { start, number, (uint16_t)e, 5, bytes_text("it") };
+	struct buf frame = { 0 };
+
+	wire_put_u8(&frame, PEER_TELL);
+	peer_tell_put(&frame, &m);
+	receive(a, 2, &frame);
+}
+
+static void read_of_level_leader_is_asked_of_the_leader(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	alone_read(a, 1, LEVEL_LEADER, "key");
+	assert_int_equal(alone_sent(a, PEER_ASK), 1);
+	tell(a, 1, number_asked(a) + 1, ERR_OK); /* no answer to this question */
+	assert_null(alone_answered(a, 1));
+	tell(a, 1, number_asked(a), ERR_OK);
+	assert_non_null(alone_answered(a, 1));
+	assert_true(bytes_equal(blob_bytes(alone_answered(a, 1)->result), bytes_text("it")));
+	alone_free(a);
+}
+
+static void leader_that_leads_no_more_is_not_the_last_word(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	alone_read(a, 1, LEVEL_LEADER, "key");
+	tell(a, 1, number_asked(a), ERR_NOT_LEADER);
+	assert_null(alone_answered(a, 1));
+	alone_clear(a);
+	alone_pass(a, 200);
+	assert_int_equal(alone_sent(a, PEER_ASK), 1);
+	tell(a, 1, number_asked(a), ERR_BUSY);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_BUSY);
+	alone_free(a);
+}
+
+static void ask(struct alone *a, uint64_t from, uint64_t number, bool sound)
+{
+	struct buf steps = { 0 }, operation = { 0 }, frame = { 0 };
+	struct peer_ask m = { .number = number, .time_ms = 60000 };
+
+	kv_get_step(&steps, bytes_text("key"));
+	kv_txn_put(&operation, &(struct kv_txn){ .steps = buf_bytes(&steps) });
+	m.operation = buf_bytes(&operation);
+	m.operation.size -= !sound;
+	wire_put_u8(&frame, PEER_ASK);
+	peer_ask_put(&frame, &m);
+	receive(a, from, &frame);
+	buf_free(&steps);
+	buf_free(&operation);
+}
+
+static enum err error_told(struct alone *a)
+{
+	size_t size = 0;
+	const uint8_t *data = last_frame(a, PEER_TELL, &size);
+	struct reader reader = reader_of(bytes_of(data, size));
+	struct peer_tell m;
+
+	assert_non_null(data);
+	assert_true(peer_tell_get(&reader, &m));
+	return (enum err)m.error;
+}
+
+static void leader_answers_what_others_ask(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	alone_clear(a);
+	ask(a, 9, 7, true); /* from nobody it knows */
+	ask(a, 2, 7, false);
+	assert_int_equal(alone_sent(a, PEER_TELL), 0);
+	ask(a, 2, 8, true);
+	assert_int_equal(alone_sent(a, PEER_TELL), 1);
+	assert_int_equal(error_told(a), ERR_OK);
+	alone_free(a);
+}
+
+static void follower_tells_that_it_does_not_lead(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	ask(a, 3, 8, true);
+	assert_int_equal(error_told(a), ERR_NOT_LEADER);
+	alone_free(a);
+}
+
+static uint64_t number_forwarded(struct alone *a)
+{
+	size_t size = 0;
+	const uint8_t *data = last_frame(a, PEER_FORWARD, &size);
+	struct reader reader = reader_of(bytes_of(data, size));
+	struct peer_forward m;
+
+	assert_non_null(data);
+	assert_true(peer_forward_get(&reader, &m));
+	return m.number;
+}
+
+static void refuse(struct alone *a, uint64_t term, uint64_t number, uint16_t error)
+{
+	struct peer_refuse m = { term, number, error };
+	struct buf frame = { 0 };
+
+	wire_put_u8(&frame, PEER_REFUSE);
+	peer_refuse_put(&frame, &m);
+	receive(a, 2, &frame);
+}
+
+static void refused_write_goes_to_the_next_leader_or_is_answered(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	alone_write(a, 1, "key");
+	refuse(a, 1, number_forwarded(a), ERR_BUSY); /* of another term */
+	assert_null(alone_answered(a, 1));
+	refuse(a, 2, number_forwarded(a), ERR_NOT_LEADER);
+	assert_null(alone_answered(a, 1));
+	alone_clear(a);
+	alone_pass(a, 200);
+	refuse(a, 2, number_forwarded(a), ERR_FULL);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_FULL);
+	assert_int_equal(alone_answered(a, 1)->applied, APPLIED_NO);
+	alone_free(a);
+}
+
+/* A newer node may know errors that this one does not. */
+static void unknown_error_is_taken_for_busy(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	alone_write(a, 1, "key");
+	refuse(a, 2, number_forwarded(a), UINT16_MAX);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_BUSY);
+	alone_free(a);
+}
+
+/* Logged and dropped. */
+static void malformed_frames_do_no_harm(void **state)
+{
+	static const uint8_t types[] = { PEER_RAFT, PEER_FORWARD, PEER_REFUSE, PEER_ASK, PEER_TELL, PEER_FORM,
+		PEER_HAND_OVER, PEER_HELLO, 0, 200 };
+	struct alone *a = follower_of(2);
+	struct peer_forward m = { .term = 2, .number = 1, .command = bytes_text("no command") };
+	struct buf frame = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(types); i++) {
+		wire_put_u8(&frame, types[i]);
+		wire_put_u8(&frame, 1);
+		receive(a, 2, &frame);
+	}
+	receive(a, 2, &frame); /* empty */
+	wire_put_u8(&frame, PEER_FORWARD);
+	peer_forward_put(&frame, &m);
+	receive(a, 2, &frame);
+	assert_int_equal(a->frame_count, 0);
+	assert_int_equal(alone_view(a).leader, 2);
+	alone_free(a);
+}
+
+/* ---- what needs nobody else ---- */
+
+static void request(struct alone *a, uint32_t client, struct ipc_request q)
+{
+	replica_request(a->replica, client, &q, a->now);
+}
+
+static void status_is_answered_at_once(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	request(a, 1, (struct ipc_request){ .id = 1, .kind = REQUEST_STATUS });
+	request(a, 1, (struct ipc_request){ .id = 2, .kind = REQUEST_STATUS });
+	request(a, 7, (struct ipc_request){ .id = 3, .kind = REQUEST_STATUS });
+	replica_forget(a->replica, 7);
+	alone_pass(a, 0);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
+	assert_true(alone_answered(a, 1)->result->size > 0);
+	assert_true(
+	    bytes_equal(blob_bytes(alone_answered(a, 1)->result), blob_bytes(alone_answered(a, 2)->result)));
+	assert_null(alone_answered(a, 3));
+	alone_free(a);
+}
+
+static void what_cannot_be_is_refused_at_once(void **state)
+{
+	struct alone *a = follower_of(2);
+	char token[300];
+
+	(void)state;
+	memset(token, 't', sizeof(token));
+	request(a, 1,
+	    (struct ipc_request){ .id = 1, .kind = REQUEST_WRITE, .operation = bytes_text("nonsense") });
+	request(a, 1,
+	    (struct ipc_request){ .id = 2, .kind = REQUEST_WRITE, .token = bytes_of(token, sizeof(token)) });
+	alone_pass(a, 0);
+	assert_int_not_equal(alone_answered(a, 1)->error, ERR_OK);
+	assert_int_equal(alone_answered(a, 2)->error, ERR_TOO_LARGE);
+	a->deaf = true;
+	for (uint64_t id = 10; id < 10 + 1001; id++)
+		alone_write(a, id, "key");
+	assert_int_equal(alone_answered(a, 1010)->error, ERR_BUSY);
+	alone_free(a);
+}
+
+/* ---- a disk that hangs ---- */
+
+static void leader_whose_disk_hangs_leads_no_more_until_it_works(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	a->log_waits = true;
+	alone_write(a, 1, "key");
+	for (int i = 0; i < 30; i++) {
+		alone_pass(a, 50);
+		alone_accept(a, 2);
+		if (alone_view(a).role != RAFT_LEADER)
+			break;
+	}
+	assert_int_not_equal(alone_view(a).role, RAFT_LEADER);
+	for (int i = 0; i < 40; i++)
+		alone_pass(a, 100);
+	assert_int_equal(alone_view(a).role, RAFT_FOLLOWER);
+	a->log_waits = false;
+	for (int i = 0; i < 20; i++)
+		alone_pass(a, 100);
+	assert_int_equal(alone_view(a).role, RAFT_PRE_CANDIDATE);
+	alone_free(a);
+}
+
+/* Before a stop. */
+static void leader_hands_over_when_it_is_told_to(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	assert_int_equal(replica_hand_over(a->replica, a->now), ERR_NOT_LEADER);
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	assert_int_equal(replica_hand_over(a->replica, a->now), ERR_OK);
+	assert_int_equal(replica_hand_over(a->replica, a->now), ERR_BUSY);
+	alone_write(a, 1, "key"); /* waits for the next leader */
+	assert_null(alone_answered(a, 1));
+	alone_free(a);
+}
+
+static void lost_leader_is_followed_at_once(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	replica_on_lost(a->replica, 2, a->now);
+	alone_pass(a, 60);
+	assert_int_equal(alone_view(a).role, RAFT_PRE_CANDIDATE);
+	alone_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(read_of_level_leader_is_asked_of_the_leader),
+		cmocka_unit_test(leader_that_leads_no_more_is_not_the_last_word),
+		cmocka_unit_test(leader_answers_what_others_ask),
+		cmocka_unit_test(follower_tells_that_it_does_not_lead),
+		cmocka_unit_test(refused_write_goes_to_the_next_leader_or_is_answered),
+		cmocka_unit_test(unknown_error_is_taken_for_busy),
+		cmocka_unit_test(malformed_frames_do_no_harm),
+		cmocka_unit_test(status_is_answered_at_once),
+		cmocka_unit_test(what_cannot_be_is_refused_at_once),
+		cmocka_unit_test(leader_whose_disk_hangs_leads_no_more_until_it_works),
+		cmocka_unit_test(leader_hands_over_when_it_is_told_to),
+		cmocka_unit_test(lost_leader_is_followed_at_once),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests_name("between", tests, NULL, NULL);
+}

@@ -1,0 +1,197 @@
+/*
+ * How a node without a cluster gets one: alone, from others that have formed it, or not at all.
+ *
+ * links: worker/replica/between.c tests/common/replica_alone.c tests/common/fake_disk.c tests/common/mem_table.c worker/replica/formation.c
+ *	worker/replica/identity.c worker/replica/log_lane.c worker/replica/pending.c worker/replica/replica.c
+ *	worker/replica/handover.c worker/replica/request.c worker/replica/state_lane.c worker/replica/status.c worker/replica/transport.c
+ *	worker/replica/upkeep.c worker/replica/measure.c common/metric.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
+ *	worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c worker/raft/replication.c
+ *	worker/raft/transfer.c worker/raft/change.c worker/raft/draft.c worker/raft/room.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
+ *	worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c
+ *	worker/log/wal_find.c worker/log/wal_scan.c worker/log/wal_segment.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c
+ *	worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c
+ *	worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/crc.c
+ *	common/disk.c common/random.c common/random_secret.c common/clock.c common/lane.c common/log.c
+ *	common/status.c -lxxhash
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "tests/common/replica_alone.h"
+
+#define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
+#define CLUSTER 77
+
+static void hello_as(
+    struct alone *a, uint64_t incarnation, const char *id, uint64_t cluster, const char *dialed)
+{
+	struct bytes address = bytes_text(dialed != NULL ? dialed : "");
+	struct peer_hello hello = {
+		.version_least = PEER_VERSION,
+		.version_most = PEER_VERSION,
+		.cluster = cluster,
+		.incarnation = incarnation,
+		.start = 1,
+		.id = bytes_text(id),
+		.peer = bytes_text("there:1"),
+		.http = bytes_text("http://there"),
+	};
+
+	replica_on_hello(a->replica, &hello, dialed != NULL ? &address : NULL, a->now);
+	alone_pass(a, 0);
+}
+
+static void founding_of(struct buf *out, const uint64_t *incarnations, size_t count)
+{
+	static const char *const ids[] = { "n1", "n2", "n3" };
+
+	for (size_t i = 0; i < count; i++)
+		raft_member_put(out, &(struct raft_member){ incarnations[i], RAFT_VOTER, bytes_text(ids[i]),
+					 bytes_text("there:1"), bytes_text("http://there") });
+}
+
+static void say_form(struct alone *a, uint64_t from, const uint64_t *incarnations, size_t count)
+{
+	struct buf founding = { 0 }, frame = { 0 };
+	struct peer_form m = { .cluster = CLUSTER };
+
+	founding_of(&founding, incarnations, count);
+	m.founding = buf_bytes(&founding);
+	wire_put_u8(&frame, PEER_FORM);
+	peer_form_put(&frame, &m);
+	replica_on_frame(a->replica, from, buf_bytes(&frame), a->now);
+	alone_pass(a, 0);
+	buf_free(&founding);
+	buf_free(&frame);
+}
+
+static void ask_form(struct alone *a, uint64_t from)
+{
+	uint8_t frame = PEER_FORM_ASK;
+
+	replica_on_frame(a->replica, from, bytes_of(&frame, 1), a->now);
+	alone_pass(a, 0);
+}
+
+/* It listens for a second whether anybody takes it for a member. */
+static void node_alone_forms_at_its_first_write(void **state)
+{
+	struct alone *a = alone_new("");
+
+	(void)state;
+	alone_pass(a, 5000);
+	assert_null(replica_raft(a->replica));
+	alone_write(a, 1, "key");
+	alone_pass(a, 200);
+	assert_non_null(replica_raft(a->replica));
+	for (int i = 0; i < 10 && alone_answered(a, 1) == NULL; i++)
+		alone_pass(a, 100);
+	assert_non_null(alone_answered(a, 1));
+	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
+	assert_true(replica_view(a->replica).leads);
+	alone_free(a);
+}
+
+static void formed_node_tells_how_it_was_formed(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	ask_form(a, 2);
+	assert_int_equal(alone_sent(a, PEER_FORM), 0);
+	alone_form(a);
+	ask_form(a, 2);
+	assert_int_equal(alone_sent(a, PEER_FORM), 1);
+	alone_free(a);
+}
+
+static void unformed_node_of_a_list_asks_one_that_is_formed(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t members[] = { a->self, 2, 3 };
+
+	(void)state;
+	alone_hello(a, 2, CLUSTER, true);
+	alone_pass(a, 300);
+	assert_int_not_equal(alone_sent(a, PEER_FORM_ASK), 0);
+	say_form(a, 2, members, 3);
+	alone_pass(a, 0);
+	assert_non_null(replica_raft(a->replica));
+	assert_int_equal(replica_view(a->replica).cluster, CLUSTER);
+	/* Once is enough. */
+	say_form(a, 2, members, 2);
+	assert_int_equal(raft_config(replica_raft(a->replica))->count, 3);
+	alone_free(a);
+}
+
+/* The others have formed theirs without this incarnation: a node of its name was there before and lost its disk. */
+static void d12_listed_node_without_data_is_no_member_by_its_name(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t members[] = { 9, 2, 3 };
+
+	(void)state;
+	alone_hello(a, 2, CLUSTER, true);
+	say_form(a, 2, members, 3);
+	assert_null(replica_raft(a->replica));
+	alone_write(a, 1, "key");
+	alone_pass(a, 100);
+	assert_non_null(alone_answered(a, 1));
+	assert_int_equal(alone_answered(a, 1)->error, ERR_FOREIGN);
+	alone_free(a);
+}
+
+static void misnamed_node_keeps_all_from_forming(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	hello_as(a, 2, "n9", 0, "n2:1");
+	hello_as(a, 3, "n3", 0, "n3:1");
+	alone_pass(a, 1000);
+	alone_pass(a, 1000);
+	assert_null(replica_raft(a->replica));
+	hello_as(a, 2, "n2", 0, "n2:1");
+	alone_pass(a, 300);
+	alone_pass(a, 0);
+	assert_non_null(replica_raft(a->replica));
+	alone_free(a);
+}
+
+/* Whoever comes by is remembered, but only so many; those that this node dialed itself stay. */
+static void strangers_are_forgotten_and_neighbours_are_not(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_hello(a, 2, 0, true);
+	for (uint64_t i = 0; i < 4 * RAFT_MEMBERS_MAX; i++)
+		hello_as(a, 1000 + i, "stranger", 0, NULL);
+	alone_hello(a, 3, 0, true);
+	alone_pass(a, 300);
+	alone_pass(a, 0);
+	assert_non_null(replica_raft(a->replica));
+	alone_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(node_alone_forms_at_its_first_write),
+		cmocka_unit_test(formed_node_tells_how_it_was_formed),
+		cmocka_unit_test(unformed_node_of_a_list_asks_one_that_is_formed),
+		cmocka_unit_test(d12_listed_node_without_data_is_no_member_by_its_name),
+		cmocka_unit_test(misnamed_node_keeps_all_from_forming),
+		cmocka_unit_test(strangers_are_forgotten_and_neighbours_are_not),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests_name("formation", tests, NULL, NULL);
+}
