@@ -4,8 +4,12 @@
 
 enum err disk_open(struct disk *d, const char *path, enum disk_open how, struct disk_file **out)
 {
+	enum err e;
+
 	*out = NULL;
-	return d->ops->open(d, path, how, out);
+	while ((e = d->ops->open(d, path, how, out)) == ERR_NO_SPACE && disk_relieve(d))
+		;
+	return e;
 }
 
 void disk_close(struct disk_file **f)
@@ -22,7 +26,12 @@ enum err disk_read(struct disk_file *f, uint64_t offset, void *to, size_t size, 
 
 enum err disk_write(struct disk_file *f, uint64_t offset, struct bytes from)
 {
-	return f->disk->ops->write(f, offset, from);
+	enum err e;
+
+	/* Nothing was promised of it yet, so it may be written twice. */
+	while ((e = f->disk->ops->write(f, offset, from)) == ERR_NO_SPACE && disk_relieve(f->disk))
+		;
+	return e;
 }
 
 enum err disk_sync(struct disk_file *f)
@@ -33,6 +42,11 @@ enum err disk_sync(struct disk_file *f)
 enum err disk_size(struct disk_file *f, uint64_t *out)
 {
 	return f->disk->ops->size(f, out);
+}
+
+enum err disk_resize(struct disk_file *f, uint64_t size)
+{
+	return f->disk->ops->resize(f, size);
 }
 
 enum err disk_drop_cache(struct disk_file *f)
@@ -63,6 +77,16 @@ enum err disk_sync_dir(struct disk *d, const char *path)
 enum err disk_list(struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg)
 {
 	return d->ops->list(d, path, visit, arg);
+}
+
+enum err disk_space(struct disk *d, uint64_t *out)
+{
+	return d->ops->space(d, out);
+}
+
+bool disk_relieve(struct disk *d)
+{
+	return d->relief != NULL && d->relief->relieve(d->relief);
 }
 
 enum err disk_read_whole(struct disk *d, const char *path, size_t most, struct buf *out)

@@ -12,7 +12,8 @@
  * that a file exists, or has a name, is durable after disk_sync_dir() on its directory. A failed sync must be
  * treated as the end: it is never retried.
  *
- * Errors are logged where they happen, by the implementation, with the path and the reason; callers pass them on.
+ * Errors are logged where they happen, by the implementation, with the path and the reason; callers pass them on. A
+ * lack of space is not: a call that meets it asks the disk's relief for some (common/ballast.h), and is tried again.
  * An implementation may be used from several threads, one file by one thread at a time.
  */
 struct disk;
@@ -31,6 +32,7 @@ struct disk_ops {
 	enum err (*write)(struct disk_file *, uint64_t offset, struct bytes from);
 	enum err (*sync)(struct disk_file *);
 	enum err (*size)(struct disk_file *, uint64_t *out);
+	enum err (*resize)(struct disk_file *, uint64_t size);
 	enum err (*drop_cache)(struct disk_file *);
 	enum err (*rename)(struct disk *, const char *from, const char *to);
 	enum err (*unlink)(struct disk *, const char *path);
@@ -38,11 +40,19 @@ struct disk_ops {
 	enum err (*sync_dir)(struct disk *, const char *path);
 	enum err (*list)(
 	    struct disk *, const char *path, void (*visit)(void *arg, const char *name), void *arg);
+	enum err (*space)(struct disk *, uint64_t *out);
+};
+
+/* Whoever can make space where there is none: true when the call is worth another try. May block. Called from the
+ * thread of whoever writes. */
+struct disk_relief {
+	bool (*relieve)(struct disk_relief *);
 };
 
 /* An implementation begins its own structs with these. */
 struct disk {
 	const struct disk_ops *ops;
+	struct disk_relief *relief; /* NULL: nobody */
 };
 
 struct disk_file {
@@ -64,6 +74,9 @@ enum err disk_write(struct disk_file *f, uint64_t offset, struct bytes from);
 /* fdatasync(2): contents and size. */
 enum err disk_sync(struct disk_file *f);
 enum err disk_size(struct disk_file *f, uint64_t *out);
+/* Gives it this size, and all of it its place on the device, so that a write into it needs no more space; what it grows
+ * by is zeros. ERR_NO_SPACE asks nobody for relief; then it is as it was. */
+enum err disk_resize(struct disk_file *f, uint64_t size);
 /* What is cached and clean is read from the device next time (POSIX_FADV_DONTNEED). */
 enum err disk_drop_cache(struct disk_file *f);
 /* Replaces `to` if it exists. */
@@ -75,6 +88,11 @@ enum err disk_make_dir(struct disk *d, const char *path);
 enum err disk_sync_dir(struct disk *d, const char *path);
 /* Visits each name in the directory, in no order, without "." and "..". */
 enum err disk_list(struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg);
+
+/* Bytes of the filesystem that this process may still fill. */
+enum err disk_space(struct disk *d, uint64_t *out);
+/* For writes to this disk that do not go through it: there is no space; false when there will be none. */
+bool disk_relieve(struct disk *d);
 
 /* Reads a whole file of at most `most` bytes, appended to *out; ERR_NOT_FOUND quietly where there is none,
  * ERR_TOO_LARGE where it is longer. */

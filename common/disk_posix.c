@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/disk.h"
@@ -37,7 +38,7 @@ static enum err fail(const char *what, const char *path)
 {
 	enum err e = err_from_errno(errno);
 
-	if (e != ERR_NOT_FOUND && e != ERR_EXISTS)
+	if (e != ERR_NOT_FOUND && e != ERR_EXISTS && e != ERR_NO_SPACE)
 		log_error("cannot %s %s", what, path[0] ? path : "the data directory");
 	return e;
 }
@@ -115,6 +116,27 @@ static enum err posix_size(struct disk_file *f, uint64_t *out)
 	return ERR_OK;
 }
 
+static enum err posix_resize(struct disk_file *f, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(file_of(f)->fd, &st) == -1)
+		return fail("stat", file_of(f)->path);
+	if (size > 0)
+		while ((errno = posix_fallocate(file_of(f)->fd, 0, (off_t)size)) == EINTR)
+			;
+	if (size > 0 && errno != 0) {
+		enum err e = fail("allocate", file_of(f)->path);
+
+		if (ftruncate(file_of(f)->fd, st.st_size) == -1)
+			return fail("truncate", file_of(f)->path);
+		return e;
+	}
+	if ((uint64_t)st.st_size > size && ftruncate(file_of(f)->fd, (off_t)size) == -1)
+		return fail("truncate", file_of(f)->path);
+	return ERR_OK;
+}
+
 static enum err posix_drop_cache(struct disk_file *f)
 {
 	errno = posix_fadvise(file_of(f)->fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -179,6 +201,16 @@ static enum err posix_list(
 	return e;
 }
 
+static enum err posix_space(struct disk *d, uint64_t *out)
+{
+	struct statvfs v;
+
+	if (fstatvfs(posix_of(d)->root, &v) == -1)
+		return fail("look for space in", "");
+	*out = (uint64_t)v.f_bavail * v.f_frsize;
+	return ERR_OK;
+}
+
 static const struct disk_ops posix_ops = {
 	.open = posix_open,
 	.close = posix_close,
@@ -186,17 +218,19 @@ static const struct disk_ops posix_ops = {
 	.write = posix_write,
 	.sync = posix_sync,
 	.size = posix_size,
+	.resize = posix_resize,
 	.drop_cache = posix_drop_cache,
 	.rename = posix_rename,
 	.unlink = posix_unlink,
 	.make_dir = posix_make_dir,
 	.sync_dir = posix_sync_dir,
 	.list = posix_list,
+	.space = posix_space,
 };
 
 struct disk *disk_posix_new(const char *root)
 {
-	struct posix_disk *d = xmalloc(sizeof(*d));
+	struct posix_disk *d = xcalloc(1, sizeof(*d));
 
 	d->disk.ops = &posix_ops;
 	d->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

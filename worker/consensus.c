@@ -35,6 +35,7 @@ struct desk {
 struct consensus {
 	struct worker *worker;
 	struct disk *disk;
+	struct ballast *ballast;
 	struct table *table;
 	struct transport *transport;
 	struct replica *replica;
@@ -56,6 +57,7 @@ static struct instant now(const struct consensus *c)
 
 static void end(struct consensus *c)
 {
+	ballast_set_patient(c->ballast, false);
 	replica_close(c->replica);
 	store_close(c->table);
 	worker_exit(c->worker, EX_OK);
@@ -354,6 +356,19 @@ static void open_transport(struct consensus *c)
 	c->transport = peer_open(w->loop, l.fd, &o, &network_events, c);
 }
 
+static void open_state(struct consensus *c)
+{
+	const struct conf *conf = c->worker->conf;
+	const struct store_options o = {
+		.data_dir = conf->node_data,
+		.cache_bytes = conf->state_cache,
+		.log_file_bytes = (uint32_t)replica_state_log_bytes(conf->log_segment),
+		.disk = c->disk,
+	};
+
+	must(store_open(&c->table, &o), "open the state in", conf->node_data);
+}
+
 static void open_replica(struct consensus *c)
 {
 	const struct conf *conf = c->worker->conf;
@@ -375,6 +390,7 @@ static void open_replica(struct consensus *c)
 	};
 	const struct replica_env env = {
 		.disk = c->disk,
+		.ballast = c->ballast,
 		.table = c->table,
 		.transport = c->transport,
 		.lanes = loop_lane_maker(c->worker->loop),
@@ -459,9 +475,12 @@ static void start(struct worker *w)
 	c->disk = disk_posix_new(w->conf->node_data);
 	if (c->disk == NULL)
 		fatalx(EX_CONFIG, "there is no data directory %s", w->conf->node_data);
-	must(store_open(&c->table, w->conf->node_data, w->conf->state_cache), "open the state in",
-	    w->conf->node_data);
+	must(ballast_open(&c->ballast, c->disk, replica_ballast_bytes(w->conf->log_segment)),
+	    "look for the ballast in", w->conf->node_data);
+	open_state(c);
 	open_replica(c);
+	/* From here on a write that finds no space and no ballast waits; before, the start says so. */
+	ballast_set_patient(c->ballast, true);
 	c->begin = loop_timer_new(w->loop, begin, c);
 	loop_timer_set(c->begin, loop_now(w->loop));
 }

@@ -44,6 +44,7 @@ struct fake_disk {
 	uint64_t calls, die_at;
 	size_t die_bytes;
 	bool dead, sync_fails;
+	uint64_t free;
 };
 
 struct fake_file {
@@ -226,12 +227,25 @@ static void grow(struct inode *n, uint64_t size)
 		*buf_extend(&n->sectors, 1) = DIRTY;
 }
 
+/* False: there is no room for it. */
+static bool take_room(struct fake_disk *d, const struct inode *n, uint64_t size)
+{
+	uint64_t more = size > n->seen.size ? size - n->seen.size : 0;
+
+	if (more > d->free)
+		return false;
+	d->free -= more;
+	return true;
+}
+
 static enum err fake_write(struct disk_file *f, uint64_t offset, struct bytes from)
 {
 	struct fake_disk *d = of(f->disk);
 	struct inode *n = inode_of(f);
 	size_t bytes;
 
+	if (!d->dead && !take_room(d, n, offset + from.size))
+		return ERR_NO_SPACE;
 	if (!alive(d, &bytes))
 		from.size = bytes < from.size ? bytes : from.size;
 	if (from.size == 0)
@@ -282,6 +296,28 @@ static enum err fake_size(struct disk_file *f, uint64_t *out)
 	return outcome(of(f->disk));
 }
 
+static enum err fake_resize(struct disk_file *f, uint64_t size)
+{
+	struct fake_disk *d = of(f->disk);
+	struct inode *n = inode_of(f);
+
+	if (d->dead)
+		return ERR_IO;
+	if (!take_room(d, n, size))
+		return ERR_NO_SPACE;
+	grow(n, size);
+	d->free += n->seen.size - size;
+	n->seen.size = (size_t)size;
+	n->sectors.size = (size_t)((size + SECTOR - 1) / SECTOR);
+	return ERR_OK;
+}
+
+static enum err fake_space(struct disk *d, uint64_t *out)
+{
+	*out = of(d)->free;
+	return outcome(of(d));
+}
+
 static enum err fake_drop_cache(struct disk_file *f)
 {
 	struct inode *n = inode_of(f);
@@ -323,6 +359,7 @@ static enum err fake_unlink(struct disk *d, const char *path)
 		return ERR_NOT_FOUND;
 	if (!happens(f))
 		return ERR_IO;
+	f->free += find(&f->seen, path)->inode->seen.size;
 	change(f, path, NULL, NULL, true);
 	return outcome(f);
 }
@@ -377,12 +414,14 @@ static const struct disk_ops fake_ops = {
 	.write = fake_write,
 	.sync = fake_sync,
 	.size = fake_size,
+	.resize = fake_resize,
 	.drop_cache = fake_drop_cache,
 	.rename = fake_rename,
 	.unlink = fake_unlink,
 	.make_dir = fake_make_dir,
 	.sync_dir = fake_sync_dir,
 	.list = fake_list,
+	.space = fake_space,
 };
 
 /* --- for the test --- */
@@ -393,6 +432,7 @@ struct fake_disk *fake_disk_new(void)
 
 	f->disk.ops = &fake_ops;
 	f->die_at = UINT64_MAX;
+	f->free = UINT64_MAX / 2;
 	return f;
 }
 
@@ -413,6 +453,16 @@ void fake_disk_free(struct fake_disk *f)
 	names_clear(&f->seen);
 	names_clear(&f->held);
 	free(f);
+}
+
+void fake_disk_set_free(struct fake_disk *f, uint64_t bytes)
+{
+	f->free = bytes;
+}
+
+uint64_t fake_disk_free_bytes(const struct fake_disk *f)
+{
+	return f->free;
 }
 
 struct disk *fake_disk_of(struct fake_disk *f)

@@ -25,6 +25,10 @@ bool fake_disk_dead(const struct fake_disk *f);
 /* The next sync of a file fails; what it should have written stays visible, looks clean, and is not on the device. */
 void fake_disk_fail_sync(struct fake_disk *f);
 
+/* So many bytes are left for files to grow by; without end at first. Files do not grow beyond: ERR_NO_SPACE. */
+void fake_disk_set_free(struct fake_disk *f, uint64_t bytes);
+uint64_t fake_disk_free_bytes(const struct fake_disk *f);
+
 /* The process is gone, the machine is not. */
 void fake_disk_after_kill(struct fake_disk *f);
 /* Each sector and the size that were not synced survive with a chance of `permille`; of the changes of names, in

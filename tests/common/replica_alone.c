@@ -141,6 +141,7 @@ static enum err open_replica(struct alone *a)
 	enum err e;
 	struct replica_env env = {
 		.disk = fake_disk_of(a->disk),
+		.ballast = a->ballast,
 		.table = a->table,
 		.transport = &a->transport,
 		.lanes = &a->maker,
@@ -178,6 +179,18 @@ struct alone *alone_new(const char *members)
 	return a;
 }
 
+struct alone *alone_new_on(const char *members, uint64_t free)
+{
+	struct alone *a = new_alone(members);
+
+	fake_disk_set_free(a->disk, free);
+	if (ballast_open(&a->ballast, fake_disk_of(a->disk), replica_ballast_bytes(WAL_SEGMENT_LEAST)) !=
+		ERR_OK ||
+	    open_replica(a) != ERR_OK)
+		abort();
+	return a;
+}
+
 enum err alone_opens(const char *members)
 {
 	struct alone *a = new_alone(members);
@@ -211,6 +224,7 @@ void alone_free(struct alone *a)
 	for (size_t i = 0; i < a->answer_count; i++)
 		blob_unref(a->answers[i].result);
 	mem_table_free(a->table);
+	ballast_close(a->ballast);
 	fake_disk_free(a->disk);
 	free(a);
 }
@@ -343,6 +357,24 @@ size_t alone_sent(const struct alone *a, enum peer_type type)
 
 	for (size_t i = 0; i < a->frame_count; i++)
 		count += a->frames[i].bytes->data[0] == (uint8_t)type;
+	return count;
+}
+
+size_t alone_sent_raft(const struct alone *a, enum raft_type type, struct raft_message *last)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < a->frame_count; i++) {
+		struct bytes frame = blob_bytes(a->frames[i].bytes);
+		struct raft_message m = { 0 };
+
+		if (frame.data[0] == PEER_RAFT &&
+		    raft_message_get(bytes_of(frame.data + 1, frame.size - 1), &m) && m.type == type) {
+			*last = m;
+			count++;
+		}
+		raft_message_free(&m);
+	}
 	return count;
 }
 

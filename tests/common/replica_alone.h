@@ -35,8 +35,9 @@ struct alone {
 	struct transport transport;
 	const char *members;
 	struct fake_disk *disk;
+	struct ballast *ballast; /* NULL: there is always room */
 	struct table *table;
-	struct alone_lane lanes[3]; /* log, state, upkeep */
+	struct alone_lane lanes[4]; /* log, state, upkeep, space */
 	size_t lane_count;
 	struct replica *replica;
 	struct instant now;
@@ -55,6 +56,8 @@ struct alone {
 /* n1 on an empty disk, with this list of members. */
 struct alone *alone_new(const char *members);
 void alone_free(struct alone *a);
+/* The same on a filesystem with so many bytes free. */
+struct alone *alone_new_on(const char *members, uint64_t free);
 /* Would it open with this list? */
 enum err alone_opens(const char *members);
 /* Its process is killed, and another one started, which must open. */
@@ -82,6 +85,8 @@ void alone_read(struct alone *a, uint64_t id, enum read_level level, const char 
 const struct alone_answer *alone_answered(const struct alone *a, uint64_t id);
 /* Frames of this type sent since the last alone_clear(), and the last of them. */
 size_t alone_sent(const struct alone *a, enum peer_type type);
+/* Of raft's messages of this type; the last one, without entries, in *last. */
+size_t alone_sent_raft(const struct alone *a, enum raft_type type, struct raft_message *last);
 void alone_clear(struct alone *a);
 /* The number of the last question for a read index; 0: none was sent. */
 uint64_t alone_asked(const struct alone *a);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,14 @@ void inode_write(struct inode *i, uint64_t offset, struct bytes from)
 	i->writes[i->count++] = (struct inode_write){ UNSYNCED, offset, blob_new(from),
 		blob_new(bytes_of(over > 0 ? i->content.data + offset : NULL, over)), size };
 	put(i, offset, from);
+}
+
+void inode_resize(struct inode *i, uint64_t size)
+{
+	assert(i->count == 0);
+	if (size > i->content.size)
+		buf_extend(&i->content, (size_t)size - i->content.size);
+	i->content.size = (size_t)size;
 }
 
 uint64_t inode_volatile(const struct inode *i)

@@ -38,6 +38,8 @@ void inode_fail_sync(struct inode *i);
 void inode_drop_clean(struct inode *i);
 /* How much of it lies before all that the last two syncs made durable. */
 uint64_t inode_proved(const struct inode *i);
+/* It has this size, at once durably: no write, but what a filesystem does by itself. Nothing may be unsynced. */
+void inode_resize(struct inode *i, uint64_t size);
 /* Bytes written and not synced. */
 uint64_t inode_volatile(const struct inode *i);
 /* The file as it may look after a loss of power; all of that is durable. */

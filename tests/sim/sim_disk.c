@@ -25,6 +25,7 @@ struct sim_disk {
 	struct inode *flipped; /* or NULL; and where */
 	uint64_t flipped_at;
 	uint8_t flipped_bit;
+	uint64_t free; /* UINT64_MAX: no end to it */
 	struct sim_disk_counts counts;
 };
 
@@ -152,10 +153,33 @@ static enum err sim_read(struct disk_file *f, uint64_t offset, void *to, size_t 
 	return ERR_OK;
 }
 
+/* False: there is no room for it. */
+static bool take_room(struct sim_disk *d, const struct inode *i, uint64_t size)
+{
+	uint64_t more = size > i->content.size ? size - i->content.size : 0;
+
+	if (d->free == UINT64_MAX)
+		return true;
+	if (more > d->free)
+		return false;
+	d->free -= more;
+	return true;
+}
+
+static void give_room(struct sim_disk *d, uint64_t bytes)
+{
+	if (d->free != UINT64_MAX)
+		d->free += bytes;
+}
+
 static enum err sim_write(struct disk_file *f, uint64_t offset, struct bytes from)
 {
 	struct sim_disk *d = disk_of(f->disk);
-	enum strength s = strength(d);
+	enum strength s;
+
+	if (!d->dead && !take_room(d, inode_of(f), offset + from.size))
+		return ERR_NO_SPACE;
+	s = strength(d);
 
 	if (s == HALF)
 		from.size = inode_torn_size(&d->dice, offset, from.size);
@@ -180,6 +204,28 @@ static enum err sim_size(struct disk_file *f, uint64_t *out)
 {
 	*out = inode_of(f)->content.size;
 	return disk_of(f->disk)->dead ? ERR_IO : ERR_OK;
+}
+
+static enum err sim_resize(struct disk_file *f, uint64_t size)
+{
+	struct sim_disk *d = disk_of(f->disk);
+	struct inode *i = inode_of(f);
+
+	if (d->dead)
+		return ERR_IO;
+	if (!take_room(d, i, size))
+		return ERR_NO_SPACE;
+	give_room(d, size < i->content.size ? i->content.size - size : 0);
+	inode_resize(i, size);
+	return ERR_OK;
+}
+
+static enum err sim_space(struct disk *disk, uint64_t *out)
+{
+	struct sim_disk *d = disk_of(disk);
+
+	*out = d->free;
+	return d->dead ? ERR_IO : ERR_OK;
 }
 
 static enum err sim_drop_cache(struct disk_file *f)
@@ -207,14 +253,17 @@ static enum err sim_rename(struct disk *disk, const char *from, const char *to)
 static enum err sim_unlink(struct disk *disk, const char *path)
 {
 	struct sim_disk *d = disk_of(disk);
+	const struct name *name;
 	enum strength s;
 
 	if (d->dead)
 		return ERR_IO;
-	if (names_find(&d->now, path) == NULL)
+	if ((name = names_find(&d->now, path)) == NULL)
 		return ERR_NOT_FOUND;
-	if (takes_effect(d, s = strength(d)))
+	if (takes_effect(d, s = strength(d))) {
+		give_room(d, name->inode == NULL ? 0 : name->inode->content.size);
 		change_names(d, path, NULL, NULL);
+	}
 	return outcome(s);
 }
 
@@ -290,12 +339,14 @@ static const struct disk_ops sim_ops = {
 	.write = sim_write,
 	.sync = sim_sync,
 	.size = sim_size,
+	.resize = sim_resize,
 	.drop_cache = sim_drop_cache,
 	.rename = sim_rename,
 	.unlink = sim_unlink,
 	.make_dir = sim_make_dir,
 	.sync_dir = sim_sync_dir,
 	.list = sim_list,
+	.space = sim_space,
 };
 
 /* ---- power ---- */
@@ -348,6 +399,7 @@ struct disk *sim_disk_new(uint64_t seed)
 
 	d->disk.ops = &sim_ops;
 	d->dice.state = seed;
+	d->free = UINT64_MAX;
 	return &d->disk;
 }
 
@@ -427,6 +479,11 @@ void sim_disk_unflip_never(struct disk *disk)
 void sim_disk_die(struct disk *d)
 {
 	disk_of(d)->dead = true;
+}
+
+void sim_disk_set_free(struct disk *d, uint64_t bytes)
+{
+	disk_of(d)->free = bytes;
 }
 
 bool sim_disk_dead(const struct disk *d)

@@ -43,6 +43,10 @@ bool sim_disk_unflip(struct disk *d);
 /* It does no harm: it stays as it is. */
 void sim_disk_unflip_never(struct disk *d);
 
+/* Somebody else fills the filesystem: so many bytes are left for files to grow by; UINT64_MAX: no end to it, as at
+ * first. */
+void sim_disk_set_free(struct disk *d, uint64_t bytes);
+
 /* For the control of the simulator itself: from now on a sync is a lie. */
 void sim_disk_lie(struct disk *d);
 /* Bytes written and not synced. */

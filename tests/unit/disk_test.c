@@ -102,7 +102,7 @@ static enum err replace(struct recorder *r, unsigned fail_at, enum err error)
 {
 	enum err e;
 
-	*r = (struct recorder){ .disk = { &recording }, .fail_at = fail_at, .error = error };
+	*r = (struct recorder){ .disk = { .ops = &recording }, .fail_at = fail_at, .error = error };
 	r->file.disk = &r->disk;
 	e = disk_replace(&r->disk, "dir", "dir/name", bytes_text("content"));
 	assert_int_equal(r->open_files, 0);
@@ -356,6 +356,35 @@ static void a_renamed_data_directory_stays_the_same_disk(void **state)
 	free(moved);
 }
 
+static uint64_t allocated(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static void what_is_resized_has_its_place(void **state)
+{
+	struct place *p = *state;
+	char *path = xasprintf("%s/a", p->path);
+	struct disk_file *f;
+	uint64_t before, size;
+
+	make_file(p->disk, "a", "content");
+	assert_int_equal(disk_open(p->disk, "a", DISK_WRITE, &f), ERR_OK);
+	assert_int_equal(disk_space(p->disk, &before), ERR_OK);
+	assert_true(before > 0);
+	assert_int_equal(disk_resize(f, 1 << 20), ERR_OK);
+	assert_true(allocated(path) >= 1 << 20);
+	assert_int_equal(disk_resize(f, 4), ERR_OK);
+	assert_int_equal(disk_size(f, &size), ERR_OK);
+	assert_int_equal(size, 4);
+	assert_content(p->disk, "a", "cont");
+	disk_close(&f);
+	free(path);
+}
+
 static void open_nowhere(void *arg)
 {
 	struct disk *d = disk_posix_new("/nonexistent/holdfast");
@@ -417,6 +446,7 @@ int main(void)
 		POSIX_TEST(read_whole_appends_and_refuses_what_is_too_long),
 		POSIX_TEST(replace_makes_and_replaces),
 		POSIX_TEST(a_renamed_data_directory_stays_the_same_disk),
+		POSIX_TEST(what_is_resized_has_its_place),
 		cmocka_unit_test(errors_are_logged_with_path_and_reason),
 	};
 

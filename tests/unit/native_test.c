@@ -309,6 +309,9 @@ static void take_status_line(struct golden *g, const char *line)
 		.leader_age_ms = take_number(g, line, "leader_age_ms"),
 		.confirmed = (uint8_t)take_number(g, line, "confirmed"),
 		.caught_up = (uint8_t)take_number(g, line, "caught_up"),
+		.full = (uint8_t)take_number(g, line, "full"),
+		.free_bytes = take_number(g, line, "free_bytes"),
+		.free_mark = take_number(g, line, "free_mark"),
 		.foreign = take_bytes(g, line, "foreign"),
 	};
 }

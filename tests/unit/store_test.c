@@ -1,4 +1,4 @@
-/* links: worker/store/store.c worker/store/place.c worker/store/files.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
+/* links: worker/store/store.c worker/store/place.c worker/store/files.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/disk.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
 #define _GNU_SOURCE
 #include <db.h>
 #include <errno.h>
@@ -47,7 +47,8 @@ static struct table *open_store(void)
 {
 	struct table *t;
 
-	assert_int_equal(store_open(&t, dir, CACHE_BYTES), ERR_OK);
+	assert_int_equal(
+	    store_open(&t, &(struct store_options){ dir, CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL }), ERR_OK);
 	return t;
 }
 
@@ -112,7 +113,9 @@ static void a_directory_that_is_not_there_is_an_error(void **state)
 	struct table *t;
 
 	(void)state;
-	assert_int_equal(store_open(&t, "/nonexistent/holdfast", CACHE_BYTES), ERR_NOT_FOUND);
+	assert_int_equal(store_open(&t, &(struct store_options){ "/nonexistent/holdfast", CACHE_BYTES,
+					    STORE_LOG_FILE_LEAST, NULL }),
+	    ERR_NOT_FOUND);
 	assert_null(t);
 }
 
@@ -397,7 +400,7 @@ static enum err read_one(void)
 {
 	struct table *t;
 	struct buf got = { 0 };
-	enum err e = store_open(&t, dir, CACHE_BYTES);
+	enum err e = store_open(&t, &(struct store_options){ dir, CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL });
 
 	return e == ERR_OK ? table_get(t, TABLE_KEYS, T("key 7"), &got) : e;
 }

@@ -139,6 +139,9 @@ void native_render_status(const struct answer *a, struct response *out)
 	json_object_set_new(document, "last", number_json(n->last));
 	json_object_set_new(document, "log_bytes", number_json(n->log_bytes));
 	json_object_set_new(document, "requests", number_json(n->requests));
+	json_object_set_new(document, "full", json_boolean(n->full != 0));
+	json_object_set_new(document, "free_bytes", number_json(n->free_bytes));
+	json_object_set_new(document, "free_mark", number_json(n->free_mark));
 	json_object_set_new(document, "members", members_json(n));
 	json_object_set_new(document, "uptime_ms", number_json(a->about->uptime_ms));
 	json_object_set_new(document, "version", json_string(a->about->version));
@@ -242,11 +245,18 @@ static bool is_caught_up(const struct status_node *n)
 	return n->role == ROLE_UNFORMED || n->caught_up != 0;
 }
 
+static bool has_room(const struct status_node *n)
+{
+	return n->full == 0;
+}
+
 static const struct check checks[] = {
 	{ "place", "this node has its place in the cluster", "it must be told to join again", has_place },
 	{ "leader", "a leader is known", "no leader is known", knows_leader },
 	{ "state", "what was committed is applied", "it has not yet applied what was committed",
 	    is_caught_up },
+	{ "room", "there is room on the filesystem", "the filesystem is full: no writes are taken",
+	    has_room },
 };
 
 void native_render_readyz(const struct answer *a, struct response *out)

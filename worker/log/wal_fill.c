@@ -2,9 +2,14 @@
 
 static enum err step(struct wal *w)
 {
-	uint64_t to = w->next_bytes + WAL_FILL_STEP;
+	uint64_t to = w->next_bytes + WAL_FILL_STEP, free;
 	enum err e;
 
+	/* What is ahead of its need asks no relief for space. */
+	if ((e = disk_space(w->o.disk, &free)) != ERR_OK)
+		return e;
+	if (free < 2 * WAL_FILL_STEP)
+		return ERR_NO_SPACE;
 	if (w->next == NULL && (e = disk_open(w->o.disk, WAL_NEXT, DISK_CREATE, &w->next)) != ERR_OK)
 		return e;
 	if (to > w->o.segment_bytes)

@@ -9,6 +9,7 @@
 #include "worker/replica/measure.h"
 #include "worker/replica/pending.h"
 #include "worker/replica/replica.h"
+#include "worker/replica/space.h"
 
 /* The inside of a replica, shared by the files of this folder. */
 
@@ -67,7 +68,6 @@ enum upkeep_kind { UPKEEP_FLUSH, UPKEEP_CHECKPOINT, UPKEEP_FILL };
 
 #define UPKEEP_FLUSH_MS 30
 #define UPKEEP_CHECKPOINT_MS 10000
-#define UPKEEP_CHECKPOINT_BYTES (64 * 1024 * 1024)
 #define UPKEEP_FULL_MS 1000 /* the disk is full: look again so much later */
 
 struct upkeep_job {
@@ -163,6 +163,7 @@ struct replica {
 	char *foreign; /* why this node must not form a cluster; NULL: nothing */
 	struct instant form_again;
 
+	struct space space;
 	struct measure measure;
 	struct buf frame; /* reused for every frame sent */
 };

@@ -139,6 +139,7 @@ void log_persist(struct replica *r, const struct raft_ready *rd)
 	for (size_t i = 0; i < rd->entry_count; i++) {
 		entries_add(&j->entries, &rd->entries[i]);
 		r->log_bytes += entry_bytes(&rd->entries[i]);
+		space_written(r, entry_bytes(&rd->entries[i]));
 	}
 	if (rd->entry_count > 0)
 		measure_given(r, rd->entries[0].pos.index, rd->entries[rd->entry_count - 1].pos.index);

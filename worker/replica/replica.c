@@ -122,6 +122,7 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 	if ((e = check_agreement(r, found)) == ERR_OK && (e = read_log(r, found, &configs, &tail)) == ERR_OK)
 		e = raft_new(&r->raft, &o, &s, r->now);
 	if (e == ERR_OK) {
+		raft_set_room(r->raft, r->space.room, r->now);
 		measure_opened(r);
 		r->submitted = r->meta.applied_index;
 		r->applied_term = r->meta.applied_term;
@@ -184,6 +185,16 @@ static void free_options(struct replica *r)
 	free((char *)r->o.members);
 }
 
+uint64_t replica_ballast_bytes(uint64_t segment_bytes)
+{
+	return space_marks(segment_bytes).ballast;
+}
+
+uint64_t replica_state_log_bytes(uint64_t segment_bytes)
+{
+	return space_checkpoint_bytes(segment_bytes);
+}
+
 static void start_lanes(struct replica *r)
 {
 	struct lane_maker *m = r->env.lanes;
@@ -191,6 +202,7 @@ static void start_lanes(struct replica *r)
 	r->log_lane = m->make(m, "log", log_lane_work(r));
 	r->state_lane = m->make(m, "state", state_lane_work(r));
 	r->upkeep_lane = m->make(m, "upkeep", upkeep_lane_work(r));
+	space_start(r);
 }
 
 enum err replica_open(
@@ -210,7 +222,7 @@ enum err replica_open(
 	measure_init(&r->measure, env->metrics);
 	upkeep_init(r);
 	r->changes = kv_changes_new();
-	if ((e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
+	if ((e = space_init(r)) != ERR_OK || (e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
 	    (e = kv_open(&r->kv, env->table)) != ERR_OK)
 		goto out;
 	r->meta = *kv_meta(r->kv);
@@ -238,6 +250,7 @@ void replica_close(struct replica *r)
 	lane_free(r->log_lane);
 	lane_free(r->state_lane);
 	lane_free(r->upkeep_lane);
+	lane_free(r->space.lane);
 	while ((log = STAILQ_FIRST(&r->log_out)) != NULL) {
 		STAILQ_REMOVE_HEAD(&r->log_out, out);
 		log_job_free(log);
@@ -372,6 +385,7 @@ struct instant replica_deadline(const struct replica *r)
 {
 	struct instant at = instant_least(pending_deadline(&r->pendings), upkeep_deadline(r));
 
+	at = instant_least(at, space_deadline(r));
 	if (r->raft != NULL)
 		at = instant_least(at, raft_deadline(r->raft));
 	if (r->settle_due)
@@ -451,6 +465,7 @@ void replica_flush(struct replica *r, struct instant now)
 	r->now = now;
 	log_take_over(r);
 	state_take_over(r);
+	space_run(r);
 	upkeep_run(r);
 	if (r->failed)
 		return;

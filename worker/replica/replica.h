@@ -1,6 +1,7 @@
 #ifndef WORKER_REPLICA_REPLICA_H
 #define WORKER_REPLICA_REPLICA_H
 
+#include "common/ballast.h"
 #include "common/clock.h"
 #include "common/disk.h"
 #include "common/ipc.h"
@@ -20,6 +21,8 @@ struct replica;
 
 struct replica_env {
 	struct disk *disk; /* the data directory; locked by the caller */
+	struct ballast
+	    *ballast; /* of that disk, as replica_ballast_bytes() says; NULL: there is always room */
 	struct table *table; /* open */
 	struct transport *transport;
 	struct lane_maker *lanes;
@@ -53,6 +56,10 @@ struct replica_options {
 	/* Of entries in one message, on their way to one follower, and not committed yet; 0: the default. */
 	size_t message_bytes_max, window_bytes_max, uncommitted_bytes_max;
 };
+
+/* What depends on the size of a segment: the ballast, and the files of the state's own log. */
+uint64_t replica_ballast_bytes(uint64_t segment_bytes);
+uint64_t replica_state_log_bytes(uint64_t segment_bytes);
 
 /* Reads identity and log, raises the start counter, and stands ready. Blocks (it reads the disk). ERR_DAMAGED,
  * ERR_IO, ERR_BAD_REQUEST (options; logged). */

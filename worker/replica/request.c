@@ -231,6 +231,11 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 {
 	struct raft_pos pos;
 
+	/* What others accept is not sent here while there is no room for it, so nobody would learn what became of it. */
+	if (v->role != RAFT_LEADER && r->space.room != RAFT_ROOM_ENOUGH) {
+		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");
+		return;
+	}
 	if (v->role != RAFT_LEADER && v->leader != 0) {
 		forward(r, p, v);
 		return;
@@ -249,7 +254,9 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 		break;
 	case ERR_FULL:
-		answer_error(r, p, ERR_FULL, APPLIED_NO, "");
+		answer_error(r, p, ERR_FULL, APPLIED_NO,
+		    r->space.room != RAFT_ROOM_ENOUGH ? "this node has no room on its disk"
+						      : "too many nodes have no room on their disks");
 		break;
 	default:
 		answer_error(r, p, ERR_BUSY, APPLIED_NO, "too many writes wait for a majority of the nodes");
@@ -298,6 +305,8 @@ static void route_unformed(struct replica *r, struct pending *p)
 {
 	if (r->foreign != NULL) {
 		answer_error(r, p, ERR_FOREIGN, APPLIED_NO, r->foreign);
+	} else if (p->kind == REQUEST_WRITE && r->space.room != RAFT_ROOM_ENOUGH) {
+		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");
 	} else if (p->kind == REQUEST_WRITE) {
 		r->form_wanted = true;
 		pending_move(&r->pendings, p, STAGE_ROUTE);
@@ -362,7 +371,11 @@ void request_read_done(struct replica *r, const struct raft_read_done *done)
 	while ((p = pending_first(&r->pendings, STAGE_INDEXING)) != NULL && p->batch <= done->number) {
 		p->index = done->index;
 		p->known = r->now;
-		pending_move(&r->pendings, p, STAGE_APPLIED);
+		/* While this node is full it may not be sent what it lacks. */
+		if (r->space.room != RAFT_ROOM_ENOUGH && done->index > raft_view(r->raft).last.index)
+			answer_error(r, p, ERR_FULL, APPLIED_NO, "this node is full and behind: ask another");
+		else
+			pending_move(&r->pendings, p, STAGE_APPLIED);
 	}
 }
 

@@ -214,7 +214,9 @@ static void take_job(struct replica *r, struct state_job *j)
 	request_applied(r, j->meta.applied_term);
 	upkeep_want(r, UPKEEP_FLUSH, span_ms(UPKEEP_FLUSH_MS));
 	upkeep_want(r, UPKEEP_CHECKPOINT,
-	    r->bytes_since_checkpoint > UPKEEP_CHECKPOINT_BYTES ? span_ms(0) : span_ms(UPKEEP_CHECKPOINT_MS));
+	    r->bytes_since_checkpoint > space_checkpoint_bytes(r->o.segment_bytes)
+		? span_ms(0)
+		: span_ms(UPKEEP_CHECKPOINT_MS));
 }
 
 /* What came back from the lane, in order. */

@@ -84,6 +84,9 @@ void status_put(struct replica *r, struct buf *out)
 	    r->raft == NULL ? r->foreign == NULL : v.leader != 0 && r->meta.applied_index >= v.commit;
 	s.log_bytes = r->log_bytes;
 	s.requests = r->pendings.count;
+	s.full = r->space.room != RAFT_ROOM_ENOUGH;
+	s.free_bytes = r->space.seen.free;
+	s.free_mark = r->space.marks.full;
 	s.foreign = r->foreign == NULL ? (struct bytes){ NULL, 0 } : bytes_text(r->foreign);
 	s.members = buf_bytes(&members);
 	status_node_put(out, &s);

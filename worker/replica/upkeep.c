@@ -3,7 +3,7 @@
 /*
  * The maintenance lane: what keeps a start short and the foreground smooth, away from log and state lane. The
  * store's log is flushed steadily and checkpointed by time and volume (from the writer's own thread a checkpoint is
- * a third of a second of silence); the log's next segment is filled ahead.
+ * a third of a second of silence); the log's next segment is filled ahead. On a full filesystem what can wait does.
  */
 
 static void do_turn(void *arg, struct jobs *jobs)
@@ -71,6 +71,20 @@ static void take_over(struct replica *r, struct upkeep_job *j)
 		upkeep_want(r, UPKEEP_FILL, span_ms(0));
 }
 
+/* What is ahead of its need never draws on what is left; a checkpoint frees more than it takes, but not at once. */
+static bool waits_for_space(const struct replica *r, enum upkeep_kind kind)
+{
+	switch (kind) {
+	case UPKEEP_FLUSH:
+		return false;
+	case UPKEEP_CHECKPOINT:
+		return r->space.room == RAFT_ROOM_NONE;
+	case UPKEEP_FILL:
+		return r->space.room != RAFT_ROOM_ENOUGH;
+	}
+	return false;
+}
+
 void upkeep_run(struct replica *r)
 {
 	for (int i = 0; i < 3 && !r->failed; i++) {
@@ -78,7 +92,7 @@ void upkeep_run(struct replica *r)
 
 		if (j->over)
 			take_over(r, j);
-		if (j->busy || !j->due || !instant_passed(j->at, r->now))
+		if (j->busy || !j->due || !instant_passed(j->at, r->now) || waits_for_space(r, j->kind))
 			continue;
 		j->due = false;
 		j->busy = true;
@@ -93,7 +107,7 @@ struct instant upkeep_deadline(const struct replica *r)
 	struct instant at = INSTANT_NEVER;
 
 	for (int i = 0; i < 3; i++)
-		if (r->upkeep[i].due && !r->upkeep[i].busy)
+		if (r->upkeep[i].due && !r->upkeep[i].busy && !waits_for_space(r, r->upkeep[i].kind))
 			at = instant_least(at, r->upkeep[i].at);
 	return at;
 }

@@ -58,6 +58,50 @@ void files_keep_names(void)
 	db_env_set_func_open(open_file);
 }
 
+static struct disk *relieved;
+
+/* After a write that failed. What the relief does has errors of its own. */
+static bool may_go_on(void)
+{
+	int error = errno;
+	bool may = error == EINTR || (error == ENOSPC && relieved != NULL && disk_relieve(relieved));
+
+	errno = error;
+	return may;
+}
+
+/* All of it, or -1: Berkeley DB takes a part of it for an error when the function is not the system's. */
+static ssize_t write_all(int fd, const void *from, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, (const char *)from + done, size - done);
+
+		if (n == -1 && !may_go_on())
+			return -1;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return (ssize_t)size;
+}
+
+static ssize_t pwrite_all(int fd, const void *from, size_t size, off_t offset)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = pwrite(fd, (const char *)from + done, size - done, offset + (off_t)done);
+
+		if (n == -1 && !may_go_on())
+			return -1;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return (ssize_t)size;
+}
+
+void files_relieve(struct disk *d)
+{
+	relieved = d;
+	db_env_set_func_write(write_all);
+	db_env_set_func_pwrite(pwrite_all);
+}
+
 static enum err check_head(int dir, const char *name)
 {
 	struct log_head head = { 0 };

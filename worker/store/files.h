@@ -1,7 +1,7 @@
 #ifndef WORKER_STORE_FILES_H
 #define WORKER_STORE_FILES_H
 
-#include "common/err.h"
+#include "common/disk.h"
 
 /* What Berkeley DB leaves undone about its own files. */
 
@@ -9,6 +9,10 @@
  * It syncs what a log file holds and then lets pages refer to it, but never syncs the directory: a power failure
  * would leave pages that are ahead of the log. */
 void files_keep_names(void);
+
+/* From now on, in the whole process, a write of Berkeley DB that finds no space asks this disk's relief for some; NULL:
+ * nobody. After one that failed it could not even recover before there is space again. */
+void files_relieve(struct disk *d);
 
 /* Looks at the heads of the log files in the directory of an environment. Berkeley DB believes the length in a head
  * before it has checked anything, and a wrong one ends the process. ERR_DAMAGED: file and reason are logged. */

@@ -10,7 +10,6 @@
 #include "worker/store/store.h"
 
 #define PAGE_BYTES 4096U
-#define LOG_FILE_BYTES (64U * 1024 * 1024)
 #define LOG_BUFFER_BYTES (1024U * 1024)
 #define CACHE_BYTES_MIN (1024U * 1024)
 
@@ -252,24 +251,24 @@ static const struct table_ops store_ops = {
 	.checkpoint = store_checkpoint,
 };
 
-static int configure(struct store *s, uint64_t cache_bytes)
+static int configure(struct store *s, const struct store_options *o)
 {
 	DB_ENV *env = s->env;
 	const uint64_t gib = 1024 * 1024 * 1024;
-	uint64_t cache = cache_bytes < CACHE_BYTES_MIN ? CACHE_BYTES_MIN : cache_bytes;
+	uint64_t cache = o->cache_bytes < CACHE_BYTES_MIN ? CACHE_BYTES_MIN : o->cache_bytes;
 	int error;
 
 	env->set_errcall(env, on_error);
 	env->app_private = s;
 	if ((error = env->set_event_notify(env, on_event)) != 0 ||
 	    (error = env->set_cachesize(env, (uint32_t)(cache / gib), (uint32_t)(cache % gib), 1)) != 0 ||
-	    (error = env->set_lg_max(env, LOG_FILE_BYTES)) != 0 ||
+	    (error = env->set_lg_max(env, o->log_file_bytes)) != 0 ||
 	    (error = env->set_lg_bsize(env, LOG_BUFFER_BYTES)) != 0)
 		return error;
 	return env->set_flags(env, DB_TXN_WRITE_NOSYNC, 1);
 }
 
-static enum err open_environment(struct store *s, uint64_t cache_bytes)
+static enum err open_environment(struct store *s, const struct store_options *o)
 {
 	const uint32_t flags =
 	    DB_CREATE | DB_PRIVATE | DB_THREAD | DB_RECOVER | DB_INIT_MPOOL | DB_INIT_TXN | DB_INIT_LOG;
@@ -277,7 +276,7 @@ static enum err open_environment(struct store *s, uint64_t cache_bytes)
 
 	if (error != 0)
 		return fail("make an environment", error);
-	if ((error = configure(s, cache_bytes)) != 0)
+	if ((error = configure(s, o)) != 0)
 		return fail("configure", error);
 	error = s->env->open(s->env, s->home, flags, 0600);
 	/* Having given up it says no more than that; a disk that fails now is no damage to what it holds. */
@@ -300,16 +299,17 @@ static enum err open_tables(struct store *s)
 	return error == 0 ? ERR_OK : fail("open its tables", error);
 }
 
-enum err store_open(struct table **out, const char *data_dir, uint64_t cache_bytes)
+enum err store_open(struct table **out, const struct store_options *o)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
 	enum err e;
 
 	*out = NULL;
+	files_relieve(o->disk);
 	s->table.ops = &store_ops;
 	files_keep_names();
-	if ((e = place_make(data_dir, &s->home)) != ERR_OK || (e = files_check(s->home)) != ERR_OK ||
-	    (e = open_environment(s, cache_bytes)) != ERR_OK || (e = open_tables(s)) != ERR_OK ||
+	if ((e = place_make(o->data_dir, &s->home)) != ERR_OK || (e = files_check(s->home)) != ERR_OK ||
+	    (e = open_environment(s, o)) != ERR_OK || (e = open_tables(s)) != ERR_OK ||
 	    (e = store_flush(&s->table)) != ERR_OK || (e = place_sync(s->home)) != ERR_OK)
 		store_close(&s->table);
 	else
