@@ -91,6 +91,9 @@ FUZZ_$(1) += $(1)/tests/fuzz/$(2)
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),tests/fuzz/$(2).c $(filter %.c,$(3))))
 endef
 
+# The checker of histories, without the program.
+JUDGE := $(patsubst %,tests/linear/%.c,linear search memo explain)
+
 # What the simulator shares with the worker.
 HEART := $(wildcard worker/raft/*.c worker/kv/*.c worker/log/*.c worker/replica/*.c) worker/peer/hello.c
 
@@ -104,7 +107,7 @@ $(call library,$(1),libtests.a,$(SOURCES_tests))
 $(call library,$(1),libworker.a,$(filter-out worker/main.c,$(SOURCES_worker)))
 $(call program,$(1),holdfastd,$(SOURCES_daemon),$$(EVENT_LIBS) $$(INIH_LIBS) $$(SYSTEMD_LIBS))
 $(call program,$(1),holdfast-worker,$(SOURCES_worker),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(NNG_LIBS) $$(DB_LIBS) $$(JANSSON_LIBS) $$(XXHASH_LIBS))
-$(call program,$(1),tests/sim,$(SOURCES_sim) $(HEART),$$(XXHASH_LIBS) -lm)
+$(call program,$(1),tests/sim,$(SOURCES_sim) $(JUDGE) $(HEART),$$(XXHASH_LIBS) -lm)
 $(call program,$(1),tests/raft-script,$(SOURCES_raft) $(filter worker/raft/%,$(HEART)),)
 $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_LIBS) $$(JANSSON_LIBS) -lm)
 $(call program,$(1),linear,$(SOURCES_linear),)
@@ -203,6 +206,10 @@ sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ##
 .PHONY: mutants
 mutants: | packages-test ## deliberate bugs, each of which the tests must find; M=name for one, SEEDS=n of the simulation
 	@tests/mutants/run $(if $(SEEDS),--seeds $(SEEDS)) $(M)
+
+.PHONY: soak
+soak: $(filter build/tests/sim,$(PROGRAMS_build)) | packages-test ## the simulation with fresh seeds on all cores, for MINUTES=n (30); SEED=n for the first
+	@tests/soak $(or $(MINUTES),30) $(SEED)
 
 .PHONY: system
 system: $(filter build/holdfast% build/linear build/tests/system/%,$(PROGRAMS_build)) $(PRELOADS) | packages-test ## the tests with real processes

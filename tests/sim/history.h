@@ -72,5 +72,7 @@ void history_on_read(struct universe *u, struct node *n, uint32_t number, const 
 void history_check_state(struct universe *u, struct node *n);
 /* After that: everything that was read or found by a condition. */
 void history_check_reads(struct universe *u);
+/* And the registers once more, by a search for a linearization (registers.c). */
+void registers_check(struct universe *u);
 
 #endif

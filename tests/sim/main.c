@@ -5,6 +5,7 @@
 
 #include "tests/sim/runner.h"
 #include "tests/sim/self_test.h"
+#include "tests/sim/shrink.h"
 
 /* A universe that did too little is drawn anew, this often, under seeds that nobody else uses. */
 #define REDRAWS 4
@@ -18,7 +19,7 @@ struct arguments {
 	uint64_t seed, universes;
 	int64_t seconds;
 	uint64_t without;
-	bool seed_given, aloud, self_test;
+	bool seed_given, aloud, self_test, shrink;
 };
 
 struct totals {
@@ -29,14 +30,20 @@ struct totals {
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: sim [--universes N] [--seconds S] [--seed N] [--without FAULTS | --only "
-			"FAULTS] [--verbose]\n"
-			"       sim --self-test\n"
-			"  runs N universes (default 1 with --seed, else 200) of S simulated seconds "
-			"(default 60), the first\n"
-			"  with the seed N (default 1), each further one with the next. FAULTS of those that "
-			"a seed draws are\n"
-			"  left out: names from tests/sim/fault.def with commas between.\n");
+	static const char text[] =
+	    "usage: sim [--seed N] [--universes N] [--seconds S] [--without FAULTS | --only FAULTS] "
+	    "[--verbose]\n"
+	    "       sim --shrink --seed N [--seconds S] [--without FAULTS | --only FAULTS]\n"
+	    "       sim --self-test\n"
+	    "  Runs N universes (1 with --seed, else 200) of S simulated seconds (60), the first with the\n"
+	    "  seed N (1), each further one with the next. FAULTS leaves out some of those that a seed "
+	    "draws:\n"
+	    "  names from tests/sim/fault.def with commas between, or none. --shrink leaves out one after "
+	    "the\n"
+	    "  other and shortens the time as long as the universe fails, and prints the command that is "
+	    "left.\n";
+
+	fputs(text, stderr);
 	exit(64);
 }
 
@@ -61,6 +68,8 @@ static uint64_t fault_set(char *list)
 
 	if (list == NULL)
 		usage();
+	if (strcmp(list, "none") == 0)
+		return 0;
 	for (char *at = NULL, *name = strtok_r(list, ",", &at); name != NULL;
 	     name = strtok_r(NULL, ",", &at)) {
 		if (!fault_find(name, &f))
@@ -78,6 +87,8 @@ static void parse(struct arguments *a, char **argv)
 			a->aloud = true;
 		else if (strcmp(*argv, "--self-test") == 0)
 			a->self_test = true;
+		else if (strcmp(*argv, "--shrink") == 0)
+			a->shrink = true;
 		else if (strcmp(*argv, "--universes") == 0)
 			a->universes = number(*++argv);
 		else if (strcmp(*argv, "--seconds") == 0)
@@ -170,6 +181,9 @@ static void print_totals(const struct totals *t)
 	       " failed conditions, %" PRIu64 " retries, %" PRIu64 " answers repeated, %" PRIu64
 	       " unknown, %" PRIu64 " refused\n",
 	    d->asked, d->acked, d->reads, d->conditions, d->retried, d->replayed, d->unknown, d->refused);
+	printf("# judged: %" PRIu64 " operations on registers are linearizable, %" PRIu64
+	       " universes were too hard to decide\n",
+	    d->judged, d->undecided);
 	printf("# cluster: %" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64 " restarts, %" PRIu64
 	       " entries applied\n",
 	    d->elections, d->crashes, d->restarts, d->applied);
@@ -207,6 +221,11 @@ int main(int argc, char **argv)
 	parse(&a, argv);
 	if (a.self_test)
 		return self_test() > 0 ? 1 : 0;
+	if (a.shrink)
+		return shrink(&(struct run){
+			   .seed = a.seed, .length = span_ms(a.seconds * 1000), .without = a.without })
+			   ? 1
+			   : 0;
 	printf("1..%" PRIu64 "\n", a.universes);
 	for (uint64_t test = 1; test <= a.universes; test++)
 		run_one(&a, test, &t);

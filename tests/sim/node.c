@@ -446,7 +446,8 @@ void nodes_init(struct universe *u)
 			sim_disk_lie(n->disk);
 		n->table = (struct sim_table){ { &sim_table_ops }, mem_table_new(), n };
 		lanes_init(n);
-		node_restart_later(n, dice_span_skewed(&n->dice, span_us(1), span_ms(300)));
+		node_restart_later(
+		    n, u->plan.together ? span_ms(1) : dice_span_skewed(&n->dice, span_us(1), span_ms(300)));
 	}
 }
 

@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -142,8 +143,29 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	draw_clients(p, &r);
 }
 
+void plan_command(const struct plan *p, struct buf *out)
+{
+	const char *between = " --only ";
+
+	if (p->without == 0 && p->length.ns == PLAN_LENGTH.ns) {
+		buf_printf(out, "make sim SEED=%" PRIu64, p->seed);
+		return;
+	}
+	buf_printf(out, "build/tests/sim --verbose --seed %" PRIu64 " --seconds %d", p->seed,
+	    (int)(span_to_ms(p->length) / 1000));
+	for (int f = 0; f < FAULTS && p->without != 0; f++) {
+		if (!p->faults[f])
+			continue;
+		buf_printf(out, "%s%s", between, rows[f].name);
+		between = ",";
+	}
+	if (p->without != 0 && between[0] == ' ')
+		buf_append_text(out, " --only none");
+}
+
 void plan_drop(struct plan *p, uint64_t without)
 {
+	p->without = without;
 	for (int f = 0; f < FAULTS; f++)
 		p->faults[f] = p->faults[f] && (without >> f & 1) == 0;
 	p->lose = p->faults[FAULT_LOSE] ? p->lose : 0;

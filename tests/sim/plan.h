@@ -22,10 +22,13 @@ const char *fault_name(enum fault f);
 bool fault_find(const char *name, enum fault *out);
 
 #define NODES_MAX 7
+#define PLAN_LENGTH span_ms(60000) /* unless another is asked for */
 
 struct plan {
 	uint64_t seed;
 	struct span length; /* the time with faults; healing comes after it */
+	uint64_t without; /* what plan_drop() switched off */
+	bool together; /* all nodes start at one moment */
 	int nodes;
 	bool faults[FAULTS];
 	struct span quiet_least, quiet_most; /* between two faults */
@@ -60,6 +63,8 @@ struct plan {
 void plan_draw(struct plan *p, uint64_t seed, struct span length);
 /* Switches the faults off whose bits are set. */
 void plan_drop(struct plan *p, uint64_t without);
+/* The command that repeats it. */
+void plan_command(const struct plan *p, struct buf *out);
 /* One line: the size and the faults that are on. */
 void plan_tell(const struct plan *p, struct buf *out);
 

@@ -30,6 +30,26 @@ static void be_quiet(void)
 	dup2(nowhere, STDERR_FILENO);
 }
 
+static int report_to = -1;
+
+static void send_report(const struct report *r)
+{
+	ssize_t written = write(report_to, r, sizeof(*r));
+
+	if (written != (ssize_t)sizeof(*r))
+		_exit(1);
+}
+
+/* The last that the child says. */
+static void on_fail(struct universe *u, const char *why)
+{
+	struct report report = { .verdict = VERDICT_FAILED, .deeds = u->deeds };
+
+	report.deeds.simulated_ms = (uint64_t)span_to_ms((struct span){ u->now.ns });
+	snprintf(report.why, sizeof(report.why), "%s", why);
+	send_report(&report);
+}
+
 static void run_in_child(const struct run *r, int out)
 {
 	static const int deadly[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
@@ -38,7 +58,6 @@ static void run_in_child(const struct run *r, int out)
 	struct report report = { 0 };
 	struct plan plan;
 	const char *idle;
-	ssize_t written;
 
 	setrlimit(RLIMIT_CORE, &no_core);
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
@@ -47,6 +66,8 @@ static void run_in_child(const struct run *r, int out)
 		be_quiet();
 	plan_draw(&plan, r->seed, r->length);
 	plan_drop(&plan, r->without);
+	report_to = out;
+	u->on_fail = on_fail;
 	universe_run(u, &plan, r->sabotage, r->aloud);
 	idle = universe_idle(u);
 	universe_free(u);
@@ -57,8 +78,8 @@ static void run_in_child(const struct run *r, int out)
 	}
 	free(u);
 	fflush(stdout);
-	written = write(out, &report, sizeof(report));
-	_exit(written == sizeof(report) ? 0 : 1);
+	send_report(&report);
+	_exit(0);
 }
 
 void runner_run(const struct run *r, struct report *out)

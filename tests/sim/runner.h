@@ -18,7 +18,7 @@ struct run {
 struct report {
 	enum verdict verdict;
 	struct deeds deeds;
-	char why[120]; /* IDLE: what did not happen */
+	char why[120]; /* IDLE: what did not happen; FAILED: what was wrong */
 };
 
 void runner_run(const struct run *r, struct report *out);

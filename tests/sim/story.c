@@ -72,6 +72,7 @@ void story_print(const struct story *s)
 
 void universe_fail(struct universe *u, const char *format, ...)
 {
+	struct buf command = { 0 };
 	char why[512];
 	va_list ap;
 
@@ -81,8 +82,11 @@ void universe_fail(struct universe *u, const char *format, ...)
 	story_print(&u->story);
 	printf("# seed %" PRIu64 " failed after %.6f simulated seconds: %s\n", u->plan.seed,
 	    (double)u->now.ns / 1e9, why);
-	printf("# to see it again: make sim SEED=%" PRIu64 "\n", u->plan.seed);
+	plan_command(&u->plan, &command);
+	printf("# to see it again: %s\n", buf_text(&command));
 	fflush(stdout);
+	if (u->on_fail != NULL)
+		u->on_fail(u, why);
 	_exit(1);
 }
 

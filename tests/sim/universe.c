@@ -159,14 +159,16 @@ static void end_well(struct universe *u)
 	for (int i = 0; i < u->plan.nodes; i++)
 		history_check_state(u, &u->nodes[i]);
 	history_check_reads(u);
+	registers_check(u);
 }
 
-void universe_run(struct universe *u, const struct plan *p, enum sabotage sabotage, bool aloud)
+static void begin(struct universe *u, const struct plan *p, enum sabotage sabotage, bool aloud)
 {
-	struct instant end;
+	void (*on_fail)(struct universe *, const char *) = u->on_fail;
 
 	memset(u, 0, sizeof(*u));
 	universe_running = u;
+	u->on_fail = on_fail;
 	u->plan = *p;
 	u->sabotage = sabotage;
 	u->story.aloud = aloud;
@@ -177,11 +179,42 @@ void universe_run(struct universe *u, const struct plan *p, enum sabotage sabota
 	clients_start(u);
 	nemesis_start(u);
 	universe_add(u, SECOND, &watch_kind, NOBODY, 0, 0, NULL);
-	end = (struct instant){ p->length.ns };
+}
+
+void universe_run(struct universe *u, const struct plan *p, enum sabotage sabotage, bool aloud)
+{
+	struct instant end = { p->length.ns };
+
+	begin(u, p, sabotage, aloud);
 	while (!instant_passed(end, u->now))
 		step(u);
 	end_well(u);
 	u->deeds.simulated_ms = (uint64_t)span_to_ms((struct span){ u->now.ns });
+}
+
+/* Until somebody leads; the time that it took. */
+static struct span until_led(struct universe *u)
+{
+	struct instant from = u->now;
+
+	while (node_leading(u) == NULL) {
+		if (instant_between(from, u->now).ns > RECOVERY.ns)
+			universe_fail(u, "nobody leads");
+		step(u);
+	}
+	return instant_between(from, u->now);
+}
+
+struct span universe_time_to_leader(struct universe *u, const struct plan *p)
+{
+	begin(u, p, SABOTAGE_NONE, false);
+	u->nemesis.stopped = true;
+	until_led(u);
+	for (int i = 0; i < p->nodes; i++) {
+		node_crash(&u->nodes[i], true);
+		node_restart_later(&u->nodes[i], span_ms(1));
+	}
+	return until_led(u);
 }
 
 const char *universe_idle(const struct universe *u)

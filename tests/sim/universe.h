@@ -20,6 +20,7 @@ struct deeds {
 	uint64_t simulated_ms, events, frames, elections, crashes, restarts, turns, refused_damage;
 	uint64_t asked, acked, reads, unknown, refused, retried, replayed, conditions;
 	uint64_t applied, cut_tails, writes_lost, writes_torn, names_lost, commits_lost;
+	uint64_t judged, undecided; /* operations on registers by the search for a linearization; universes */
 	uint64_t faults[FAULTS];
 	uint64_t trace; /* a hash of all events */
 };
@@ -42,6 +43,7 @@ struct universe {
 	uint64_t secrets; /* state of what random_secret() gives */
 	struct events events;
 	struct instant now;
+	void (*on_fail)(struct universe *u, const char *why); /* or NULL: it is about to end in failure */
 	bool healed; /* nothing is broken any more */
 	struct node nodes[NODES_MAX];
 	struct net net;
@@ -58,6 +60,9 @@ extern struct universe *universe_running;
 
 /* Runs one to its end; every law held when it returns, else it ends the process (universe_fail). */
 void universe_run(struct universe *u, const struct plan *p, enum sabotage sabotage, bool aloud);
+/* Without faults: forms a cluster, cuts the power of all nodes, starts them all at one moment, and returns the time from
+ * there until one leads. */
+struct span universe_time_to_leader(struct universe *u, const struct plan *p);
 /* Why it does not count although nothing was wrong; NULL when it counts. */
 const char *universe_idle(const struct universe *u);
 void universe_free(struct universe *u);
