@@ -66,8 +66,6 @@ def kill_and_start(victims, seconds):
     time.sleep(seconds)
     for node in victims:
         node.launch()
-    for node in victims:
-        node.wait_workers()
 
 
 @nemesis("process", goes_on=True)
@@ -291,28 +289,35 @@ def disk_is_broken(world, dice, seconds):
 
 
 def keep_full(victims, seconds):
+    """No process ends for that, whatever of the reserve is taken, too."""
     end = time.monotonic() + seconds
+    lives = {n.id: (n.process, n.workers().get("consensus")) for n in victims}
     while time.monotonic() < end:
         for node in victims:
             node.fill_up()
         time.sleep(0.1)
+    said = [s["full"] for n in victims if n.is_up() and (s := status(n))]
     for node in victims:
+        process, worker = lives[node.id]
+        killed = node.process is not process or not node.is_up()
+        assert killed or worker is None or is_alive(worker), f"{node.id} ended for want of space"
         node.recover()
+    return None if all(said) else "nobody was full"
 
 
 @nemesis("disk", goes_on=True)
 def disk_of_the_leader_is_full(world, _dice, seconds):
-    keep_full([leader_of(world)], seconds)
+    return keep_full([leader_of(world)], seconds)
 
 
 @nemesis("disk", goes_on=True)
 def disks_of_a_minority_are_full(world, dice, seconds):
-    keep_full(minority(world, dice), seconds)
+    return keep_full(minority(world, dice), seconds)
 
 
 @nemesis("disk", goes_on=False)
 def disks_of_a_majority_are_full(world, dice, seconds):
-    keep_full(majority(world, dice), seconds)
+    return keep_full(majority(world, dice), seconds)
 
 
 # --- clocks ---

@@ -72,6 +72,7 @@ class Node(nodes.Node):
         self.address = f"10.77.0.{self.number}"
         self.http, self.peer = f"{self.address}:8080", f"{self.address}:9000"
         self.url = f"http://{self.http}"
+        self.may_end = False  # by itself: its disk was such that it cannot start
         self.sickness, self.clock = self.data + ".disk", self.data + ".clock"
         self.set_clock(0)
         os.mkdir(self.data)
@@ -102,17 +103,16 @@ class Node(nodes.Node):
     def is_up(self):
         return self.process is not None and self.process.poll() is None
 
-    def start_again(self):
-        """Whatever has become of it; it may be on its way to its end."""
-        if self.is_up():
-            try:
-                self.wait_workers()
-                return
-            except AssertionError:
-                if self.is_up():
-                    raise
-        self.launch()
-        self.wait_workers()
+    def be_there(self):
+        """It is, or starts now if it was right to end."""
+        try:
+            self.wait_workers()
+        except AssertionError:
+            if self.is_up() or not self.may_end:
+                raise
+            self.launch()
+            self.wait_workers()
+        self.may_end = False
 
     def set_clock(self, seconds):
         """So far from the right time. Renamed into place: nobody reads half of it."""
@@ -121,6 +121,7 @@ class Node(nodes.Node):
         os.rename(self.clock + ".new", self.clock)
 
     def fall_ill(self, how):
+        self.may_end = how == "broken"
         with open(self.sickness, "w", encoding="ascii") as f:
             f.write(how)
 
@@ -134,6 +135,7 @@ class Node(nodes.Node):
 
     def fill_up(self):
         """Somebody else takes what is left of its disk."""
+        self.may_end = True
         fd = os.open(self.filler(), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             size, step = os.fstat(fd).st_size, DISK_BYTES
@@ -239,7 +241,7 @@ class World(nodes.Nodes):
             if node.is_up():
                 node.thaw()
         for node in self.all:
-            node.start_again()
+            node.be_there()
 
     def dissolve(self):
         """So that there is room for another one."""
