@@ -336,6 +336,24 @@ int ftruncate(int fd, off_t size)
 	return result;
 }
 
+/* A file that becomes longer is all that is seen of it: what it reserves is not content. */
+int posix_fallocate(int fd, off_t offset, off_t size)
+{
+	struct stat st;
+	bool ours = is_ours(fd, &st);
+	int error;
+
+	if (ours)
+		begin();
+	error = syscall(SYS_fallocate, fd, 0, offset, size) == -1 ? errno : 0;
+	if (ours && error == 0 && fstat(fd, &st) == 0)
+		add((struct record){ .kind = RESIZE, .inode = st.st_ino, .offset = (uint64_t)st.st_size }, "",
+		    NULL, 0);
+	if (ours)
+		unlock();
+	return error;
+}
+
 static int do_sync(long call, int fd)
 {
 	struct record r = { .kind = SYNC };
@@ -450,5 +468,6 @@ int mkdir(const char *path, mode_t mode)
 
 int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 int openat64(int dir, const char *path, int flags, ...) __attribute__((alias("openat")));
+int posix_fallocate64(int fd, off_t offset, off_t size) __attribute__((alias("posix_fallocate")));
 ssize_t pwrite64(int fd, const void *from, size_t size, off_t offset) __attribute__((alias("pwrite")));
 int ftruncate64(int fd, off_t size) __attribute__((alias("ftruncate")));
