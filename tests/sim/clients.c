@@ -260,7 +260,7 @@ static void fail_attempt(struct universe *u, uint64_t number, bool unsure)
 	finish(u, number);
 }
 
-static bool may_happen(enum err e)
+static bool may_happen(const struct universe *u, enum err e)
 {
 	switch (e) {
 	case ERR_NOT_LEADER:
@@ -270,6 +270,8 @@ static bool may_happen(enum err e)
 	case ERR_STARTING:
 	case ERR_TIMEOUT:
 		return true;
+	case ERR_FULL:
+		return u->plan.faults[FAULT_FULL];
 	default:
 		return false;
 	}
@@ -311,7 +313,7 @@ static void take_result(
 static void take_error(
     struct universe *u, struct node *n, const struct ask *a, const struct ipc_answer *answer)
 {
-	if (!may_happen((enum err)answer->error))
+	if (!may_happen(u, (enum err)answer->error))
 		universe_fail(u, "n%d answers request %" PRIu64 " with %s: %.*s", n->number + 1, answer->id,
 		    err_name((enum err)answer->error), (int)answer->text.size,
 		    (const char *)answer->text.data);

@@ -5,7 +5,7 @@
 
 /* What the nemesis does to processes, their machines and their disks. */
 
-static const struct event_kind spring_kind, hand_over_kind;
+static const struct event_kind spring_kind, hand_over_kind, empty_kind;
 
 static struct random *dice(struct universe *u)
 {
@@ -258,6 +258,29 @@ bool strike_disk_error(struct universe *u)
 	return false; /* counts when it has come */
 }
 
+/* To the last byte as often as not, and mostly for seconds. A filesystem that is filled anew before it was emptied
+ * stays as it is. */
+bool strike_full(struct universe *u)
+{
+	struct node *n = nemesis_victim(u);
+
+	if (n->filled)
+		return false;
+	n->filled = true;
+	sim_disk_set_free(n->disk, dice_chance(dice(u), 500000) ? 0 : random_below(dice(u), 8 << 20));
+	universe_add(u, dice_span_skewed(dice(u), span_ms(100), span_ms(8000)), &empty_kind, NOBODY,
+	    (uint64_t)n->number, 0, NULL);
+	return true;
+}
+
+static void on_empty(struct universe *u, const struct event *e)
+{
+	struct node *n = &u->nodes[e->a];
+
+	n->filled = false;
+	sim_disk_set_free(n->disk, UINT64_MAX);
+}
+
 /* While nobody runs on it. */
 bool strike_flip(struct universe *u)
 {
@@ -267,7 +290,8 @@ bool strike_flip(struct universe *u)
 }
 
 static const struct event_kind spring_kind = { "spring", on_spring },
-			       hand_over_kind = { "hand over", on_hand_over };
+			       hand_over_kind = { "hand over", on_hand_over },
+			       empty_kind = { "empty", on_empty };
 
 void machines_heal(struct universe *u)
 {
@@ -280,6 +304,7 @@ void machines_heal(struct universe *u)
 		n->fuse = 0;
 		sim_disk_set_fuse(n->disk, 0);
 		sim_disk_set_error(n->disk, 0);
+		sim_disk_set_free(n->disk, UINT64_MAX);
 		if (!node_up(n))
 			node_restart_later(n, span_ms(100));
 	}

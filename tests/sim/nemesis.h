@@ -79,6 +79,7 @@ bool strike_all_down(struct universe *u);
 bool strike_pause(struct universe *u);
 bool strike_suspend(struct universe *u);
 bool strike_slow_disk(struct universe *u);
+bool strike_full(struct universe *u);
 bool strike_hang(struct universe *u);
 bool strike_disk_error(struct universe *u);
 bool strike_flip(struct universe *u);

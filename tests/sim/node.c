@@ -266,8 +266,10 @@ static enum err open_replica(struct node *n)
 	struct universe *u = n->universe;
 	const struct plan *p = &u->plan;
 	struct buf members = { 0 };
+	enum err e = ballast_open(&n->ballast, n->disk, replica_ballast_bytes(p->segment_bytes));
 	struct replica_env env = {
 		.disk = n->disk,
+		.ballast = n->ballast,
 		.table = &n->table.table,
 		.transport = &n->transport.transport,
 		.lanes = &n->lanes,
@@ -292,8 +294,9 @@ static enum err open_replica(struct node *n)
 		.window_bytes_max = p->window_bytes,
 		.uncommitted_bytes_max = p->uncommitted_bytes,
 	};
-	enum err e;
 
+	if (e != ERR_OK)
+		return e;
 	members_text(u, &members);
 	o.members = buf_text(&members);
 	e = replica_open(&n->replica, &o, &env, node_now(n));
@@ -340,6 +343,12 @@ bool node_start(struct node *n)
 	story_tell(u, n->number, "starts, life %u", n->life);
 	if ((e = open_replica(n)) != ERR_OK) {
 		n->replica = NULL;
+		/* Without any room, and nothing put by yet, it says so and ends. */
+		if (e == ERR_NO_SPACE && n->filled) {
+			node_crash(n, false);
+			node_restart_later(n, span_ms(500));
+			return false;
+		}
 		if (refused_damage(n, e))
 			return false;
 		if (!sim_disk_dead(n->disk) && !sim_disk_failed(n->disk))
@@ -364,6 +373,8 @@ void node_crash(struct node *n, bool power)
 	if (n->replica != NULL)
 		replica_close(n->replica);
 	n->replica = NULL;
+	ballast_close(n->ballast);
+	n->ballast = NULL;
 	clients_on_crash(u, n);
 	n->life++; /* whatever is on its way to it does not arrive */
 	net_detach(u, n, power);
@@ -460,6 +471,7 @@ void nodes_fini(struct universe *u)
 		sim_disk_die(n->disk);
 		if (n->replica != NULL)
 			replica_close(n->replica);
+		ballast_close(n->ballast);
 		net_detach(u, n, false);
 		u->deeds.writes_lost += c->writes.lost;
 		u->deeds.writes_torn += c->writes.torn;

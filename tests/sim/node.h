@@ -40,6 +40,8 @@ struct node {
 	char id[8], address[16], http[24];
 	struct random dice;
 	struct disk *disk;
+	struct ballast *ballast; /* of this life */
+	bool filled; /* the filesystem, by somebody else */
 	struct sim_table table;
 
 	unsigned life; /* of the process, from 1 */

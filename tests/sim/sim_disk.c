@@ -224,7 +224,7 @@ static enum err sim_space(struct disk *disk, uint64_t *out)
 {
 	struct sim_disk *d = disk_of(disk);
 
-	*out = d->free;
+	*out = d->free == UINT64_MAX ? UINT64_MAX / 2 : d->free;
 	return d->dead ? ERR_IO : ERR_OK;
 }
 
