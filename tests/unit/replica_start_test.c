@@ -4,7 +4,7 @@
  * links: worker/replica/between.c tests/common/replica_alone.c tests/common/fake_disk.c tests/common/mem_table.c worker/replica/formation.c
  *	worker/replica/identity.c worker/replica/log_lane.c worker/replica/pending.c worker/replica/replica.c
  *	worker/replica/handover.c worker/replica/request.c worker/replica/state_lane.c worker/replica/status.c worker/replica/transport.c
- *	worker/replica/upkeep.c worker/replica/measure.c common/metric.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
+ *	worker/replica/upkeep.c worker/replica/space.c common/ballast.c worker/replica/measure.c common/metric.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
  *	worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c worker/raft/replication.c
  *	worker/raft/transfer.c worker/raft/change.c worker/raft/draft.c worker/raft/room.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
  *	worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c
