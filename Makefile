@@ -61,6 +61,7 @@ FLAGS_build/asan = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno
 FLAGS_build/fuzz = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
 	-fno-sanitize=pointer-overflow
 build/fuzz/%: CC = clang
+FLAGS_build/cover = -O0 --coverage -fprofile-update=atomic
 
 # $(call objects,directory of the build,sources)
 objects = $(patsubst %.c,$(1)/obj/%.o,$(2))
@@ -118,7 +119,7 @@ $(call program,$(1),tests/nemesis/delay,tests/nemesis/delay.c,-lnetfilter_queue)
 $(foreach c,$(wildcard tests/system/*.c),
 $(call program,$(1),$(c:%.c=%),$(c) worker/worker.c,$$(EVENT_LIBS) $$(NNG_LIBS)))
 endef
-$(foreach b,build build/asan build/fuzz,$(eval $(call build,$(b))))
+$(foreach b,build build/asan build/fuzz build/cover,$(eval $(call build,$(b))))
 
 FUZZ_COMMON = tests/fuzz/common/fuzz.c tests/fuzz/common/quiet_log.c
 $(foreach t,$(FUZZ),$(eval $(call fuzz,build/asan,$(t),$(FUZZ_COMMON) tests/fuzz/common/driver.c)))
@@ -143,7 +144,7 @@ $(1)/tests/unit/$(2): $(call objects,$(1),tests/unit/$(2).c $(3))
 UNIT_$(1) += $(1)/tests/unit/$(2)
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),tests/unit/$(2).c $(3)))
 endef
-$(foreach b,build build/asan,$(foreach t,$(UNIT_LINKS),$(eval \
+$(foreach b,build build/asan build/cover,$(foreach t,$(UNIT_LINKS),$(eval \
 	$(call unit,$(b),$(firstword $(subst |, ,$(t))),$(filter %.c,$(subst |, ,$(t))),$(filter -%,$(subst |, ,$(t)))))))
 
 -include $(sort $(DEPENDENCIES))
@@ -166,7 +167,7 @@ packages-demo: ; @.ci/packages $(DEMO_PACKAGES)
 # Without them it goes on with what there is.
 packages-fuzz: ; @.ci/packages $(FUZZ_PACKAGES) || :
 
-$(call objects,build,$(TEST_SOURCES)) $(call objects,build/asan,$(TEST_SOURCES)): | packages-test
+$(foreach b,build build/asan build/cover,$(call objects,$(b),$(TEST_SOURCES))): | packages-test
 
 UNIT := $(UNIT_build) $(UNIT_build/asan)
 
@@ -202,6 +203,10 @@ fuzz-corpus: $(FUZZ_build/asan) ## the inputs that are kept, tests/fuzz/corpus, 
 .PHONY: sim
 sim: $(filter %/sim,$(PROGRAMS_build) $(PROGRAMS_build/asan)) | packages-test ## the simulation; SEED=n tells the story of one universe
 	@$(if $(SEED),build/tests/sim --seed $(SEED) --verbose,tests/run sim)
+
+.PHONY: cover
+cover: $(UNIT_build/cover) $(filter %/raft-script %/sim,$(PROGRAMS_build/cover)) | packages-test ## which lines of the worker's heart unit tests, scripts and simulation reach
+	@tests/cover
 
 .PHONY: mutants
 mutants: | packages-test ## deliberate bugs, each of which the tests must find; M=name for one, SEEDS=n of the simulation
