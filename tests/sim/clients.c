@@ -75,8 +75,9 @@ static uint32_t begin_op(struct universe *u, uint64_t number)
 		int probe = client_of(u, number)->probes;
 
 		o.token = true;
-		o.kind = probe == PROBES ? OP_PUT : OP_READ;
-		o.on_register = o.kind == OP_READ;
+		o.kind = probe >= PROBES - 1 ? OP_PUT : probe == PROBES - 2 ? OP_DELETE : OP_READ;
+		o.on_register = probe != PROBES;
+		o.conditional = probe == PROBES - 1; /* that there is none */
 		o.level = (enum read_level)(probe % 3);
 	} else if (client_of(u, number)->hasty) {
 		const struct op *before = &u->history.ops[client_of(u, number)->op];

@@ -36,7 +36,7 @@ struct client {
 };
 
 #define CLIENTS_MAX 8
-#define PROBES 4
+#define PROBES 6 /* a put, a put under a condition, a delete, a read of each level */
 
 struct clients {
 	struct random dice;
