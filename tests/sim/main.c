@@ -13,7 +13,7 @@
 /* More idle ones than this say that the plans are badly drawn. */
 #define IDLE_PERCENT_MOST 20
 /* In so many universes each kind of fault happens. */
-#define ALL_FAULTS_IN 100
+#define ALL_FAULTS_IN 1000
 
 struct arguments {
 	uint64_t seed, universes;
