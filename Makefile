@@ -131,12 +131,14 @@ build/%.so: %.c config.mk
 	@echo "  LD   $@"; mkdir -p $(@D)
 	@$(CC) $(STRICT) -O2 -fPIC -shared -o $@ $< -ldl
 
-# A unit test links what its comment "links:" names and nothing else: one word for each test, its parts joined by |.
+# A unit test links what its comment "links:" names and nothing else, a folder/ standing for all that it has: one word for
+# each test, its parts joined by |.
 UNIT_LINKS := $(shell awk ' \
 	FNR == 1 { on = 0; n = FILENAME; gsub(/.*\/|\.c$$/, "", n); printf "%s%s", NR == 1 ? "" : "\n", n } \
 	/links:/ { on = 1; sub(/.*links:/, "") } \
-	on { for (i = 1; i <= NF; i++) if ($$i ~ /\.c$$|^-/) printf "|%s", $$i } \
+	on { for (i = 1; i <= NF; i++) if ($$i ~ /^[a-z].*(\.c|\/)$$|^-/) printf "|%s", $$i } \
 	/\*\// { on = 0 }' $(UNIT_TESTS:%=tests/unit/%.c) /dev/null)
+linked = $(filter %.c,$(1)) $(wildcard $(addsuffix *.c,$(filter %/,$(1))))
 # $(call unit,build,name,sources,flags)
 define unit
 $(1)/tests/unit/$(2): $(call objects,$(1),tests/unit/$(2).c $(3))
@@ -145,7 +147,7 @@ UNIT_$(1) += $(1)/tests/unit/$(2)
 DEPENDENCIES += $(patsubst %.o,%.d,$(call objects,$(1),tests/unit/$(2).c $(3)))
 endef
 $(foreach b,build build/asan build/cover,$(foreach t,$(UNIT_LINKS),$(eval \
-	$(call unit,$(b),$(firstword $(subst |, ,$(t))),$(filter %.c,$(subst |, ,$(t))),$(filter -%,$(subst |, ,$(t)))))))
+	$(call unit,$(b),$(firstword $(subst |, ,$(t))),$(call linked,$(subst |, ,$(t))),$(filter -%,$(subst |, ,$(t)))))))
 
 -include $(sort $(DEPENDENCIES))
 

@@ -225,6 +225,13 @@ static void on_hello(void *arg, const struct peer_hello *hello, const struct byt
 	replica_on_hello(c->replica, hello, dialed, now(c));
 }
 
+static void on_refused(void *arg, const struct bytes *dialed, const char *why)
+{
+	struct consensus *c = arg;
+
+	replica_on_refused(c->replica, dialed, why, now(c));
+}
+
 static void on_frame(void *arg, uint64_t incarnation, struct bytes frame)
 {
 	struct consensus *c = arg;
@@ -248,6 +255,7 @@ static void on_unreachable(void *arg, uint64_t incarnation)
 
 static const struct peer_events network_events = {
 	.hello = on_hello,
+	.refused = on_refused,
 	.frame = on_frame,
 	.lost = on_lost,
 	.unreachable = on_unreachable,

@@ -97,7 +97,7 @@ static void hand_over(struct http *h, struct flight *f, struct bytes token, stru
 /* A read may be asked again. */
 static bool is_handed_over_once(const struct flight *f)
 {
-	return f->kind == REQUEST_WRITE || f->kind == REQUEST_TRANSFER;
+	return f->kind != REQUEST_READ && f->kind != REQUEST_STATUS;
 }
 
 static void hand_over_kept(struct http *h, struct flight *f)

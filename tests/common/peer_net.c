@@ -37,6 +37,15 @@ static void on_hello(void *arg, const struct peer_hello *hello, const struct byt
 	}
 }
 
+static void on_refused(void *arg, const struct bytes *dialed, const char *why)
+{
+	struct member *m = arg;
+
+	(void)dialed;
+	(void)why;
+	m->refused++;
+}
+
 static void on_frame(void *arg, uint64_t incarnation, struct bytes frame)
 {
 	struct member *m = arg;
@@ -66,6 +75,7 @@ static void on_unreachable(void *arg, uint64_t incarnation)
 
 static const struct peer_events events = {
 	.hello = on_hello,
+	.refused = on_refused,
 	.frame = on_frame,
 	.lost = on_lost,
 	.unreachable = on_unreachable,

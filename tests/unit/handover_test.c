@@ -1,18 +1,10 @@
 /*
  * Leadership is handed over by request, through a replica whose neighbours are played.
  *
- * links: worker/replica/between.c tests/common/replica_alone.c tests/common/fake_disk.c tests/common/mem_table.c worker/replica/formation.c
- *	worker/replica/identity.c worker/replica/log_lane.c worker/replica/pending.c worker/replica/replica.c
- *	worker/replica/handover.c worker/replica/request.c worker/replica/state_lane.c worker/replica/status.c worker/replica/transport.c
- *	worker/replica/upkeep.c worker/replica/space.c common/ballast.c worker/replica/measure.c common/metric.c worker/raft/config.c worker/raft/election.c worker/raft/entry.c worker/raft/message.c
- *	worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c worker/raft/replication.c
- *	worker/raft/transfer.c worker/raft/change.c worker/raft/draft.c worker/raft/room.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_format.c
- *	worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c
- *	worker/log/wal_find.c worker/log/wal_scan.c worker/log/wal_segment.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c
- *	worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c
- *	worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/err.c common/crc.c
- *	common/disk.c common/random.c common/random_secret.c common/clock.c common/lane.c common/log.c
- *	common/status.c -lxxhash
+ * links: worker/replica/ worker/raft/ worker/log/ worker/kv/ tests/common/replica_alone.c
+ *	tests/common/fake_disk.c tests/common/mem_table.c common/ballast.c common/buf.c common/clock.c
+ *	common/crc.c common/disk.c common/err.c common/lane.c common/log.c common/mem.c common/member.c
+ *	common/metric.c common/random.c common/random_secret.c common/status.c common/wire.c -lxxhash
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* links: worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
+/* links: worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/native_members.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/member.h"
 #include "worker/http/dialect.h"
 #include "worker/http/head.h"
 
@@ -127,9 +128,25 @@ static bool is_local(const struct golden *g)
 	return (g->match.route->flags & ROUTE_LOCAL) != 0;
 }
 
+static void put_change(struct golden *g)
+{
+	struct reader r = reader_of(buf_bytes(&g->op.txn));
+	struct member_change c;
+
+	assert_true(member_change_get(&r, &c) && reader_done(&r));
+	buf_append_text(&g->made, c.kind == MEMBER_ADD ? " add" : " remove");
+	put_bytes(&g->made, "id", c.id);
+	if (c.kind == MEMBER_ADD)
+		put_bytes(&g->made, "peer", c.peer);
+	if (c.http.size > 0)
+		put_bytes(&g->made, "http", c.http);
+	if (c.wait)
+		buf_append_text(&g->made, " wait");
+}
+
 static void put_operation(struct golden *g)
 {
-	static const char *const kinds[] = { "write", "read", "status", "transfer" };
+	static const char *const kinds[] = { "write", "read", "status", "transfer", "change" };
 	static const char *const levels[] = { "linearizable", "leader", "stale" };
 	const struct operation *op = &g->op;
 
@@ -144,6 +161,8 @@ static void put_operation(struct golden *g)
 		put_bytes(&g->made, "token", op->token);
 	if (op->kind == REQUEST_TRANSFER && op->txn.size > 0)
 		put_bytes(&g->made, "id", buf_bytes(&op->txn));
+	if (op->kind == REQUEST_CHANGE && op->txn.size > 0)
+		put_change(g);
 	buf_append_text(&g->made, "\n");
 	if ((op->kind == REQUEST_WRITE || op->kind == REQUEST_READ) && !is_local(g))
 		put_txn(g);
@@ -349,7 +368,7 @@ static void render_answer(struct golden *g)
 
 	g->kv.steps = buf_bytes(&g->steps);
 	g->status.members = buf_bytes(&g->members);
-	if (g->op.kind == REQUEST_STATUS || g->op.kind == REQUEST_TRANSFER)
+	if (g->op.kind != REQUEST_READ && g->op.kind != REQUEST_WRITE)
 		status_node_put(&g->result, &g->status);
 	else
 		kv_result_put(&g->result, &g->kv);
@@ -474,6 +493,12 @@ static void a_node_says_how_it_is(void **state)
 	check_file("tests/http/native_node.txt");
 }
 
+static void members_are_asked_for(void **state)
+{
+	(void)state;
+	check_file("tests/http/native_members.txt");
+}
+
 static void what_is_wrong_is_refused_with_a_reason(void **state)
 {
 	(void)state;
@@ -486,6 +511,7 @@ int main(void)
 		cmocka_unit_test(keys_are_put_got_and_deleted),
 		cmocka_unit_test(lists_and_batches_are_json),
 		cmocka_unit_test(a_node_says_how_it_is),
+		cmocka_unit_test(members_are_asked_for),
 		cmocka_unit_test(what_is_wrong_is_refused_with_a_reason),
 	};
 

@@ -50,7 +50,7 @@ void dialect_render(const struct match *m, enum request_kind kind, const struct 
 	};
 
 	response_clear(out);
-	if (a.error == ERR_OK && (kind == REQUEST_STATUS || kind == REQUEST_TRANSFER))
+	if (a.error == ERR_OK && kind != REQUEST_READ && kind != REQUEST_WRITE)
 		take_status(&a, from->result);
 	else if (a.error == ERR_OK)
 		take_result(&a, from->result);

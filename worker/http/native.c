@@ -287,6 +287,8 @@ static const struct route routes[] = {
 	{ METHOD_POST, "/v1/batch", ROUTE_WRITE, native_parse_batch, native_render_batch },
 	{ METHOD_GET, "/v1/status", 0, native_parse_status, native_render_status },
 	{ METHOD_GET, "/v1/members", 0, native_parse_status, native_render_members },
+	{ METHOD_POST, "/v1/members", ROUTE_WRITE, native_parse_add_member, native_render_members },
+	{ METHOD_DELETE, "/v1/members/*", ROUTE_WRITE, native_parse_remove_member, native_render_members },
 	{ METHOD_POST, "/v1/leader", ROUTE_WRITE, native_parse_transfer, native_render_transfer },
 	{ METHOD_GET, "/livez", ROUTE_LOCAL, native_parse_livez, native_render_livez },
 	{ METHOD_GET, "/metrics", ROUTE_LOCAL, native_parse_metrics, native_render_metrics },

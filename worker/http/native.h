@@ -4,8 +4,8 @@
 #include "worker/http/dialect.h"
 
 /*
- * The two halves of the native dialect: native.c has the routes and the hot path, printed by hand; native_json.c
- * what is JSON beyond a number or two; native_node.c what a node says of itself.
+ * The native dialect: native.c has the routes and the hot path, printed by hand; native_json.c what is JSON beyond a
+ * number or two; native_node.c what a node says of itself; native_members.c changes of members.
  */
 
 /* Headers that every native answer has: Holdfast-Revision, Holdfast-Age, Holdfast-Replayed. */
@@ -24,6 +24,8 @@ enum err native_parse_status(const struct request *q, struct bytes rest, struct 
 void native_render_status(const struct answer *a, struct response *out);
 enum err native_parse_transfer(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_transfer(const struct answer *a, struct response *out);
+enum err native_parse_add_member(const struct request *q, struct bytes rest, struct operation *op);
+enum err native_parse_remove_member(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_members(const struct answer *a, struct response *out);
 enum err native_parse_livez(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_livez(const struct answer *a, struct response *out);

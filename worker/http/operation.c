@@ -4,7 +4,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/addr.h"
+#include "common/member.h"
 #include "worker/http/text.h"
+
+#define ID_BYTES_MAX 255
+#define ADDRESS_BYTES_MAX 300
 
 void note_fini(struct note *n)
 {
@@ -113,6 +118,60 @@ void operation_end(struct operation *op)
 	end_section(op);
 }
 
+static enum err check_id(struct operation *op, struct bytes id)
+{
+	if (id.size > ID_BYTES_MAX)
+		return operation_refuse(
+		    op, ERR_TOO_LARGE, "the id has %zu bytes, the limit is %d", id.size, ID_BYTES_MAX);
+	return ERR_OK;
+}
+
+static bool has_scheme(struct bytes http)
+{
+	struct bytes scheme = bytes_text("http://");
+
+	return http.size > scheme.size && bytes_equal(bytes_of(http.data, scheme.size), scheme);
+}
+
+enum err operation_add_member(
+    struct operation *op, struct bytes id, struct bytes peer, struct bytes http, bool wait)
+{
+	struct bytes bare = has_scheme(http) ? bytes_of(http.data + 7, http.size - 7) : http;
+	char whole[ADDRESS_BYTES_MAX + 8];
+	struct member_change c = { MEMBER_ADD, wait, id, peer, { NULL, 0 } };
+	struct addr addr;
+	enum err e;
+
+	if ((e = check_id(op, id)) != ERR_OK)
+		return e;
+	if (!addr_parse(peer, &addr) || addr.host[0] == '\0')
+		return operation_refuse(op, ERR_BAD_REQUEST, "the peer address is HOST:PORT");
+	if (bare.size > 0 &&
+	    (bare.size > ADDRESS_BYTES_MAX || !addr_parse(bare, &addr) || addr.host[0] == '\0'))
+		return operation_refuse(op, ERR_BAD_REQUEST, "the HTTP address is HOST:PORT");
+	if (bare.size > 0) {
+		snprintf(whole, sizeof(whole), "http://%.*s", (int)bare.size, (const char *)bare.data);
+		c.http = bytes_text(whole);
+	}
+	op->kind = REQUEST_CHANGE;
+	member_change_put(&op->txn, &c);
+	return ERR_OK;
+}
+
+enum err operation_remove_member(struct operation *op, struct bytes id)
+{
+	struct member_change c = { .kind = MEMBER_REMOVE, .id = id };
+	enum err e;
+
+	if ((e = check_id(op, id)) != ERR_OK)
+		return e;
+	if (id.size == 0)
+		return operation_refuse(op, ERR_BAD_REQUEST, "the id of a member is missing");
+	op->kind = REQUEST_CHANGE;
+	member_change_put(&op->txn, &c);
+	return ERR_OK;
+}
+
 static enum err take_level(struct operation *op, struct parameters *p, struct bytes value)
 {
 	(void)p;
@@ -199,6 +258,14 @@ static enum err take_verbose(struct operation *op, struct parameters *p, struct 
 	return take_switch(op, value, "verbose", &op->note.verbose);
 }
 
+static enum err take_wait(struct operation *op, struct parameters *p, struct bytes value)
+{
+	if (!bytes_equal(value, bytes_text("voter")))
+		return operation_refuse(op, ERR_BAD_REQUEST, "wait is voter");
+	p->wait = true;
+	return ERR_OK;
+}
+
 static const struct {
 	const char *name;
 	enum parameter bit;
@@ -212,6 +279,7 @@ static const struct {
 	{ "limit", PARAMETER_LIMIT, take_limit },
 	{ "keys", PARAMETER_KEYS, take_keys },
 	{ "verbose", PARAMETER_VERBOSE, take_verbose },
+	{ "wait", PARAMETER_WAIT, take_wait },
 };
 #define PARAMETER_COUNT (sizeof(parameters) / sizeof(parameters[0]))
 

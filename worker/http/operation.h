@@ -36,7 +36,7 @@ struct operation {
 	uint64_t time_ms; /* 0: as long as a request may wait */
 	uint64_t min_revision;
 	struct bytes token; /* borrowed from the request */
-	struct buf txn; /* WRITE, READ: encoded; TRANSFER: who is to lead */
+	struct buf txn; /* WRITE, READ: encoded; TRANSFER: who is to lead; CHANGE: a member_change */
 	struct note note; /* whoever takes it over sets it to zero here */
 
 	size_t section; /* where in txn the length of what is being written stands */
@@ -64,6 +64,12 @@ void operation_begin_guards(struct operation *op);
 void operation_begin_steps(struct operation *op);
 void operation_end(struct operation *op);
 
+/* Makes it a REQUEST_CHANGE (common/member.h). An empty id of a node to be added stands for whatever it calls itself; `http`
+ * may lack its scheme, or be empty for what the node says of itself. ERR_BAD_REQUEST, ERR_TOO_LARGE. */
+enum err operation_add_member(
+    struct operation *op, struct bytes id, struct bytes peer, struct bytes http, bool wait);
+enum err operation_remove_member(struct operation *op, struct bytes id);
+
 /* Parameters of a query. What a route does not take is refused: a misspelt level must not be a lower one. */
 enum parameter {
 	PARAMETER_LEVEL = 1 << 0, /* -> level, note.stale */
@@ -74,11 +80,13 @@ enum parameter {
 	PARAMETER_LIMIT = 1 << 5, /* -> limit */
 	PARAMETER_KEYS = 1 << 6, /* -> note.keys_only */
 	PARAMETER_VERBOSE = 1 << 7, /* -> note.verbose */
+	PARAMETER_WAIT = 1 << 8, /* -> wait */
 };
 
 struct parameters {
 	unsigned seen; /* a bit for each that was there */
 	uint32_t limit;
+	bool wait; /* for a new member to be a voter */
 };
 
 /* Takes the query of `q`, of which each parameter in `takes` may occur once. */

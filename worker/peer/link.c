@@ -58,6 +58,7 @@ static void on_hello(void *arg, struct channel *c, const struct peer_hello *hell
 		/* Nothing there changes soon. */
 		l->retry = p->options.retry_most;
 		l->refused = true;
+		p->events->refused(p->arg, &dialed, hello_verdict_text(v));
 		channel_fail(c, "refused");
 		return;
 	}

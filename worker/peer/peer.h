@@ -18,6 +18,8 @@ struct peer_events {
 	/* The far end of a connection was welcomed. `dialed` is the address if this node dialed, else NULL. Borrowed
 	 * for the call. Where a live connection of the same direction is replaced, its end is told before. */
 	void (*hello)(void *arg, const struct peer_hello *hello, const struct bytes *dialed);
+	/* The far end of a connection that this node dialed is refused: `why` ends a sentence that begins with the node. */
+	void (*refused)(void *arg, const struct bytes *dialed, const char *why);
 	/* A frame on the accepted connection of this incarnation; borrowed for the call. */
 	void (*frame)(void *arg, uint64_t incarnation, struct bytes frame);
 	void (*lost)(void *arg, uint64_t incarnation); /* the accepted connection ended */

@@ -445,6 +445,15 @@ const struct raft_config *raft_config(const struct raft *r)
 	return config_now(r);
 }
 
+const struct raft_config *raft_config_committed(const struct raft *r)
+{
+	size_t i = r->config_count - 1;
+
+	while (i > 0 && r->configs[i].index > r->log.commit)
+		i--;
+	return &r->configs[i];
+}
+
 bool raft_confirmed(const struct raft *r, struct instant now)
 {
 	return r->role == RAFT_LEADER && quorum_is_heard(r, &config_now(r)->quorum, now);

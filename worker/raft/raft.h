@@ -183,6 +183,8 @@ const char *raft_role_name(enum raft_role role);
 
 /* The configuration in force, valid until the next input. */
 const struct raft_config *raft_config(const struct raft *r);
+/* The last one that is committed; the first of all, if none is known to be. */
+const struct raft_config *raft_config_committed(const struct raft *r);
 
 /* A leader that a majority answered within the last election timeout. */
 bool raft_confirmed(const struct raft *r, struct instant now);

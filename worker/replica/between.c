@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "common/log.h"
 #include "worker/replica/inside.h"
 
@@ -91,21 +93,36 @@ void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
 		answer_error(r, p, e, APPLIED_NO, "");
 }
 
+static bool is_passed_on(const struct peer_ask *m)
+{
+	switch ((enum request_kind)m->kind) {
+	case REQUEST_WRITE:
+	case REQUEST_READ:
+	case REQUEST_TRANSFER:
+	case REQUEST_CHANGE:
+		return m->level <= LEVEL_STALE;
+	case REQUEST_STATUS:
+		break;
+	}
+	return false;
+}
+
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
 {
 	struct acquaintance *a = acquaintance_find(r, from);
-	struct span time = span_ms(m->time_ms);
+	struct ipc_request q = { .kind = m->kind,
+		.level = m->level,
+		.time_ms = m->time_ms,
+		.min_revision = m->min_revision,
+		.token = m->token,
+		.operation = m->operation };
 	struct pending *p;
+	enum err e;
 
-	if (a == NULL || r->pendings.count >= r->o.requests_max ||
-	    kv_txn_check(m->operation, false) != ERR_OK)
+	/* Not answered, as if lost: the asker tries another one. */
+	if (a == NULL || !is_passed_on(m) ||
+	    (p = request_take(r, CLIENT_REMOTE, r->pendings.next_number, &q, &e)) == NULL)
 		return;
-	if (time.ns > r->o.request.ns)
-		time = r->o.request;
-	p = pending_new(&r->pendings, CLIENT_REMOTE, r->pendings.next_number, instant_add(r->now, time),
-	    blob_new(m->operation));
-	p->kind = REQUEST_READ;
-	p->level = LEVEL_LEADER;
 	p->remote = from;
 	p->remote_start = a->start;
 	p->id = m->number;
@@ -116,12 +133,18 @@ void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m)
 	struct pending *p = pending_find(&r->pendings, m->number);
 
 	(void)from;
-	if (m->start != r->identity.start || p == NULL || p->stage != STAGE_ASKED)
+	if (m->start != r->identity.start || p == NULL ||
+	    (p->stage != STAGE_ASKED && p->stage != STAGE_PASSED))
 		return;
-	if (m->error == ERR_OK)
+	if (m->error == ERR_OK) {
 		answer_result(r, p, m->result, m->revision);
-	else if (m->error == ERR_NOT_LEADER || m->error >= ERR_COUNT)
+	} else if (p->stage == STAGE_ASKED && (m->error == ERR_NOT_LEADER || m->error >= ERR_COUNT)) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
-	else
-		answer_error(r, p, (enum err)m->error, APPLIED_NO, "");
+	} else {
+		char *text = bytes_dup_text(m->text);
+
+		answer_error(r, p, m->error < ERR_COUNT ? (enum err)m->error : ERR_INTERNAL,
+		    m->applied == APPLIED_NO ? APPLIED_NO : APPLIED_UNKNOWN, text);
+		free(text);
+	}
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/member.h"
 #include "common/random.h"
 #include "worker/replica/inside.h"
 
@@ -13,7 +14,8 @@
  * from the list, and nobody votes before.
  */
 
-#define LISTEN_MS 1000
+/* A node that is down is dialed once a second, or a little less often. */
+#define LISTEN_MS 1500
 #define ASK_MS 200
 
 static struct bytes trim(struct bytes b)
@@ -80,73 +82,14 @@ enum err formation_init(struct replica *r)
 	return ERR_OK;
 }
 
-static void acquaintance_free(struct acquaintance *a)
-{
-	free(a->id);
-	free(a->peer);
-	free(a->http);
-	free(a->build);
-	free(a->dialed);
-	*a = (struct acquaintance){ 0 };
-}
-
 void formation_fini(struct replica *r)
 {
-	for (size_t i = 0; i < r->acquaintance_count; i++)
-		acquaintance_free(&r->acquaintances[i]);
-	free(r->acquaintances);
 	for (size_t i = 0; i < r->listed_count; i++) {
 		free(r->listed[i].id);
 		free(r->listed[i].peer);
 	}
 	free(r->listed);
 	free(r->foreign);
-}
-
-struct acquaintance *acquaintance_find(struct replica *r, uint64_t incarnation)
-{
-	for (size_t i = 0; i < r->acquaintance_count; i++)
-		if (r->acquaintances[i].incarnation == incarnation)
-			return &r->acquaintances[i];
-	return NULL;
-}
-
-/* An address answers with one incarnation at a time: whoever was there before is not any more. */
-static void forget_dialed(struct replica *r, struct bytes dialed)
-{
-	for (size_t i = 0; i < r->acquaintance_count; i++) {
-		struct acquaintance *a = &r->acquaintances[i];
-
-		if (a->dialed != NULL && bytes_equal(bytes_text(a->dialed), dialed)) {
-			free(a->dialed);
-			a->dialed = NULL;
-			a->reachable = false;
-		}
-	}
-}
-
-/* Strangers that came by are forgotten for new ones, so that the list cannot grow without bound. */
-static struct acquaintance *new_acquaintance(struct replica *r)
-{
-	if (r->acquaintance_count == RAFT_MEMBERS_MAX * 2) {
-		for (size_t i = 0; i < r->acquaintance_count; i++)
-			if (r->acquaintances[i].dialed == NULL) {
-				acquaintance_free(&r->acquaintances[i]);
-				return &r->acquaintances[i];
-			}
-		acquaintance_free(&r->acquaintances[0]);
-		return &r->acquaintances[0];
-	}
-	r->acquaintances =
-	    xreallocarray(r->acquaintances, r->acquaintance_count + 1, sizeof(*r->acquaintances));
-	r->acquaintances[r->acquaintance_count] = (struct acquaintance){ 0 };
-	return &r->acquaintances[r->acquaintance_count++];
-}
-
-static void set_text(char **to, struct bytes text)
-{
-	free(*to);
-	*to = bytes_dup_text(text);
 }
 
 static void set_foreign(struct replica *r, uint64_t cluster, const char *why)
@@ -160,31 +103,38 @@ static void set_foreign(struct replica *r, uint64_t cluster, const char *why)
 	log_warnx("%s", r->foreign);
 }
 
+/* Its volume is lost, and its command line is the old one; or it is being added in its own place this moment. */
+static void claim(struct replica *r, const struct peer_hello *hello)
+{
+	struct peer_claim m = { r->identity.cluster };
+	const struct raft_config *c;
+	struct raft_member known;
+
+	if (r->raft == NULL)
+		return;
+	c = raft_config(r->raft);
+	for (size_t i = 0; i < c->count; i++)
+		if (raft_config_find(c, c->members[i], &known) && bytes_equal(known.id, hello->id) &&
+		    known.incarnation != hello->incarnation) {
+			wire_put_u8(&r->frame, PEER_CLAIM);
+			peer_claim_put(&r->frame, &m);
+			send_frame(r, hello->incarnation);
+			return;
+		}
+}
+
 void formation_hello(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed)
 {
-	struct acquaintance *a;
-
-	if (dialed != NULL)
-		forget_dialed(r, *dialed);
-	if ((a = acquaintance_find(r, hello->incarnation)) == NULL)
-		a = new_acquaintance(r);
-	a->incarnation = hello->incarnation;
-	a->cluster = hello->cluster;
-	a->start = hello->start;
-	set_text(&a->id, hello->id);
-	set_text(&a->peer, hello->peer);
-	set_text(&a->http, hello->http);
-	set_text(&a->build, hello->build);
-	if (dialed != NULL) {
-		set_text(&a->dialed, *dialed);
-		a->reachable = true;
+	acquaintance_learn(r, hello, dialed);
+	if (removal_is_gone(r, hello->incarnation)) {
+		formation_set_peers(r);
+		removal_tell(r, hello->incarnation);
+	} else if (dialed != NULL && hello->cluster == 0) {
+		claim(r, hello);
 	}
 	if (r->identity.phase != IDENTITY_UNFORMED || r->forming)
 		return;
 	r->form_again = r->now;
-	/* A formed node dials only its own members: it takes this one for one of them. */
-	if (dialed == NULL && hello->cluster != 0 && r->listed_count == 0)
-		set_foreign(r, hello->cluster, "a member calls it a member");
 }
 
 void formation_say_hello(struct replica *r)
@@ -193,7 +143,7 @@ void formation_say_hello(struct replica *r)
 	struct peer_hello hello = {
 		.version_least = PEER_VERSION,
 		.version_most = PEER_VERSION,
-		.cluster = r->identity.phase == IDENTITY_FORMED ? r->identity.cluster : 0,
+		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.incarnation = r->identity.incarnation,
 		.start = r->identity.start,
 		.boot = r->identity.boot,
@@ -210,25 +160,62 @@ void formation_say_hello(struct replica *r)
 	transport_set_hello(r->env.transport, &hello);
 }
 
+struct addresses {
+	struct bytes list[RAFT_MEMBERS_MAX * 4 + CHANGE_ASKS_MAX];
+	size_t count;
+};
+
+static void add_listed_addresses(const struct replica *r, struct addresses *a)
+{
+	for (size_t i = 0; i < r->listed_count; i++)
+		if (!is_me(r, &r->listed[i]))
+			a->list[a->count++] = bytes_text(r->listed[i].peer);
+}
+
+static void add_members(const struct replica *r, const struct raft_config *c, struct addresses *a)
+{
+	struct raft_member m;
+
+	for (size_t i = 0; i < c->count; i++)
+		if (c->members[i] != r->identity.incarnation && raft_config_find(c, c->members[i], &m))
+			a->list[a->count++] = m.peer;
+}
+
+static void add_newcomers(const struct replica *r, struct addresses *a)
+{
+	struct member_change c;
+
+	for (size_t i = 0; i < r->ask_count; i++) {
+		struct reader reader = reader_of(blob_bytes(r->asks[i].what));
+
+		if (member_change_get(&reader, &c) && c.kind == MEMBER_ADD)
+			a->list[a->count++] = c.peer;
+	}
+}
+
+/* Who is out and still comes by is answered. */
+static void add_the_gone(const struct replica *r, struct addresses *a)
+{
+	for (size_t i = 0; i < r->acquaintance_count; i++)
+		if (r->acquaintances[i].guest && removal_is_gone(r, r->acquaintances[i].incarnation))
+			a->list[a->count++] = bytes_text(r->acquaintances[i].peer);
+}
+
 void formation_set_peers(struct replica *r)
 {
-	struct bytes addresses[RAFT_MEMBERS_MAX];
-	const struct raft_config *c;
-	struct raft_member m;
-	size_t count = 0;
+	struct addresses a = { .count = 0 };
 
 	if (r->raft == NULL) {
-		for (size_t i = 0; i < r->listed_count; i++)
-			if (!is_me(r, &r->listed[i]))
-				addresses[count++] = bytes_text(r->listed[i].peer);
+		add_listed_addresses(r, &a);
 	} else {
-		c = raft_config(r->raft);
-		for (size_t i = 0; i < c->count; i++)
-			if (c->members[i] != r->identity.incarnation &&
-			    raft_config_find(c, c->members[i], &m))
-				addresses[count++] = m.peer;
+		add_members(r, raft_config(r->raft), &a);
+		/* Until a change is committed its answers go to a leader that it may be taking out. */
+		if (raft_config_committed(r->raft) != raft_config(r->raft))
+			add_members(r, raft_config_committed(r->raft), &a);
+		add_newcomers(r, &a);
+		add_the_gone(r, &a);
 	}
-	transport_set_peers(r->env.transport, addresses, count);
+	transport_set_peers(r->env.transport, a.list, a.count);
 }
 
 static void put_member(
@@ -265,17 +252,6 @@ static uint64_t new_cluster_id(void)
 	return v;
 }
 
-static struct acquaintance *at_address(struct replica *r, const char *address)
-{
-	for (size_t i = 0; i < r->acquaintance_count; i++) {
-		struct acquaintance *a = &r->acquaintances[i];
-
-		if (a->reachable && a->dialed != NULL && strcmp(a->dialed, address) == 0)
-			return a;
-	}
-	return NULL;
-}
-
 /* Once: it is asked several times a second. */
 static void complain(struct replica *r, const struct listed *l, const struct acquaintance *a)
 {
@@ -291,7 +267,7 @@ static void form_with_all(struct replica *r)
 
 	for (size_t i = 0; i < r->listed_count; i++) {
 		const struct listed *l = &r->listed[i];
-		struct acquaintance *a = is_me(r, l) ? NULL : at_address(r, l->peer);
+		struct acquaintance *a = is_me(r, l) ? NULL : acquaintance_at(r, bytes_text(l->peer));
 
 		if (is_me(r, l)) {
 			put_member(&founding, r->identity.incarnation, l->id, l->peer, r->o.http);
@@ -313,7 +289,7 @@ out:
 static bool ask_a_formed_one(struct replica *r)
 {
 	for (size_t i = 0; i < r->listed_count; i++) {
-		struct acquaintance *a = at_address(r, r->listed[i].peer);
+		struct acquaintance *a = acquaintance_at(r, bytes_text(r->listed[i].peer));
 
 		if (a == NULL || a->cluster == 0)
 			continue;
@@ -335,7 +311,7 @@ static void form_alone(struct replica *r)
 
 void formation_tick(struct replica *r)
 {
-	struct instant listened = instant_add(r->opened, span_ms(LISTEN_MS));
+	struct span listen = span_ms(LISTEN_MS);
 
 	if (r->identity.phase != IDENTITY_UNFORMED || r->forming || r->foreign != NULL ||
 	    !instant_passed(r->form_again, r->now))
@@ -344,9 +320,37 @@ void formation_tick(struct replica *r)
 	if (r->listed_count > 0) {
 		if (!ask_a_formed_one(r) && is_me(r, &r->listed[0]))
 			form_with_all(r);
-	} else if (r->form_wanted && instant_passed(listened, r->now)) {
+	} else if (r->claimed != 0 && !r->o.new_cluster) {
+		if (instant_passed(instant_add(r->claimed_at, listen), r->now))
+			set_foreign(r, r->claimed, "its id is that of a member");
+	} else if (r->form_wanted && instant_passed(instant_add(r->opened, listen), r->now)) {
 		form_alone(r);
 	}
+}
+
+void on_adopt(struct replica *r, uint64_t from, const struct peer_adopt *m)
+{
+	struct blob *founding;
+	struct raft_config c;
+
+	if (r->identity.phase != IDENTITY_UNFORMED || r->forming || m->cluster == 0)
+		return;
+	founding = blob_new(m->founding);
+	if (raft_config_get(&c, 1, founding)) {
+		log_info("was added to the cluster %016" PRIx64 " by=%016" PRIx64, m->cluster, from);
+		form(r, m->cluster, m->founding);
+		raft_config_free(&c);
+	}
+	blob_unref(founding);
+}
+
+void on_claim(struct replica *r, uint64_t from, const struct peer_claim *m)
+{
+	(void)from;
+	if (r->identity.phase != IDENTITY_UNFORMED || r->claimed != 0 || m->cluster == 0)
+		return;
+	r->claimed = m->cluster;
+	r->claimed_at = r->form_again = r->now;
 }
 
 void on_form_ask(struct replica *r, uint64_t from)
@@ -394,6 +398,9 @@ void formation_done(struct replica *r, struct log_job *j)
 		fail_by(r, e, "the new log");
 		return;
 	}
-	log_info("formed the cluster %016" PRIx64 " members=%zu", r->identity.cluster,
-	    raft_config(r->raft)->count);
+	free(r->foreign);
+	r->foreign = NULL;
+	if (raft_config_has(raft_config(r->raft), r->identity.incarnation))
+		log_info("formed the cluster %016" PRIx64 " members=%zu", r->identity.cluster,
+		    raft_config(r->raft)->count);
 }

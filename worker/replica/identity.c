@@ -65,7 +65,7 @@ static enum err take(struct identity *out, struct bytes file)
 		log_errorx("the file identity has the unknown format %" PRIu32, wire_load_u32(file.data));
 		return ERR_VERSION;
 	}
-	if (!identity_record_get(&r, &record) || !reader_done(&r) || record.phase > IDENTITY_FORMED) {
+	if (!identity_record_get(&r, &record) || !reader_done(&r) || record.phase > IDENTITY_REMOVED) {
 		log_errorx("the file identity is damaged: it cannot be read size=%zu", file.size);
 		return ERR_DAMAGED;
 	}

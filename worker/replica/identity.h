@@ -7,9 +7,15 @@
  * Who this node is (DESIGN 5): its name, its incarnation, which is random and never another's, how often it was
  * started, and the cluster that it belongs to once it is formed. Writing the cluster id is the one decision of a
  * formation, and it precedes everything else; what follows from it (the log with its first entry) can be made again
- * from the file until the phase says that it is done. From then on a missing log is damage, never a fresh start.
+ * from the file until the phase says that it is done. From then on a missing log is damage, never a fresh start. A node
+ * that was removed, or replaced, stays out: its incarnation is no member ever again.
  */
-enum identity_phase { IDENTITY_UNFORMED = 0, IDENTITY_FORMING = 1, IDENTITY_FORMED = 2 };
+enum identity_phase {
+	IDENTITY_UNFORMED = 0,
+	IDENTITY_FORMING = 1,
+	IDENTITY_FORMED = 2,
+	IDENTITY_REMOVED = 3
+};
 
 struct identity {
 	char *id;

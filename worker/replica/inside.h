@@ -15,7 +15,7 @@
 
 /* ---- log lane (log_lane.c) ---- */
 
-enum log_job_kind { LOG_PERSIST, LOG_FETCH, LOG_SETTLE, LOG_FORM };
+enum log_job_kind { LOG_PERSIST, LOG_FETCH, LOG_SETTLE, LOG_FORM, LOG_LEAVE };
 
 struct log_job {
 	struct job job;
@@ -29,7 +29,7 @@ struct log_job {
 	struct entries entries; /* FETCH: the result */
 	/* FETCH */
 	struct raft_fetch fetch;
-	/* FORM: who this node will be; the result is an open log */
+	/* FORM: who this node will be; the result is an open log. LEAVE: that it is no member any more */
 	struct identity identity;
 	struct wal *wal;
 	struct wal_found found;
@@ -99,6 +99,7 @@ struct acquaintance {
 	char *id, *peer, *http, *build;
 	char *dialed; /* the address at which this node reached it; NULL: it came by itself */
 	bool reachable; /* the dialed connection is up */
+	bool guest; /* the accepted one is */
 };
 
 /* A request that is answered as soon as this turn ends. */
@@ -107,6 +108,17 @@ struct prompt {
 	uint64_t id;
 	enum err error; /* ERR_OK: it asked for the status */
 };
+
+/* A change of members that the leader works on. */
+struct change_ask {
+	uint64_t from, number, term; /* who asked, as what, of the leader of which term */
+	struct blob *what; /* a member_change */
+	struct instant dial_until, until;
+	const char
+	    *refused; /* why the node at the address cannot be added; NULL: nothing was heard against it */
+};
+
+#define CHANGE_ASKS_MAX 16
 
 /* One of the static list [cluster] members. */
 struct listed {
@@ -158,12 +170,22 @@ struct replica {
 	struct acquaintance *acquaintances;
 	size_t acquaintance_count;
 	bool forming; /* a LOG_FORM job is out */
-	bool form_wanted; /* a write waits for it */
+	bool form_wanted; /* a write waits for it, or a change of members */
+	uint64_t claimed; /* by a cluster that knows the id of this node without one; 0: by none */
+	struct instant claimed_at;
 	uint64_t misnamed; /* of the list, the last that was complained of */
 	char *foreign; /* why this node must not form a cluster; NULL: nothing */
 	struct instant form_again;
 
 	struct space space;
+	struct change_ask asks[CHANGE_ASKS_MAX];
+	size_t ask_count;
+	uint64_t config_seen; /* the index of the configuration that the connections were made for */
+	struct raft_config config_sure; /* the last committed one that was looked at */
+	struct instant adopt_at;
+	char *removed; /* this node is no member any more, and why; NULL: it is, or never was */
+	uint64_t passed; /* to whom a request was passed last */
+
 	struct measure measure;
 	struct buf frame; /* reused for every frame sent */
 };
@@ -178,6 +200,7 @@ struct lane_work log_lane_work(struct replica *r);
 void log_persist(struct replica *r, const struct raft_ready *rd);
 void log_fetch(struct replica *r, const struct raft_fetch *fetch);
 void log_form(struct replica *r, const struct identity *identity);
+void log_leave(struct replica *r, const struct identity *identity);
 void log_take_over(struct replica *r);
 void log_tick(struct replica *r);
 /* Is a job out for longer than an election timeout? Then the disk hangs. */
@@ -203,6 +226,11 @@ void upkeep_run(struct replica *r);
 struct instant upkeep_deadline(const struct replica *r);
 
 /* request.c */
+/* The request waits from now on. NULL, and why. */
+struct pending *request_take(
+    struct replica *r, uint32_t client, uint64_t id, const struct ipc_request *q, enum err *e);
+/* After this node was removed nothing that it had proposed is answered by its own state. */
+void request_removed(struct replica *r);
 void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text);
 void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision);
 void request_prompt(struct replica *r);
@@ -215,6 +243,8 @@ void request_applied(struct replica *r, uint64_t term);
 void request_read_done(struct replica *r, const struct raft_read_done *done);
 /* May a read at level "leader" be answered now, or must it look for the leader again? */
 bool request_may_answer(struct replica *r, struct pending *p);
+/* Hands it over whole. A read may be asked again; of anything else nobody here knows what became of it. */
+void request_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level);
 
 /* between.c */
 void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m);
@@ -228,17 +258,50 @@ void handover_leader_changed(struct replica *r);
 void handover_refused(struct replica *r, struct pending *p, enum err e);
 void on_hand_over(struct replica *r, uint64_t from, const struct peer_hand_over *m);
 
+/* acquaintance.c */
+struct acquaintance *acquaintance_find(const struct replica *r, uint64_t incarnation);
+/* Who answers at the address that this node dialed; NULL: nobody. */
+struct acquaintance *acquaintance_at(const struct replica *r, struct bytes address);
+void acquaintance_learn(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed);
+void acquaintance_fini(struct replica *r);
+
 /* formation.c */
 enum err formation_init(struct replica *r);
 void formation_fini(struct replica *r);
 void formation_hello(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed);
-struct acquaintance *acquaintance_find(struct replica *r, uint64_t incarnation);
 void formation_tick(struct replica *r);
 void formation_done(struct replica *r, struct log_job *j);
 void formation_say_hello(struct replica *r);
 void formation_set_peers(struct replica *r);
+void on_adopt(struct replica *r, uint64_t from, const struct peer_adopt *m);
+void on_claim(struct replica *r, uint64_t from, const struct peer_claim *m);
 void on_form_ask(struct replica *r, uint64_t from);
 void on_form(struct replica *r, uint64_t from, const struct peer_form *m);
+
+/* membership.c */
+void membership_route(struct replica *r, struct pending *p, const struct raft_view *v);
+/* Once a turn: what the configurations that are new here, or newly committed, lead to. */
+void membership_turn(struct replica *r);
+void membership_tick(struct replica *r);
+void membership_fini(struct replica *r);
+/* Answers those who asked for this node's own removal. */
+void membership_removed(struct replica *r);
+/* The node at this address cannot be a member: it `why`. */
+void membership_refused(struct replica *r, struct bytes address, const char *why);
+void on_change(struct replica *r, uint64_t from, const struct peer_change *m);
+void on_changed(struct replica *r, uint64_t from, const struct peer_changed *m);
+
+/* removal.c */
+bool removal_is_gone(const struct replica *r, uint64_t incarnation);
+void removal_tell(struct replica *r, uint64_t incarnation);
+void removal_tell_all(struct replica *r);
+/* This node is out, by the configuration of that index, 0 when it knew when it started: says so. */
+void removal_note(struct replica *r, uint64_t index);
+/* It will not take part in raft again, and notes it durably. */
+void removal_leave(struct replica *r, uint64_t index);
+void removal_left(struct replica *r, struct log_job *j);
+void removal_route(struct replica *r, struct pending *p);
+void on_gone(struct replica *r, uint64_t from, const struct peer_gone *m);
 
 /* status.c */
 void status_put(struct replica *r, struct buf *out);

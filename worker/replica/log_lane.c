@@ -54,6 +54,8 @@ static enum err do_job(struct log_job *j, bool *unsynced)
 		return wal_settle(j->r->wal);
 	case LOG_FORM:
 		return do_form(j);
+	case LOG_LEAVE:
+		return identity_save(&j->identity, j->r->env.disk);
 	}
 	return ERR_INTERNAL;
 }
@@ -156,14 +158,24 @@ void log_fetch(struct replica *r, const struct raft_fetch *fetch)
 	submit(j);
 }
 
-void log_form(struct replica *r, const struct identity *identity)
+static void note_identity(struct replica *r, enum log_job_kind kind, const struct identity *identity)
 {
-	struct log_job *j = new_job(r, LOG_FORM);
+	struct log_job *j = new_job(r, kind);
 
 	j->identity = *identity;
 	j->identity.id = xstrdup(identity->id);
 	blob_ref(identity->founding);
 	submit(j);
+}
+
+void log_form(struct replica *r, const struct identity *identity)
+{
+	note_identity(r, LOG_FORM, identity);
+}
+
+void log_leave(struct replica *r, const struct identity *identity)
+{
+	note_identity(r, LOG_LEAVE, identity);
 }
 
 /* After 50 ms of silence the log notes that everything is synced: damage before that is then known to be damage. */
@@ -248,6 +260,9 @@ static void take_job(struct replica *r, struct log_job *j)
 		break;
 	case LOG_FORM:
 		formation_done(r, j);
+		break;
+	case LOG_LEAVE:
+		removal_left(r, j);
 		break;
 	}
 }

@@ -15,6 +15,7 @@
  *		leader:		NEW -> APPLIED -> READING on the leader; ASKED elsewhere
  *		linearizable:	INDEX -> INDEXING -> APPLIED -> READING
  *	a hand-over	NEW -> HANDED -> answered when another leads
+ *	a change of members	NEW -> CHANGING -> answered when this node knows it committed
  */
 enum stage {
 	STAGE_NEW, /* looks for its way in this turn */
@@ -26,6 +27,8 @@ enum stage {
 	STAGE_APPLIED, /* waits until `index` is applied */
 	STAGE_READING, /* with the state lane */
 	STAGE_HANDED, /* the leader of `term` was told to hand over */
+	STAGE_PASSED, /* a write of a node that was removed: passed to a member, once */
+	STAGE_CHANGING, /* the leader of `term` was told the change */
 	STAGE_COUNT
 };
 
@@ -44,7 +47,9 @@ struct pending {
 	struct instant asked; /* WRITTEN, INDEXING, ASKED: when */
 	struct instant known; /* a read's index: when */
 	uint64_t term, index, batch, min_revision;
-	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id */
+	bool accepted; /* CHANGE: a leader has it in its log */
+	uint64_t newcomer; /* CHANGE: the incarnation that is being added; 0: not known yet */
+	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id; CHANGE: a member_change */
 	TAILQ_ENTRY(pending) in_stage;
 	LIST_ENTRY(pending) in_wheel;
 	UT_hash_handle by_number, by_client;

@@ -226,6 +226,8 @@ enum err replica_open(
 	    (e = kv_open(&r->kv, env->table)) != ERR_OK)
 		goto out;
 	r->meta = *kv_meta(r->kv);
+	if (r->identity.phase == IDENTITY_REMOVED)
+		removal_note(r, 0);
 	if ((e = formation_init(r)) != ERR_OK || (e = open_log(r)) != ERR_OK)
 		goto out;
 	if (r->raft == NULL) {
@@ -270,6 +272,9 @@ void replica_close(struct replica *r)
 	pendings_fini(&r->pendings);
 	measure_fini(&r->measure);
 	formation_fini(r);
+	acquaintance_fini(r);
+	membership_fini(r);
+	free(r->removed);
 	identity_free(&r->identity);
 	free_options(r);
 	free(r->prompts);
@@ -278,10 +283,16 @@ void replica_close(struct replica *r)
 	free(r);
 }
 
+/* A node that was removed keeps its log, and is silent. */
+static bool takes_part(const struct replica *r)
+{
+	return r->raft != NULL && r->removed == NULL;
+}
+
 enum err replica_hand_over(struct replica *r, struct instant now)
 {
 	r->now = now;
-	return r->raft == NULL ? ERR_NOT_LEADER : raft_transfer(r->raft, 0, now);
+	return !takes_part(r) ? ERR_NOT_LEADER : raft_transfer(r->raft, 0, now);
 }
 
 void replica_on_hello(
@@ -295,9 +306,21 @@ void replica_on_hello(
 	request_reconnected(r, hello->incarnation);
 }
 
-void replica_on_lost(struct replica *r, uint64_t incarnation, struct instant now)
+void replica_on_refused(struct replica *r, const struct bytes *dialed, const char *why, struct instant now)
 {
 	r->now = now;
+	membership_refused(r, *dialed, why);
+}
+
+void replica_on_lost(struct replica *r, uint64_t incarnation, struct instant now)
+{
+	struct acquaintance *a = acquaintance_find(r, incarnation);
+
+	r->now = now;
+	if (a != NULL)
+		a->guest = false;
+	if (removal_is_gone(r, incarnation))
+		formation_set_peers(r);
 	if (r->raft != NULL)
 		raft_lost(r->raft, incarnation, now);
 }
@@ -318,7 +341,9 @@ static void on_raft(struct replica *r, uint64_t from, struct bytes rest)
 	struct raft_message m;
 
 	if (raft_message_get(rest, &m) && m.from == from) {
-		if (r->raft != NULL)
+		if (removal_is_gone(r, from))
+			removal_tell(r, from);
+		else if (r->raft != NULL && r->removed == NULL)
 			raft_receive(r->raft, &m, r->now);
 	} else {
 		log_warnx("a raft message is malformed from=%016" PRIx64 " size=%zu", from, rest.size);
@@ -351,6 +376,11 @@ void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes fram
 		FRAME(TELL, tell)
 		FRAME(FORM, form)
 		FRAME(HAND_OVER, hand_over)
+		FRAME(ADOPT, adopt)
+		FRAME(CHANGE, change)
+		FRAME(CHANGED, changed)
+		FRAME(GONE, gone)
+		FRAME(CLAIM, claim)
 #undef FRAME
 	case PEER_FORM_ASK:
 		on_form_ask(r, incarnation);
@@ -365,8 +395,10 @@ void replica_tick(struct replica *r, struct instant now)
 {
 	r->now = now;
 	log_watch(r);
-	if (r->raft != NULL && instant_passed(raft_deadline(r->raft), now))
+	if (takes_part(r) && instant_passed(raft_deadline(r->raft), now))
 		raft_tick(r->raft, now);
+	if (takes_part(r))
+		membership_tick(r);
 	log_tick(r);
 	request_expire(r);
 	request_again(r);
@@ -386,13 +418,14 @@ struct instant replica_deadline(const struct replica *r)
 	struct instant at = instant_least(pending_deadline(&r->pendings), upkeep_deadline(r));
 
 	at = instant_least(at, space_deadline(r));
-	if (r->raft != NULL)
+	if (takes_part(r))
 		at = instant_least(at, raft_deadline(r->raft));
 	if (r->settle_due)
 		at = instant_least(at, r->settle_at);
 	if (anything_waits(r))
 		at = instant_least(at, r->again_at);
-	if (r->raft == NULL && r->foreign == NULL && (r->listed_count > 0 || r->form_wanted))
+	if (r->raft == NULL && r->foreign == NULL &&
+	    (r->listed_count > 0 || r->form_wanted || r->claimed != 0))
 		at = instant_least(at, r->form_again);
 	return at;
 }
@@ -472,7 +505,9 @@ void replica_flush(struct replica *r, struct instant now)
 	if (r->raft != NULL)
 		note_change(r);
 	request_route(r);
-	if (r->raft != NULL)
+	if (takes_part(r))
+		membership_turn(r);
+	if (takes_part(r))
 		run_raft(r);
 	state_read(r);
 	request_prompt(r);
@@ -483,7 +518,7 @@ struct replica_view replica_view(const struct replica *r)
 {
 	struct replica_view view = {
 		.incarnation = r->identity.incarnation,
-		.cluster = r->identity.phase == IDENTITY_FORMED ? r->identity.cluster : 0,
+		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.applied = r->meta.applied_index,
 		.requests = r->pendings.count + r->prompt_count,
 	};

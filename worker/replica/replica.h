@@ -84,6 +84,9 @@ enum err replica_hand_over(struct replica *r, struct instant now);
  * when it accepted. */
 void replica_on_hello(
     struct replica *r, const struct peer_hello *hello, const struct bytes *dialed, struct instant now);
+/* Who answers at an address that this node dialed is refused; `why` ends a sentence that begins with that node, and is
+ * static memory. */
+void replica_on_refused(struct replica *r, const struct bytes *dialed, const char *why, struct instant now);
 /* A frame from an accepted connection whose hello named this incarnation. */
 void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes frame, struct instant now);
 /* The accepted connection from this node closed: nothing comes from it until its next hello. */

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/member.h"
 #include "worker/replica/inside.h"
 
 /*
@@ -55,9 +56,10 @@ void request_prompt(struct replica *r)
 	buf_free(&status);
 }
 
-static void tell(struct replica *r, struct pending *p, enum err e, struct bytes result, uint64_t revision)
+static void tell(struct replica *r, const struct pending *p, const struct ipc_answer *a)
 {
-	struct peer_tell m = { p->remote_start, p->id, (uint16_t)e, revision, result };
+	struct peer_tell m = { p->remote_start, p->id, a->error, a->revision, a->result, a->applied,
+		a->text };
 
 	wire_put_u8(&r->frame, PEER_TELL);
 	peer_tell_put(&r->frame, &m);
@@ -75,7 +77,7 @@ void answer_error(struct replica *r, struct pending *p, enum err e, enum applied
 	};
 
 	if (p->remote != 0)
-		tell(r, p, e, (struct bytes){ NULL, 0 }, 0);
+		tell(r, p, &a);
 	else {
 		measure_answer(r, p, &a);
 		r->env.answer(r->env.arg, p->client, &a);
@@ -90,7 +92,7 @@ void answer_result(struct replica *r, struct pending *p, struct bytes result, ui
 	};
 
 	if (p->remote != 0)
-		tell(r, p, ERR_OK, result, revision);
+		tell(r, p, &a);
 	else {
 		measure_answer(r, p, &a);
 		r->env.answer(r->env.arg, p->client, &a);
@@ -145,6 +147,14 @@ static void try_again(struct replica *r, struct pending *p)
 	pending_move(&r->pendings, p, STAGE_NEW);
 }
 
+static bool is_change(struct bytes operation)
+{
+	struct reader reader = reader_of(operation);
+	struct member_change c;
+
+	return member_change_get(&reader, &c) && reader_done(&reader);
+}
+
 static enum err admit(const struct replica *r, const struct ipc_request *q)
 {
 	if (r->pendings.count >= r->o.requests_max ||
@@ -154,32 +164,37 @@ static enum err admit(const struct replica *r, const struct ipc_request *q)
 		return ERR_TOO_LARGE;
 	if (q->kind == REQUEST_TRANSFER)
 		return ERR_OK;
+	if (q->kind == REQUEST_CHANGE)
+		return is_change(q->operation) ? ERR_OK : ERR_BAD_REQUEST;
 	return kv_txn_check(q->operation, q->kind == REQUEST_WRITE);
+}
+
+struct pending *request_take(
+    struct replica *r, uint32_t client, uint64_t id, const struct ipc_request *q, enum err *e)
+{
+	struct span time = span_ms(q->time_ms);
+	struct pending *p;
+
+	if ((*e = admit(r, q)) != ERR_OK)
+		return NULL;
+	if (time.ns > r->o.request.ns)
+		time = r->o.request;
+	p = pending_new(&r->pendings, client, id, instant_add(r->now, time),
+	    q->kind == REQUEST_WRITE ? make_write(r, q) : blob_new(q->operation));
+	p->begun = r->now;
+	p->kind = (enum request_kind)q->kind;
+	p->level = (enum read_level)q->level;
+	p->min_revision = q->min_revision;
+	return p;
 }
 
 void replica_request(struct replica *r, uint32_t client, const struct ipc_request *q, struct instant now)
 {
-	struct span time = span_ms(q->time_ms);
-	struct pending *p;
-	enum err e;
+	enum err e = ERR_OK;
 
 	r->now = now;
-	if (q->kind == REQUEST_STATUS) {
-		add_prompt(r, client, q->id, ERR_OK);
-		return;
-	}
-	if ((e = admit(r, q)) != ERR_OK) {
+	if (q->kind == REQUEST_STATUS || request_take(r, client, q->id, q, &e) == NULL)
 		add_prompt(r, client, q->id, e);
-		return;
-	}
-	if (time.ns > r->o.request.ns)
-		time = r->o.request;
-	p = pending_new(&r->pendings, client, q->id, instant_add(now, time),
-	    q->kind == REQUEST_WRITE ? make_write(r, q) : blob_new(q->operation));
-	p->begun = now;
-	p->kind = (enum request_kind)q->kind;
-	p->level = (enum read_level)q->level;
-	p->min_revision = q->min_revision;
 }
 
 void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
@@ -264,15 +279,27 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 	}
 }
 
-static void ask(struct replica *r, struct pending *p, const struct raft_view *v)
+void request_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level)
 {
 	int64_t left_ms = span_to_ms(instant_between(r->now, p->deadline));
-	struct peer_ask m = { p->number, (uint32_t)(left_ms > 0 ? left_ms : 0), blob_bytes(p->data) };
+	enum stage stage = p->kind == REQUEST_READ ? STAGE_ASKED : STAGE_PASSED;
+	struct peer_ask m = { .number = p->number,
+		.time_ms = (uint32_t)(left_ms > 0 ? left_ms : 0),
+		.operation = blob_bytes(p->data),
+		.kind = (uint8_t)p->kind,
+		.level = (uint8_t)level,
+		.min_revision = p->min_revision };
+	struct reader command = reader_of(m.operation);
+	struct kv_command c;
 
+	if (p->kind == REQUEST_WRITE && kv_command_get(&command, &c)) {
+		m.operation = c.txn;
+		m.token = c.token;
+	}
 	wire_put_u8(&r->frame, PEER_ASK);
 	peer_ask_put(&r->frame, &m);
 	p->asked = r->now;
-	pending_move(&r->pendings, p, send_frame(r, v->leader) ? STAGE_ASKED : STAGE_ROUTE);
+	pending_move(&r->pendings, p, send_frame(r, whom) ? stage : STAGE_ROUTE);
 }
 
 /* Until an entry of its own term is committed a leader does not know what is (§6.4): the end of its log at least is
@@ -293,7 +320,7 @@ static void route_to_leader(struct replica *r, struct pending *p, const struct r
 	} else if (p->remote != 0 && v->role != RAFT_LEADER) {
 		answer_error(r, p, ERR_NOT_LEADER, APPLIED_NO, "");
 	} else if (v->role != RAFT_LEADER && v->leader != 0) {
-		ask(r, p, v);
+		request_ask(r, p, v->leader, LEVEL_LEADER);
 	} else {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 	}
@@ -307,7 +334,7 @@ static void route_unformed(struct replica *r, struct pending *p)
 		answer_error(r, p, ERR_FOREIGN, APPLIED_NO, r->foreign);
 	} else if (p->kind == REQUEST_WRITE && r->space.room != RAFT_ROOM_ENOUGH) {
 		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");
-	} else if (p->kind == REQUEST_WRITE) {
+	} else if (p->kind == REQUEST_WRITE || p->kind == REQUEST_CHANGE) {
 		r->form_wanted = true;
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 	} else if (r->listed_count > 1 && p->level != LEVEL_STALE) {
@@ -319,10 +346,14 @@ static void route_unformed(struct replica *r, struct pending *p)
 
 static void route(struct replica *r, struct pending *p, const struct raft_view *v)
 {
-	if (p->kind == REQUEST_TRANSFER)
+	if (r->removed != NULL && (p->kind != REQUEST_READ || p->level != LEVEL_STALE))
+		removal_route(r, p);
+	else if (p->kind == REQUEST_TRANSFER)
 		handover_route(r, p, v);
 	else if (r->raft == NULL)
 		route_unformed(r, p);
+	else if (p->kind == REQUEST_CHANGE)
+		membership_route(r, p, v);
 	else if (p->kind == REQUEST_WRITE)
 		route_write(r, p, v);
 	else if (p->level == LEVEL_STALE) {
@@ -359,7 +390,7 @@ void request_route(struct replica *r)
 		v = raft_view(r->raft);
 	while ((p = pending_first(&r->pendings, STAGE_NEW)) != NULL)
 		route(r, p, &v);
-	if (r->raft != NULL)
+	if (r->raft != NULL && r->removed == NULL)
 		ask_index(r);
 }
 
@@ -418,7 +449,7 @@ void request_reconnected(struct replica *r, uint64_t peer)
 /* Without a leader nothing finds a way, and a write must not be copied for each attempt at that. */
 static void try_routes(struct replica *r)
 {
-	if (r->raft == NULL || raft_view(r->raft).leader != 0)
+	if (r->raft == NULL || r->removed != NULL || raft_view(r->raft).leader != 0)
 		move_all(r, STAGE_ROUTE, STAGE_NEW);
 }
 
@@ -441,6 +472,21 @@ void request_leader_changed(struct replica *r)
 	move_all(r, STAGE_ASKED, STAGE_NEW);
 	move_all(r, STAGE_INDEXING, STAGE_INDEX);
 	recall_leader_reads(r);
+}
+
+void request_removed(struct replica *r)
+{
+	struct pending *p;
+
+	while ((p = pending_first(&r->pendings, STAGE_WRITTEN)) != NULL)
+		answer_error(
+		    r, p, ERR_LOST, APPLIED_UNKNOWN, "this node was removed from its cluster meanwhile");
+	move_all(r, STAGE_INDEX, STAGE_NEW);
+	move_all(r, STAGE_INDEXING, STAGE_NEW);
+	membership_removed(r);
+	move_all(r, STAGE_CHANGING, STAGE_NEW);
+	move_all(r, STAGE_HANDED, STAGE_NEW);
+	move_all(r, STAGE_APPLIED, STAGE_NEW);
 }
 
 static void retry(struct replica *r, enum stage from, enum stage to)
@@ -484,6 +530,8 @@ static void expire(struct replica *r, struct pending *p)
 	switch (p->stage) {
 	case STAGE_WRITTEN:
 	case STAGE_HANDED:
+	case STAGE_PASSED:
+	case STAGE_CHANGING:
 		answer_error(r, p, ERR_TIMEOUT, APPLIED_UNKNOWN, "");
 		break;
 	case STAGE_NEW:

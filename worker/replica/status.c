@@ -87,7 +87,8 @@ void status_put(struct replica *r, struct buf *out)
 	s.full = r->space.room != RAFT_ROOM_ENOUGH;
 	s.free_bytes = r->space.seen.free;
 	s.free_mark = r->space.marks.full;
-	s.foreign = r->foreign == NULL ? (struct bytes){ NULL, 0 } : bytes_text(r->foreign);
+	if (r->foreign != NULL || r->removed != NULL)
+		s.foreign = bytes_text(r->removed != NULL ? r->removed : r->foreign);
 	s.members = buf_bytes(&members);
 	status_node_put(out, &s);
 	buf_free(&members);

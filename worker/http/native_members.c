@@ -1,0 +1,60 @@
+#include <jansson.h>
+
+#include "worker/http/native.h"
+#include "worker/http/text.h"
+
+/* Changes of members: POST /v1/members, DELETE /v1/members/ID. */
+
+static struct bytes text_of(const json_t *value)
+{
+	return value != NULL ? bytes_of(json_string_value(value), json_string_length(value))
+			     : (struct bytes){ NULL, 0 };
+}
+
+static enum err take_member(json_t *document, bool wait, struct operation *op)
+{
+	json_t *id = json_object_get(document, "id"), *peer = json_object_get(document, "peer"),
+	       *http = json_object_get(document, "http");
+
+	if (!json_is_string(id) || !json_is_string(peer) || (http != NULL && !json_is_string(http)) ||
+	    json_object_size(document) != (http != NULL ? 3 : 2))
+		return operation_refuse(op, ERR_BAD_REQUEST,
+		    "the body is {\"id\":\"N\",\"peer\":\"HOST:PORT\"}, with \"http\" where it differs from "
+		    "what "
+		    "the node says");
+	if (json_string_length(id) == 0)
+		return operation_refuse(op, ERR_BAD_REQUEST, "id is the name of the new member");
+	return operation_add_member(op, text_of(id), text_of(peer), text_of(http), wait);
+}
+
+enum err native_parse_add_member(const struct request *q, struct bytes rest, struct operation *op)
+{
+	struct parameters p;
+	json_error_t error;
+	json_t *document;
+	enum err e;
+
+	(void)rest;
+	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT | PARAMETER_WAIT, &p)) != ERR_OK)
+		return e;
+	document = json_loadb((const char *)q->body.data, q->body.size, JSON_REJECT_DUPLICATES, &error);
+	if (document == NULL)
+		return operation_refuse(
+		    op, ERR_BAD_REQUEST, "the body is not JSON: line %d column %d", error.line, error.column);
+	e = take_member(document, p.wait, op);
+	json_decref(document);
+	return e;
+}
+
+enum err native_parse_remove_member(const struct request *q, struct bytes rest, struct operation *op)
+{
+	struct parameters p;
+	enum err e;
+
+	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT, &p)) != ERR_OK)
+		return e;
+	if (!text_percent_decode(rest, false, &op->key))
+		return operation_refuse(
+		    op, ERR_BAD_REQUEST, "in the path a %% is not followed by two hexadecimal digits");
+	return operation_remove_member(op, buf_bytes(&op->key));
+}

@@ -1,0 +1,88 @@
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "worker/replica/inside.h"
+
+/*
+ * A node that is no member any more (DESIGN 5): a committed configuration removed its incarnation, or another one took
+ * its place. The members tell it so, it notes it durably, is silent in raft from then on, and goes on serving by passing
+ * requests to the members that it knew.
+ */
+
+/* ---- on a member ---- */
+
+void removal_tell(struct replica *r, uint64_t incarnation)
+{
+	struct peer_gone m = { r->config_sure.index };
+
+	wire_put_u8(&r->frame, PEER_GONE);
+	peer_gone_put(&r->frame, &m);
+	send_frame(r, incarnation);
+}
+
+bool removal_is_gone(const struct replica *r, uint64_t incarnation)
+{
+	return r->raft != NULL && raft_config_is_gone(raft_config_committed(r->raft), incarnation);
+}
+
+void removal_tell_all(struct replica *r)
+{
+	for (size_t i = 0; i < r->config_sure.gone_count; i++)
+		removal_tell(r, r->config_sure.gone[i]);
+}
+
+/* ---- on the node that is out ---- */
+
+void removal_note(struct replica *r, uint64_t index)
+{
+	r->removed =
+	    xasprintf("this node was removed from its cluster %016" PRIx64
+		      ", or replaced by another %s; it passes requests on to the members that it knew, and "
+		      "needs an empty data directory to take part again",
+		r->identity.cluster, r->identity.id);
+	log_errorx("%s revision=%" PRIu64, r->removed, index);
+}
+
+void removal_leave(struct replica *r, uint64_t index)
+{
+	struct identity next = r->identity;
+
+	if (r->removed != NULL)
+		return;
+	removal_note(r, index);
+	next.phase = IDENTITY_REMOVED;
+	log_leave(r, &next);
+	request_removed(r);
+}
+
+void removal_left(struct replica *r, struct log_job *j)
+{
+	r->identity.phase = j->identity.phase;
+}
+
+void on_gone(struct replica *r, uint64_t from, const struct peer_gone *m)
+{
+	const struct acquaintance *a = acquaintance_find(r, from);
+
+	if (r->raft == NULL || a == NULL || a->cluster != r->identity.cluster)
+		return;
+	removal_leave(r, m->revision);
+}
+
+/* A node that was removed serves what any member that it knew answers; one after the other, as some may be gone too. */
+void removal_route(struct replica *r, struct pending *p)
+{
+	const struct raft_config *c = raft_config_committed(r->raft);
+
+	for (size_t i = 0; i < c->count; i++) {
+		uint64_t whom = c->members[r->passed++ % c->count];
+		const struct acquaintance *a = acquaintance_find(r, whom);
+
+		if (whom != r->identity.incarnation && a != NULL && a->reachable) {
+			request_ask(r, p, whom, LEVEL_LINEARIZABLE);
+			return;
+		}
+	}
+	pending_move(&r->pendings, p, STAGE_ROUTE);
+}
