@@ -126,6 +126,9 @@ static void on_tick(void *arg)
 	loop_stop(f->worker.loop);
 }
 
+/* A millisecond each: the end of any waiting, on a machine that is busy with other things too. */
+#define PATIENCE_TURNS 60000
+
 static void turn(struct fixture *f)
 {
 	jmp_buf out;
@@ -213,7 +216,7 @@ static int ask(struct fixture *f, const char *line)
 /* Turns until this was seen by the consensus worker. */
 static void expect_seen(struct fixture *f, const char *wanted)
 {
-	for (int i = 0; i < 5000 && strcmp(buf_text(&f->seen), wanted) != 0; i++)
+	for (int i = 0; i < PATIENCE_TURNS && strcmp(buf_text(&f->seen), wanted) != 0; i++)
 		turn(f);
 	assert_string_equal(buf_text(&f->seen), wanted);
 }
@@ -223,7 +226,7 @@ static void expect(struct fixture *f, int fd, const char *first, const char *sec
 {
 	struct buf heard = { 0 };
 
-	for (int i = 0; i < 5000 && strstr(buf_text(&heard), "\r\n\r\n") == NULL; i++) {
+	for (int i = 0; i < PATIENCE_TURNS && strstr(buf_text(&heard), "\r\n\r\n") == NULL; i++) {
 		ssize_t n = recv(fd, buf_reserve(&heard, 4096), 4096, MSG_DONTWAIT);
 
 		heard.size += n > 0 ? (size_t)n : 0;
@@ -358,7 +361,7 @@ static void a_stop_waits_for_what_is_under_way(void **state)
 	assert_false(exited);
 	answer_put(f, f->ids[0]);
 	expect(f, fd, "Connection: close", "{\"revision\":7}");
-	for (int i = 0; i < 5000 && !exited; i++)
+	for (int i = 0; i < PATIENCE_TURNS && !exited; i++)
 		turn(f);
 	assert_true(exited);
 }
