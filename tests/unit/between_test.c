@@ -63,7 +63,11 @@ static uint64_t number_asked(struct alone *a)
 
 static void tell(struct alone *a, uint64_t start, uint64_t number, enum err e)
 {
-	struct peer_tell m = { start, number, (uint16_t)e, 5, bytes_text("it") };
+	struct peer_tell m = { .start = start,
+		.number = number,
+		.error = (uint16_t)e,
+		.revision = 5,
+		.result = bytes_text("it") };
 	struct buf frame = { 0 };
 
 	wire_put_u8(&frame, PEER_TELL);
@@ -105,7 +109,9 @@ static void leader_that_leads_no_more_is_not_the_last_word(void **state)
 static void ask(struct alone *a, uint64_t from, uint64_t number, bool sound)
 {
 	struct buf steps = { 0 }, operation = { 0 }, frame = { 0 };
-	struct peer_ask m = { .number = number, .time_ms = 60000 };
+	struct peer_ask m = {
+		.number = number, .time_ms = 60000, .kind = REQUEST_READ, .level = LEVEL_LEADER
+	};
 
 	kv_get_step(&steps, bytes_text("key"));
 	kv_txn_put(&operation, &(struct kv_txn){ .steps = buf_bytes(&steps) });
