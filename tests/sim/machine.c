@@ -300,7 +300,6 @@ void machines_heal(struct universe *u)
 		struct node *n = &u->nodes[i];
 
 		n->slow_until = n->hung_until = u->now;
-		node_resume(n);
 		n->fuse = 0;
 		sim_disk_set_fuse(n->disk, 0);
 		sim_disk_set_error(n->disk, 0);

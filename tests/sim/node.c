@@ -394,27 +394,22 @@ void node_restart_later(struct node *n, struct span delay)
 	universe_add(n->universe, delay, &start_kind, NOBODY, (uint64_t)n->number, 0, NULL);
 }
 
+/* Nobody sleeps through the healing: what waits for it has been put off until then. */
 void node_pause(struct node *n, struct span length, bool clock_too)
 {
-	node_resume(n);
-	n->paused_until = instant_add(n->universe->now, length);
-	n->clock_paused = clock_too;
+	struct universe *u = n->universe;
+	int64_t left_ns = u->plan.length.ns - u->now.ns;
+
+	if (n->paused_until.ns > u->now.ns || left_ns <= 0)
+		return;
+	if (length.ns > left_ns)
+		length.ns = left_ns;
+	n->paused_until = instant_add(u->now, length);
 	if (clock_too)
 		n->clock_offset_ns -= by_clock(n, length);
-	story_note(n->universe, n->number,
+	story_note(u, n->number,
 	    clock_too ? "is stopped with its clock for %" PRIu64 " ms" : "is stopped for %" PRIu64 " ms",
 	    (uint64_t[6]){ (uint64_t)span_to_ms(length) });
-}
-
-void node_resume(struct node *n)
-{
-	struct span left = instant_between(n->universe->now, n->paused_until);
-
-	if (left.ns <= 0)
-		return;
-	if (n->clock_paused)
-		n->clock_offset_ns += by_clock(n, left);
-	n->paused_until = n->universe->now;
 }
 
 struct node *node_leading(struct universe *u)

@@ -55,7 +55,6 @@ struct node {
 	const char *doomed; /* the replica says that it cannot go on */
 	struct instant tick_at;
 	struct instant paused_until;
-	bool clock_paused; /* its clock does not see that time pass */
 	struct instant slow_until, hung_until; /* the disk */
 	uint64_t fuse; /* the disk call of its next life that it dies in; 0: none */
 	uint64_t sweeps; /* how often that was asked for */
@@ -75,10 +74,9 @@ bool node_start(struct node *n);
 void node_crash(struct node *n, bool power);
 /* Another start of the process after a while. */
 void node_restart_later(struct node *n, struct span delay);
-/* Stops one that runs: what comes for it waits. By `clock_too` its clock does not see that time pass. */
+/* Stops one that runs, for as long or until all is healed, unless it is stopped: what comes for it waits. By `clock_too`
+ * its clock does not see that time pass. */
 void node_pause(struct node *n, struct span length, bool clock_too);
-/* Ends that early. */
-void node_resume(struct node *n);
 
 bool node_up(const struct node *n);
 /* Its disk is dead: nothing that it does has an effect any more. */
