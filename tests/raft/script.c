@@ -15,6 +15,8 @@
  *	cluster N [outside=O] [learners=L] [message=BYTES] [uncommitted=BYTES] [cache=BYTES]
  *	campaign I		time passes on I until it stands for election
  *	tick I MS		time passes on I
+ *	pause I MS		time passes on I, which is stopped and does not notice
+ *	confirmed I		may I answer a read of level leader?
  *	pass MS [IDS]		time passes on these nodes, a heartbeat at a time, and everything moves among them
  *	ready I			takes what I's core gives out
  *	persist I [COUNT]	I's oldest writes become durable (all)
@@ -140,6 +142,20 @@ static void cmd_tick(struct cluster *c, const struct words *w)
 	n->now = instant_add(n->now, span_ms((int64_t)number(w, 2, 0)));
 	raft_tick(n->raft, n->now);
 	node_ready(c, n);
+}
+
+static void cmd_pause(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	n->now = instant_add(n->now, span_ms((int64_t)number(w, 2, 0)));
+}
+
+static void cmd_confirmed(struct cluster *c, const struct words *w)
+{
+	const struct node *n = cluster_node(c, number(w, 1, 0));
+
+	buf_printf(c->out, "%s\n", raft_confirmed(n->raft, n->now) ? "yes" : "no");
 }
 
 static void cmd_pass(struct cluster *c, const struct words *w)
@@ -391,6 +407,8 @@ static const struct {
 	{ "cluster", cmd_cluster },
 	{ "campaign", cmd_campaign },
 	{ "tick", cmd_tick },
+	{ "pause", cmd_pause },
+	{ "confirmed", cmd_confirmed },
 	{ "pass", cmd_pass },
 	{ "ready", cmd_ready },
 	{ "persist", cmd_persist },

@@ -9,6 +9,7 @@
 #define WINDOW_MESSAGES 256
 #define TICKETS_MAX_OUT 64 /* grows beyond when needed */
 #define READ_ROUNDS_OUT 4
+#define ROUNDS_KEPT 64 /* an answer to an older one confirms nothing */
 
 /* How the leader sends to one member. Probing: one append at a time until one is accepted. Streaming: pipelined in
  * a window (§10.2.2). */
@@ -32,6 +33,8 @@ struct progress {
 	uint64_t match_before; /* at the last heartbeat's answer */
 	uint64_t commit_sent;
 	uint64_t round; /* the highest that it answered, §6.4 */
+	struct instant
+	    confirmed; /* when that round was sent; until the first, when the vote was asked for. {0}: never */
 	struct instant heard;
 	struct in_flight window[WINDOW_MESSAGES]; /* a ring */
 	size_t window_head, window_count, window_bytes;
@@ -67,6 +70,8 @@ struct raft {
 	struct raft_config *configs;
 	size_t config_count, config_room;
 
+	struct instant now; /* of the last input that told the time */
+
 	/* Timers. */
 	struct instant election_at; /* when to stand, or to stand again */
 	struct instant heartbeat_at, quorum_check_at;
@@ -75,6 +80,7 @@ struct raft {
 
 	/* Elections. */
 	enum quorum_vote votes[RAFT_MEMBERS_MAX]; /* parallel to the configuration's members */
+	struct instant stood; /* when the votes of this candidacy were asked for */
 	uint64_t vote_ticket; /* a candidate's own vote counts when this is durable (D2) */
 
 	/* Leading. */
@@ -100,6 +106,7 @@ struct raft {
 
 	/* Reads, §6.4. */
 	uint64_t round, round_confirmed;
+	struct instant rounds_sent[ROUNDS_KEPT]; /* by number, modulo */
 	struct read_wait *reads;
 	size_t read_count, read_room;
 
@@ -184,6 +191,7 @@ struct span reluctance(const struct raft *r);
 /* read.c */
 void start_read_round(struct raft *r);
 void confirm_reads(struct raft *r);
+void note_round(struct raft *r, struct progress *p, uint64_t round);
 void give_reads_index(struct raft *r);
 void drop_reads(struct raft *r);
 void on_read(struct raft *r, const struct raft_message *m);

@@ -118,6 +118,7 @@ static void become_candidate(struct raft *r, bool transfer, struct instant now)
 	set_term(r, r->hard.term + 1, r->o.self);
 	clear_votes(r);
 	r->vote_ticket = r->ticket_given + 1;
+	r->stood = now;
 	reset_election(r, now);
 	for (size_t i = 0; i < c->count; i++) {
 		struct raft_message *m;

@@ -176,6 +176,7 @@ static void tick_leader(struct raft *r, struct instant now)
 
 void raft_tick(struct raft *r, struct instant now)
 {
+	r->now = now;
 	if (r->role == RAFT_LEADER)
 		tick_leader(r, now);
 	else if (instant_passed(r->election_at, now))
@@ -253,6 +254,7 @@ void raft_receive(struct raft *r, const struct raft_message *m, struct instant n
 {
 	if (m->to != r->o.self || m->from == r->o.self || m->from == 0)
 		return;
+	r->now = now;
 	if (m->term > r->hard.term && !take_term(r, m, now))
 		return;
 	if (m->term < r->hard.term) {
@@ -316,6 +318,7 @@ void raft_persisted(struct raft *r, uint64_t ticket, struct instant now)
 	assert(ticket <= r->ticket_given);
 	if (ticket <= r->ticket_durable)
 		return;
+	r->now = now;
 	r->ticket_durable = ticket;
 	complete_tickets(r, ticket);
 	count_own_vote(r, now);
@@ -452,11 +455,6 @@ const struct raft_config *raft_config_committed(const struct raft *r)
 	while (i > 0 && r->configs[i].index > r->log.commit)
 		i--;
 	return &r->configs[i];
-}
-
-bool raft_confirmed(const struct raft *r, struct instant now)
-{
-	return r->role == RAFT_LEADER && quorum_is_heard(r, &config_now(r)->quorum, now);
 }
 
 uint64_t raft_term_at(const struct raft *r, uint64_t index)

@@ -186,7 +186,7 @@ const struct raft_config *raft_config(const struct raft *r);
 /* The last one that is committed; the first of all, if none is known to be. */
 const struct raft_config *raft_config_committed(const struct raft *r);
 
-/* A leader that a majority answered within the last election timeout. */
+/* A leader that a majority answered a question of the last election timeout, counted from when it was asked. */
 bool raft_confirmed(const struct raft *r, struct instant now);
 
 /* What the leader knows of a member. False on other nodes and for strangers. */

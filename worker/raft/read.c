@@ -128,6 +128,41 @@ void confirm_reads(struct raft *r)
 	r->read_count = kept;
 }
 
+void note_round(struct raft *r, struct progress *p, uint64_t round)
+{
+	p->round = round;
+	if (r->round - round < ROUNDS_KEPT)
+		p->confirmed = r->rounds_sent[round % ROUNDS_KEPT];
+}
+
+struct confirmed_question {
+	const struct raft *r;
+	struct instant now;
+};
+
+static enum quorum_vote is_confirmed(void *arg, uint64_t id)
+{
+	const struct confirmed_question *q = arg;
+	const struct progress *p = progress_of(q->r, id);
+
+	if (id == q->r->o.self)
+		return VOTE_YES;
+	return p != NULL && p->confirmed.ns != 0 &&
+		       !instant_passed(instant_add(p->confirmed, q->r->o.election), q->now)
+		   ? VOTE_YES
+		   : VOTE_NO;
+}
+
+/* From when the round left, not from when its answer came: what waited here while this process was stopped says nothing
+ * of the time since (R5). */
+bool raft_confirmed(const struct raft *r, struct instant now)
+{
+	struct confirmed_question q = { r, now };
+
+	return r->role == RAFT_LEADER &&
+	       quorum_decide(&config_now(r)->quorum, is_confirmed, &q) == QUORUM_WON;
+}
+
 void drop_reads(struct raft *r)
 {
 	r->read_count = 0;

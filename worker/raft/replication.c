@@ -13,14 +13,27 @@ struct progress *progress_of(const struct raft *r, uint64_t id)
 	return NULL;
 }
 
+static bool voted_for_me(const struct raft *r, uint64_t id)
+{
+	const struct raft_config *c = config_now(r);
+
+	for (size_t i = 0; i < c->count; i++)
+		if (c->members[i] == id)
+			return r->votes[i] == VOTE_YES;
+	return false;
+}
+
 void start_leading(struct raft *r, struct instant now)
 {
 	struct entry noop = { { r->hard.term, r->log.last.index + 1 }, r->log.last_time_ms, ENTRY_NOOP,
 		NULL };
 
 	follow_config(r);
-	for (size_t i = 0; i < r->peer_count; i++)
+	for (size_t i = 0; i < r->peer_count; i++) {
 		r->peers[i].heard = now;
+		if (voted_for_me(r, r->peers[i].id))
+			r->peers[i].confirmed = r->stood;
+	}
 	r->led_since = r->yield_at = now;
 	r->roomy = true; /* until they say otherwise */
 	r->led_from_ms = r->log.last_time_ms;
@@ -231,6 +244,7 @@ void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries)
 void send_heartbeats(struct raft *r)
 {
 	r->round++;
+	r->rounds_sent[r->round % ROUNDS_KEPT] = r->now;
 	for (size_t i = 0; i < r->peer_count; i++) {
 		struct progress *p = &r->peers[i];
 		struct raft_heartbeat *h = &send_now(r, RAFT_HEARTBEAT, p->id)->heartbeat;
@@ -409,7 +423,7 @@ void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct in
 	p->heard = now;
 	note_room(r, p, m->heartbeat_answer.room, now);
 	if (m->heartbeat_answer.round > p->round) {
-		p->round = m->heartbeat_answer.round;
+		note_round(r, p, m->heartbeat_answer.round);
 		confirm_reads(r);
 	}
 	p->paused = false;
