@@ -9,6 +9,7 @@
 #define WINDOW_MESSAGES 256
 #define TICKETS_MAX_OUT 64 /* grows beyond when needed */
 #define READ_ROUNDS_OUT 4
+#define CROWD_SLACK (64 * 1024) /* bytes, for what nobody proposes: no-ops */
 #define ROUNDS_KEPT 64 /* an answer to an older one confirms nothing */
 
 /* How the leader sends to one member. Probing: one append at a time until one is accepted. Streaming: pipelined in

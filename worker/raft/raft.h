@@ -38,6 +38,7 @@ struct raft_options {
 	size_t message_bytes_max; /* of entries in one append */
 	size_t window_bytes_max; /* of entries on their way to one follower */
 	size_t uncommitted_bytes_max; /* and not durable here: proposals beyond are refused (C14) */
+	/* Both together, and a little, bound what the log takes of memory: a follower drops entries beyond, as if lost. */
 	size_t cache_bytes; /* applied entries kept in memory for lagging followers */
 	uint64_t seed;
 };

@@ -60,6 +60,13 @@ void stop_leading(struct raft *r)
 	drop_reads(r);
 }
 
+/* What is not applied yet stays in memory: a node whose state lags far behind its log takes no more until it has caught up.
+ * The bound leaves room for all that a leader may have without a majority, so that can always be settled. */
+static bool is_crowded(const struct raft *r)
+{
+	return r->log.bytes > r->o.cache_bytes + r->o.uncommitted_bytes_max + CROWD_SLACK;
+}
+
 enum err raft_propose(
     struct raft *r, enum entry_type type, struct blob *data, struct instant now, struct raft_pos *pos)
 {
@@ -71,7 +78,7 @@ enum err raft_propose(
 		return ERR_NOT_LEADER;
 	if (type == ENTRY_WRITE && !takes_writes(r, now))
 		return ERR_FULL;
-	if (r->unapplied_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max) /* C14 */
+	if (r->unapplied_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max || is_crowded(r)) /* C14 */
 		return ERR_BUSY;
 	e.time_ms = r->led_from_ms + (uint64_t)(led_ms > 0 ? led_ms : 0);
 	if (e.time_ms < r->log.last_time_ms)
@@ -352,9 +359,9 @@ void on_append(struct raft *r, const struct raft_message *m, struct instant now)
 	count = count_acceptable(r, &a->entries, i);
 	if (i < count && a->entries.data[i].pos.index <= r->log.last.index)
 		cut_log(r, a->entries.data[i].pos.index);
-	for (; i < count; i++)
+	for (; i < count && !is_crowded(r); i++)
 		add_entry(r, &a->entries.data[i]);
-	verified = a->prev_index + count;
+	verified = a->prev_index + i;
 	advance_commit(r, a->commit < verified ? a->commit : verified); /* C4 */
 	answer_append(r, m->from, verified);
 }
