@@ -1,4 +1,4 @@
-/* links: worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c tests/common/mem_table.c tests/common/kv_drive.c -lxxhash */
+/* links: worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_case.c -lxxhash */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,53 +6,8 @@
 /* cmocka wants these before it. */
 #include <cmocka.h>
 
-#include "tests/common/kv_drive.h"
+#include "tests/common/kv_case.h"
 #include "tests/common/mem_table.h"
-
-#define T(text) bytes_text(text)
-#define NONE ((struct bytes){ NULL, 0 })
-
-static struct drive d;
-static struct buf guards, steps, otherwise;
-
-static int setup(void **state)
-{
-	(void)state;
-	drive_start(&d, mem_table_new());
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	drive_check_hash(&d);
-	drive_stop(&d);
-	mem_table_free(d.table);
-	buf_free(&guards);
-	buf_free(&steps);
-	buf_free(&otherwise);
-	return 0;
-}
-
-static const struct kv_result *write_steps(void)
-{
-	return drive_write(&d, NONE, &guards, &steps, &otherwise);
-}
-
-static void put(const char *key, const char *value)
-{
-	kv_put_step(&steps, T(key), T(value), NONE);
-}
-
-static void expect_held(const char *key, const char *value)
-{
-	struct kv_record r;
-	bool there = drive_get(&d, T(key), &r);
-
-	assert_int_equal(there, value != NULL);
-	if (value != NULL)
-		assert_true(bytes_equal(r.value, T(value)));
-}
 
 static void nesting_is_bounded(void **state)
 {
@@ -252,7 +207,7 @@ static void ten_thousand_steps_that_read_all_the_time_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, case_setup, case_teardown)
 		TEST(nesting_is_bounded),
 		TEST(pages_end_at_1000_keys_and_at_2_mib),
 		TEST(a_result_is_bounded),

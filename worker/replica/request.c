@@ -66,38 +66,34 @@ static void tell(struct replica *r, const struct pending *p, const struct ipc_an
 	send_frame(r, p->remote);
 }
 
+static void answer(struct replica *r, struct pending *p, struct ipc_answer *a)
+{
+	if (p->remote != 0) {
+		tell(r, p, a);
+	} else {
+		measure_answer(r, p, a);
+		r->env.answer(r->env.arg, p->client, a);
+	}
+	pending_free(&r->pendings, p);
+}
+
 void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text)
 {
-	struct ipc_answer a = {
+	answer(r, p,
+	    &(struct ipc_answer){
 		.id = p->id,
 		.error = (uint16_t)e,
 		.applied = (uint8_t)applied,
 		.revision = r->meta.applied_index,
 		.text = bytes_text(text),
-	};
-
-	if (p->remote != 0)
-		tell(r, p, &a);
-	else {
-		measure_answer(r, p, &a);
-		r->env.answer(r->env.arg, p->client, &a);
-	}
-	pending_free(&r->pendings, p);
+	    });
 }
 
 void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision)
 {
-	struct ipc_answer a = {
-		.id = p->id, .revision = revision, .age_ms = leader_age_ms(r), .result = result
-	};
-
-	if (p->remote != 0)
-		tell(r, p, &a);
-	else {
-		measure_answer(r, p, &a);
-		r->env.answer(r->env.arg, p->client, &a);
-	}
-	pending_free(&r->pendings, p);
+	answer(r, p,
+	    &(struct ipc_answer){
+		.id = p->id, .revision = revision, .age_ms = leader_age_ms(r), .result = result });
 }
 
 /* Encoded straight into the blob that log, peers and state will share. */
