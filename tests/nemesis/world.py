@@ -3,7 +3,7 @@
     enter()         in the outer process: runs this program again inside, and returns its exit status
     World(5)        inside: five nodes, each in a network namespace, and a switch that connects them
 
-Everything that the nodes write lies in memory (/run, mounted anew), every process is a child of this world's init,
+Everything that the nodes write lies in memory (/run and /dev/shm, mounted anew), every process is a child of this world's init,
 and every interface and rule belongs to its namespaces: whatever happens to the test, SIGKILL included, nothing stays.
 """
 
@@ -153,6 +153,7 @@ class Node(nodes.Node):
 class World(nodes.Nodes):
     def __init__(self, count):
         run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+        run("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/dev/shm")  # where a killed libfaketime leaves something
         os.mkdir(DIRECTORY)
         super().__init__(DIRECTORY)
         run("ip", "link", "set", "lo", "up")
@@ -253,6 +254,7 @@ class World(nodes.Nodes):
             run("ip", "link", "delete", f"to-{node.id}")  # at once; with its namespace it would go some time later
             run("ip", "netns", "delete", node.id)
         run("ip", "link", "delete", "switch")
+        run("umount", "--lazy", "/dev/shm")
         run("umount", "--lazy", "/run")  # the network namespaces go with their last process
 
 
