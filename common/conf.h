@@ -25,6 +25,10 @@ typedef char *conf_addr;
 typedef char *conf_members;
 typedef enum log_level conf_level;
 
+/* What a node that does not lead makes of the dialects' requests. */
+enum on_follower { FOLLOWER_AS_DOCUMENTED, FOLLOWER_FORWARD, FOLLOWER_REDIRECT };
+typedef enum on_follower conf_follower;
+
 enum {
 	CONF_OPTIONS = 0 /* how many there are */
 #define OPT(section, name, type, preset, min, max, effect, doc) +1

@@ -166,6 +166,13 @@ static const struct word level_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct word follower_words[] = {
+	{ "as-documented", FOLLOWER_AS_DOCUMENTED },
+	{ "forward", FOLLOWER_FORWARD },
+	{ "redirect", FOLLOWER_REDIRECT },
+	{ NULL, 0 },
+};
+
 static const struct word *find_word(const struct word *words, const char *text)
 {
 	while (words->text != NULL && strcmp(words->text, text) != 0)
@@ -219,6 +226,26 @@ static void show_level(const void *field, struct buf *to)
 }
 
 const struct conf_type conf_type_level = { read_level, show_level, release_nothing, false };
+
+static enum err read_follower(void *field, const char *text, const struct conf_option *o, struct buf *why)
+{
+	const struct word *w = find_word(follower_words, text);
+
+	(void)o;
+	if (w == NULL) {
+		buf_printf(why, "\"%s\" is none of as-documented, forward, redirect", text);
+		return ERR_BAD_REQUEST;
+	}
+	*(conf_follower *)field = (enum on_follower)w->value;
+	return ERR_OK;
+}
+
+static void show_follower(const void *field, struct buf *to)
+{
+	show_word(follower_words, *(const conf_follower *)field, to);
+}
+
+const struct conf_type conf_type_follower = { read_follower, show_follower, release_nothing, false };
 
 /* A file could not give back what these would do to a line: blanks at the ends are trimmed, and a comment may begin
  * behind a blank. */

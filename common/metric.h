@@ -22,7 +22,7 @@
 /* How the series of a row are told apart: by nothing, or by the words of one axis or two, and how many there may be. */
 enum metric_axis { AXIS_NONE, AXIS_VERSION, AXIS_WORKER, AXIS_ROLE, AXIS_ROUTE, AXIS_CODE, AXIS_COUNT };
 
-#define METRIC_ROUTES 32
+#define METRIC_ROUTES 64
 #define METRIC_CODES 24
 
 enum metric_cells {

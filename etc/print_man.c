@@ -51,6 +51,7 @@ static const char *type_text(const char *type)
 		{ "addr", "HOST:PORT, [IPV6]:PORT or :PORT" },
 		{ "members", "ID=HOST:PORT, ID=HOST:PORT ..." },
 		{ "level", "One of error, warn, info, debug" },
+		{ "follower", "One of as-documented, forward, redirect" },
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

@@ -41,7 +41,7 @@ struct http {
 	bool here; /* the consensus worker is there, and takes requests */
 };
 
-static const struct dialect *const dialects[] = { &native, NULL };
+static const struct dialect *const dialects[] = { &native, &m2, &shared_key, &raft_kv_example, NULL };
 
 static struct instant now(const struct http *h)
 {
@@ -84,6 +84,7 @@ static void hand_over(struct http *h, struct flight *f, struct bytes token, stru
 		.level = (uint8_t)f->level,
 		.time_ms = time_left_ms(h, f),
 		.min_revision = f->min_revision,
+		.leader_only = f->leader_only,
 		.token = token,
 		.operation = operation,
 	};
@@ -123,6 +124,7 @@ static struct flight *add_flight(struct http *h, struct conn *c, const struct ma
 	f->kind = op->kind;
 	f->level = op->level;
 	f->min_revision = op->min_revision;
+	f->leader_only = op->leader_only;
 	f->begun = now(h);
 	f->until = instant_add(f->begun, span_ms((int64_t)time_ms));
 	conn_tag(c, f->id);
@@ -204,7 +206,7 @@ static void on_refuse(void *arg, const struct request *q, enum err e, struct byt
 {
 	struct http *h = arg;
 	struct match m = route_find(dialects, q->method, q->path);
-	struct note note = { .write = q->method != METHOD_GET && q->method != METHOD_HEAD };
+	struct note note = { .write = match_is_write(&m, q->method) };
 
 	dialect_refuse(&m, &note, e, APPLIED_NO, why, h->revision, out);
 	meter_refused(h->meter, &m, out->status);
@@ -368,6 +370,7 @@ static void set_limits(struct http *h, const struct conf *conf)
 	h->limits.key_bytes = least(conf->limits_key, KV_KEY_BYTES_MAX);
 	h->limits.value_bytes = least(conf->limits_value, KV_VALUE_BYTES_MAX);
 	h->limits.body_bytes = (size_t)conf->http_body_max;
+	h->operation.on_follower = conf->http_on_follower;
 }
 
 static void open_server(struct http *h, const struct conf *conf)

@@ -325,13 +325,26 @@ static void request(struct alone *a, struct ipc_request *q, struct buf *steps)
 	buf_free(steps);
 }
 
-void alone_write(struct alone *a, uint64_t id, const char *key)
+static void write_key(struct alone *a, struct ipc_request *q, const char *key)
 {
-	struct ipc_request q = { .id = id, .kind = REQUEST_WRITE };
 	struct buf steps = { 0 };
 
 	kv_put_step(&steps, bytes_text(key), bytes_text("value"), (struct bytes){ NULL, 0 });
-	request(a, &q, &steps);
+	request(a, q, &steps);
+}
+
+void alone_write(struct alone *a, uint64_t id, const char *key)
+{
+	struct ipc_request q = { .id = id, .kind = REQUEST_WRITE };
+
+	write_key(a, &q, key);
+}
+
+void alone_write_to_leader(struct alone *a, uint64_t id, const char *key)
+{
+	struct ipc_request q = { .id = id, .kind = REQUEST_WRITE, .leader_only = 1 };
+
+	write_key(a, &q, key);
 }
 
 void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key)

@@ -80,6 +80,8 @@ void alone_accept(struct alone *a, uint64_t from);
 void alone_raft(struct alone *a, struct raft_message *m);
 
 void alone_write(struct alone *a, uint64_t id, const char *key);
+/* One that only the leader is to answer. */
+void alone_write_to_leader(struct alone *a, uint64_t id, const char *key);
 void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key);
 /* NULL: not answered. */
 const struct alone_answer *alone_answered(const struct alone *a, uint64_t id);

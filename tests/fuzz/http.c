@@ -16,7 +16,7 @@
  * a Content-Length: so what the parser took for a body is what the connection skipped, and nothing was smuggled. What a
  * dialect makes of a request, the consensus worker's check passes.
  */
-static const struct dialect *const dialects[] = { &native, NULL };
+static const struct dialect *const dialects[] = { &native, &m2, &shared_key, &raft_kv_example, NULL };
 static const struct limits limits = { 64, 512, 4096 };
 
 #define TURNS_MOST 20000

@@ -343,9 +343,89 @@ static void lost_leader_is_followed_at_once(void **state)
 	alone_free(a);
 }
 
+/* ---- requests for the leader alone ---- */
+
+static bool is_sent_to(const struct alone_answer *answer, const char *where)
+{
+	return answer != NULL && answer->error == ERR_NOT_LEADER && answer->applied == APPLIED_NO &&
+	       bytes_equal(blob_bytes(answer->result), bytes_text(where));
+}
+
+static void follower_names_the_leader_and_does_nothing(void **state)
+{
+	struct alone *a = follower_of(2);
+
+	(void)state;
+	alone_write_to_leader(a, 1, "key");
+	assert_true(is_sent_to(alone_answered(a, 1), "http://there"));
+	assert_int_equal(alone_sent(a, PEER_FORWARD), 0);
+	alone_free(a);
+}
+
+static void node_that_knows_no_leader_waits_a_second_and_says_so(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_clear(a);
+	alone_write_to_leader(a, 1, "key");
+	alone_pass(a, 900);
+	assert_null(alone_answered(a, 1));
+	alone_pass(a, 300);
+	assert_true(is_sent_to(alone_answered(a, 1), ""));
+	alone_free(a);
+}
+
+static void leader_found_within_the_second_is_named(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = 3, .term = 2 };
+
+	(void)state;
+	alone_form(a);
+	alone_write_to_leader(a, 1, "key");
+	alone_pass(a, 200);
+	alone_raft(a, &m);
+	alone_pass(a, 200);
+	assert_true(is_sent_to(alone_answered(a, 1), "http://there"));
+	alone_free(a);
+}
+
+/* Once it leads it does what it was asked, and has all the time that the client gave. */
+static void leader_goes_on_as_ever(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_write_to_leader(a, 1, "key");
+	alone_pass(a, 1500);
+	assert_null(alone_answered(a, 1));
+	alone_free(a);
+}
+
+static void unformed_node_sends_nobody_away(void **state)
+{
+	struct alone *a = alone_new("");
+
+	(void)state;
+	alone_write_to_leader(a, 1, "key");
+	alone_pass(a, 2000);
+	assert_non_null(alone_answered(a, 1));
+	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
+	alone_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(follower_names_the_leader_and_does_nothing),
+		cmocka_unit_test(node_that_knows_no_leader_waits_a_second_and_says_so),
+		cmocka_unit_test(leader_found_within_the_second_is_named),
+		cmocka_unit_test(leader_goes_on_as_ever),
+		cmocka_unit_test(unformed_node_sends_nobody_away),
 		cmocka_unit_test(read_of_level_leader_is_asked_of_the_leader),
 		cmocka_unit_test(leader_that_leads_no_more_is_not_the_last_word),
 		cmocka_unit_test(leader_answers_what_others_ask),

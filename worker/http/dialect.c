@@ -1,16 +1,88 @@
 #include "worker/http/dialect.h"
 
+bool match_is_write(const struct match *m, enum method method)
+{
+	if (m->route != NULL)
+		return (m->route->flags & ROUTE_WRITE) != 0;
+	return method != METHOD_GET && method != METHOD_HEAD;
+}
+
+/* What the configuration makes of where the dialect wants it answered. */
+static void settle_place(const struct match *m, struct operation *op)
+{
+	bool local = (m->route->flags & ROUTE_LOCAL) != 0;
+	bool stale = op->kind == REQUEST_READ && op->level == LEVEL_STALE;
+
+	if (!m->dialect->follows)
+		return;
+	switch (op->on_follower) {
+	case FOLLOWER_AS_DOCUMENTED:
+		break;
+	case FOLLOWER_FORWARD:
+		op->leader_only = false;
+		break;
+	case FOLLOWER_REDIRECT:
+		op->leader_only = !local && op->kind != REQUEST_STATUS && !stale;
+		break;
+	}
+}
+
+static void keep_target(struct operation *op, const struct request *q)
+{
+	struct buf target = { 0 };
+
+	buf_append(&target, q->path);
+	if (q->query.size > 0) {
+		buf_append_text(&target, "?");
+		buf_append(&target, q->query);
+	}
+	op->note.target = blob_new(buf_bytes(&target));
+	buf_free(&target);
+}
+
 enum err dialect_parse(const struct match *m, const struct request *q, struct operation *op)
 {
+	enum err e;
+
 	operation_clear(op);
-	op->note.write = q->method != METHOD_GET && q->method != METHOD_HEAD;
+	op->note.write = match_is_write(m, q->method);
 	if (m->route == NULL && m->methods != 0)
 		return operation_refuse(
 		    op, ERR_METHOD, "this path takes the methods %s", route_allow(m->methods));
 	if (m->route == NULL)
 		return operation_refuse(op, ERR_NOT_FOUND, "there is no such path");
-	op->note.write = (m->route->flags & ROUTE_WRITE) != 0;
-	return m->route->parse(q, m->rest, op);
+	if ((e = m->route->parse(q, m->rest, op)) != ERR_OK)
+		return e;
+	settle_place(m, op);
+	if (op->leader_only)
+		keep_target(op, q);
+	return ERR_OK;
+}
+
+static void render_error(const struct match *m, const struct answer *a, struct response *out)
+{
+	if (m->route != NULL && m->route->error != NULL)
+		m->route->error(a, out);
+	else
+		m->dialect->error(a, out);
+}
+
+/* False where it cannot be said, or where to is not known. */
+static bool redirect(const struct answer *a, struct bytes leader, struct response *out)
+{
+	struct buf location = { 0 };
+	bool good;
+
+	if (a->error != ERR_NOT_LEADER || leader.size == 0 || a->note->target == NULL)
+		return false;
+	buf_append(&location, leader);
+	buf_append(&location, blob_bytes(a->note->target));
+	good = response_header_bytes(out, "Location", buf_bytes(&location));
+	buf_free(&location);
+	if (good && a->note->write)
+		response_header(out, "Holdfast-Applied", "no");
+	out->status = 307;
+	return good;
 }
 
 /* A result says more than OK: a condition that does not hold is found when the entry is applied, and is an answer
@@ -56,8 +128,8 @@ void dialect_render(const struct match *m, enum request_kind kind, const struct 
 		take_result(&a, from->result);
 	if (a.error == ERR_OK)
 		m->route->render(&a, out);
-	else
-		m->dialect->error(&a, out);
+	else if (!redirect(&a, from->result, out))
+		render_error(m, &a, out);
 }
 
 void dialect_refuse(const struct match *m, const struct note *note, enum err e, enum applied applied,
@@ -73,7 +145,7 @@ void dialect_refuse(const struct match *m, const struct note *note, enum err e, 
 	};
 
 	response_clear(out);
-	m->dialect->error(&a, out);
+	render_error(m, &a, out);
 	if (e == ERR_METHOD)
 		response_header(out, "Allow", route_allow(m->methods));
 }

@@ -39,12 +39,14 @@ enum route_flag {
 
 struct route {
 	enum method method;
-	const char *pattern; /* a path, or the beginning of one and '*' for whatever follows */
+	const char *pattern; /* a path, in which one '*' may stand for whatever is there */
 	unsigned flags;
 	/* `rest` is what stood for '*', still encoded. What it writes into `op` borrows from `q`. */
 	enum err (*parse)(const struct request *q, struct bytes rest, struct operation *op);
 	/* An answer without error. The response may borrow from it. */
 	void (*render)(const struct answer *a, struct response *out);
+	/* One with an error; NULL: the dialect's. */
+	void (*error)(const struct answer *a, struct response *out);
 };
 
 struct dialect {
@@ -52,6 +54,7 @@ struct dialect {
 	const struct route *routes; /* behind the last: pattern NULL */
 	/* An answer with an error, wherever it was found; the status is err_http() or a more honest one. */
 	void (*error)(const struct answer *a, struct response *out);
+	bool follows; /* [http] on_follower says what a node that does not lead makes of its requests */
 };
 
 /* Where a request belongs. */
@@ -69,10 +72,14 @@ const char *route_allow(unsigned methods);
 /* The most bytes of body that a request to this route may have. */
 size_t route_body_max(const struct match *m, const struct limits *limits);
 
+/* What fails of it may have been applied, or not. */
+bool match_is_write(const struct match *m, enum method method);
+
 /* Parses by the route, or says why there is none: ERR_NOT_FOUND, ERR_METHOD. Sets kind, level and all of `op`. */
 enum err dialect_parse(const struct match *m, const struct request *q, struct operation *op);
 
-/* Renders what the consensus worker answered to a request of this kind. */
+/* Renders what the consensus worker answered to a request of this kind; where it is for the leader alone, which is
+ * another node, that is 307 in every dialect. */
 void dialect_render(const struct match *m, enum request_kind kind, const struct note *note,
     const struct ipc_answer *from, const struct about *about, struct response *out);
 /* Renders what a request to a ROUTE_LOCAL gets. */
@@ -84,5 +91,8 @@ void dialect_refuse(const struct match *m, const struct note *note, enum err e, 
     struct bytes text, uint64_t revision, struct response *out);
 
 extern const struct dialect native; /* native.c */
+extern const struct dialect m2; /* m2.c */
+extern const struct dialect shared_key; /* key.c: hraft, raftdb and raft-kv-demo */
+extern const struct dialect raft_kv_example; /* raft_kv_example.c */
 
 #endif

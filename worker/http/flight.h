@@ -19,6 +19,7 @@ struct flight {
 	enum request_kind kind;
 	enum read_level level;
 	uint64_t min_revision;
+	bool leader_only;
 	struct instant begun;
 	struct instant until; /* as long as the client waits */
 	/* What is needed to hand it over (again): token, then operation. Empty for a write that was handed over: that

@@ -17,6 +17,8 @@ const char *method_name(enum method m)
 		return "POST";
 	case METHOD_DELETE:
 		return "DELETE";
+	case METHOD_ANY:
+		return "any";
 	case METHOD_OTHER:
 		break;
 	}

@@ -6,9 +6,17 @@
 /*
  * A request and a response as dialects see them: no connection, no framing, no HTTP library.
  */
-enum method { METHOD_GET, METHOD_HEAD, METHOD_PUT, METHOD_POST, METHOD_DELETE, METHOD_OTHER };
+enum method {
+	METHOD_GET,
+	METHOD_HEAD,
+	METHOD_PUT,
+	METHOD_POST,
+	METHOD_DELETE,
+	METHOD_OTHER,
+	METHOD_ANY, /* of a route, never of a request */
+};
 
-/* "GET"; "?" for METHOD_OTHER. Static memory. */
+/* "GET"; "?" for METHOD_OTHER, "any". Static memory. */
 const char *method_name(enum method m);
 
 #define REQUEST_HEADERS_MAX 64

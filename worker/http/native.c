@@ -279,22 +279,23 @@ static enum err parse_list(const struct request *q, struct bytes rest, struct op
 }
 
 static const struct route routes[] = {
-	{ METHOD_PUT, "/v1/kv/*", ROUTE_WRITE | ROUTE_VALUE, parse_put, render_put },
-	{ METHOD_GET, "/v1/kv/*", 0, parse_get, render_get },
-	{ METHOD_DELETE, "/v1/kv/*", ROUTE_WRITE, parse_delete, render_delete },
-	{ METHOD_GET, "/v1/kv", 0, parse_list, native_render_list },
-	{ METHOD_DELETE, "/v1/kv", ROUTE_WRITE, parse_delete_prefix, render_delete },
-	{ METHOD_POST, "/v1/batch", ROUTE_WRITE, native_parse_batch, native_render_batch },
-	{ METHOD_GET, "/v1/status", 0, native_parse_status, native_render_status },
-	{ METHOD_GET, "/v1/members", 0, native_parse_status, native_render_members },
-	{ METHOD_POST, "/v1/members", ROUTE_WRITE, native_parse_add_member, native_render_members },
-	{ METHOD_DELETE, "/v1/members/*", ROUTE_WRITE, native_parse_remove_member, native_render_members },
-	{ METHOD_POST, "/v1/leader", ROUTE_WRITE, native_parse_transfer, native_render_transfer },
-	{ METHOD_GET, "/livez", ROUTE_LOCAL, native_parse_livez, native_render_livez },
-	{ METHOD_GET, "/metrics", ROUTE_LOCAL, native_parse_metrics, native_render_metrics },
-	{ METHOD_GET, "/readyz", 0, native_parse_status, native_render_readyz },
-	{ METHOD_GET, "/leader", 0, native_parse_status, native_render_leader },
+	{ METHOD_PUT, "/v1/kv/*", ROUTE_WRITE | ROUTE_VALUE, parse_put, render_put, NULL },
+	{ METHOD_GET, "/v1/kv/*", 0, parse_get, render_get, NULL },
+	{ METHOD_DELETE, "/v1/kv/*", ROUTE_WRITE, parse_delete, render_delete, NULL },
+	{ METHOD_GET, "/v1/kv", 0, parse_list, native_render_list, NULL },
+	{ METHOD_DELETE, "/v1/kv", ROUTE_WRITE, parse_delete_prefix, render_delete, NULL },
+	{ METHOD_POST, "/v1/batch", ROUTE_WRITE, native_parse_batch, native_render_batch, NULL },
+	{ METHOD_GET, "/v1/status", 0, native_parse_status, native_render_status, NULL },
+	{ METHOD_GET, "/v1/members", 0, native_parse_status, native_render_members, NULL },
+	{ METHOD_POST, "/v1/members", ROUTE_WRITE, native_parse_add_member, native_render_members, NULL },
+	{ METHOD_DELETE, "/v1/members/*", ROUTE_WRITE, native_parse_remove_member, native_render_members,
+	    NULL },
+	{ METHOD_POST, "/v1/leader", ROUTE_WRITE, native_parse_transfer, native_render_transfer, NULL },
+	{ METHOD_GET, "/livez", ROUTE_LOCAL, native_parse_livez, native_render_livez, NULL },
+	{ METHOD_GET, "/metrics", ROUTE_LOCAL, native_parse_metrics, native_render_metrics, NULL },
+	{ METHOD_GET, "/readyz", 0, native_parse_status, native_render_readyz, NULL },
+	{ METHOD_GET, "/leader", 0, native_parse_status, native_render_leader, NULL },
 	{ .pattern = NULL },
 };
 
-const struct dialect native = { "native", routes, native_error };
+const struct dialect native = { "native", routes, native_error, false };

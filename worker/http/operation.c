@@ -14,14 +14,18 @@
 void note_fini(struct note *n)
 {
 	blob_unref(n->list);
+	blob_unref(n->target);
 	*n = (struct note){ 0 };
 }
 
 void operation_clear(struct operation *op)
 {
-	struct operation kept = {
-		.limits = op->limits, .txn = op->txn, .key = op->key, .after = op->after, .why = op->why
-	};
+	struct operation kept = { .limits = op->limits,
+		.on_follower = op->on_follower,
+		.txn = op->txn,
+		.key = op->key,
+		.after = op->after,
+		.why = op->why };
 
 	note_fini(&op->note);
 	*op = kept;

@@ -1,6 +1,7 @@
 #ifndef WORKER_HTTP_OPERATION_H
 #define WORKER_HTTP_OPERATION_H
 
+#include "common/conf.h"
 #include "common/ipc.h"
 #include "worker/http/message.h"
 #include "worker/kv/kv.h"
@@ -23,6 +24,7 @@ struct note {
 	bool any; /* GET, If-None-Match: * */
 	uint64_t revision; /* GET, If-None-Match: "N"; 0: none */
 	struct blob *list; /* a dialect's own bytes, or NULL; owned */
+	struct blob *target; /* path and query, for a redirect to the leader; NULL: there is none; owned */
 };
 
 void note_fini(struct note *n);
@@ -30,11 +32,13 @@ void note_fini(struct note *n);
 /* Zeroed memory with limits is a fresh one; it is meant to be used again. */
 struct operation {
 	const struct limits *limits; /* borrowed */
+	enum on_follower on_follower; /* as configured */
 
 	enum request_kind kind;
 	enum read_level level;
 	uint64_t time_ms; /* 0: as long as a request may wait */
 	uint64_t min_revision;
+	bool leader_only; /* another node refuses it, or sends the client to the leader */
 	struct bytes token; /* borrowed from the request */
 	struct buf txn; /* WRITE, READ: encoded; TRANSFER: who is to lead; CHANGE: a member_change */
 	struct note note; /* whoever takes it over sets it to zero here */

@@ -5,13 +5,16 @@
 /* The pattern fits, and *rest is what stood for its '*'. */
 static bool fits(const char *pattern, struct bytes path, struct bytes *rest)
 {
-	size_t size = strlen(pattern);
-	bool open = size > 0 && pattern[size - 1] == '*';
+	size_t before = strcspn(pattern, "*");
+	bool open = pattern[before] == '*';
+	const char *behind = pattern + before + open;
+	size_t after = strlen(behind);
 
-	size -= open;
-	if (path.size < size || (path.size > size && !open) || memcmp(path.data, pattern, size) != 0)
+	if (path.size < before + after || (path.size > before + after && !open) ||
+	    memcmp(path.data, pattern, before) != 0 ||
+	    memcmp(path.data + path.size - after, behind, after) != 0)
 		return false;
-	*rest = bytes_of(path.data + size, path.size - size);
+	*rest = bytes_of(path.data + before, path.size - before - after);
 	return true;
 }
 
@@ -26,7 +29,7 @@ struct match route_find(const struct dialect *const *dialects, enum method metho
 				continue;
 			m.dialect = *dialects;
 			m.methods |= 1u << r->method;
-			if (r->method == wanted) {
+			if (r->method == wanted || r->method == METHOD_ANY) {
 				m.route = r;
 				return m;
 			}

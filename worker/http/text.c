@@ -157,6 +157,25 @@ static size_t utf8_size(const uint8_t *at, size_t left)
 	return size;
 }
 
+bool text_is_utf8(struct bytes text)
+{
+	size_t size;
+
+	for (size_t at = 0; at < text.size; at += size)
+		if ((size = utf8_size(text.data + at, text.size - at)) == 0)
+			return false;
+	return true;
+}
+
+bool text_is_plain(struct bytes text)
+{
+	for (size_t i = 0; i < text.size; i++)
+		if (text.data[i] < ' ' && strchr("\t\n\f\r\033", text.data[i]) == NULL)
+			return false;
+	return memchr(text.data != NULL ? text.data : (const uint8_t *)"", '\0', text.size) == NULL &&
+	       text_is_utf8(text);
+}
+
 static void put_json_escape(struct buf *to, uint8_t c)
 {
 	static const char from[] = "\"\\\b\f\n\r\t", into[] = "\"\\bfnrt", digits[] = "0123456789ABCDEF";

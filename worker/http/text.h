@@ -29,6 +29,10 @@ bool text_query_next(struct bytes *query, struct bytes *name, struct bytes *valu
 /* Appends a JSON string, quotation marks included (RFC 8259 §7); false, and nothing, when the text is not UTF-8. */
 bool text_put_json(struct buf *to, struct bytes text);
 
+/* UTF-8 without the bytes that no text has (WHATWG MIME Sniffing §3, binary data bytes). */
+bool text_is_plain(struct bytes text);
+bool text_is_utf8(struct bytes text);
+
 /* RFC 4648 §4, with padding. */
 void text_put_base64(struct buf *to, struct bytes from);
 /* Appends the decoded bytes; false when it is not in the one form that text_put_base64() makes. */

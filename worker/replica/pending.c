@@ -65,6 +65,13 @@ void pending_renumber(struct pendings *s, struct pending *p)
 	HASH_ADD(by_number, s->by_number, number, sizeof(p->number), p);
 }
 
+void pending_set_deadline(struct pendings *s, struct pending *p, struct instant deadline)
+{
+	LIST_REMOVE(p, in_wheel);
+	p->deadline = deadline;
+	LIST_INSERT_HEAD(&s->wheel[slot_time(deadline) % WHEEL_SLOTS], p, in_wheel);
+}
+
 void pending_move(struct pendings *s, struct pending *p, enum stage stage)
 {
 	TAILQ_REMOVE(&s->stages[p->stage], p, in_stage);

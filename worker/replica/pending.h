@@ -47,6 +47,8 @@ struct pending {
 	struct instant asked; /* WRITTEN, INDEXING, ASKED: when */
 	struct instant known; /* a read's index: when */
 	uint64_t term, index, batch, min_revision;
+	bool leader_only; /* not decided yet: elsewhere it is refused, and nothing was done for it */
+	struct instant patience; /* the deadline once that is decided */
 	bool accepted; /* CHANGE: a leader has it in its log */
 	uint64_t newcomer; /* CHANGE: the incarnation that is being added; 0: not known yet */
 	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id; CHANGE: a member_change */
@@ -80,6 +82,7 @@ struct pending *pending_new(
     struct pendings *s, uint32_t client, uint64_t id, struct instant deadline, struct blob *data);
 /* Gives it another number, so that nothing said of the former attempt reaches it. */
 void pending_renumber(struct pendings *s, struct pending *p);
+void pending_set_deadline(struct pendings *s, struct pending *p, struct instant deadline);
 void pending_move(struct pendings *s, struct pending *p, enum stage stage);
 void pending_free(struct pendings *s, struct pending *p);
 

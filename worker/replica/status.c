@@ -64,6 +64,8 @@ void status_put(struct replica *r, struct buf *out)
 		v = raft_view(r->raft);
 		for (size_t i = 0; i < raft_config(r->raft)->count; i++)
 			put_member(r, &members, raft_config(r->raft)->members[i], &v);
+		s.config = raft_config(r->raft)->index;
+		s.base_term = v.first > 1 ? raft_term_at(r->raft, v.first - 1) : 0;
 	}
 	s.id = bytes_text(r->identity.id);
 	s.incarnation = r->identity.incarnation;
@@ -76,6 +78,7 @@ void status_put(struct replica *r, struct buf *out)
 	s.applied = r->meta.applied_index;
 	s.first = v.first;
 	s.last = v.last.index;
+	s.last_term = v.last.term;
 	s.hash_high = r->meta.hash.high;
 	s.hash_low = r->meta.hash.low;
 	s.leader_age_ms = v.role == RAFT_LEADER || r->raft == NULL ? 0 : age_ms(v.heard, r->now);

@@ -1,4 +1,4 @@
-/* links: worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/native_members.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
+/* links: worker/http/plain.c worker/http/m2.c worker/http/key.c worker/http/hraft.c worker/http/raftdb.c worker/http/raft_kv_demo.c worker/http/raft_kv_example.c worker/http/native.c worker/http/native_json.c worker/http/native_node.c worker/http/native_members.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,9 +12,10 @@
 #include "worker/http/head.h"
 
 /*
- * The dialect from text files, tests/http/NAME.txt: a case is a blank-line separated block of
+ * The dialects from text files, tests/http/NAME.txt: a case is a blank-line separated block of
  *
  *	# what it shows
+ *	: redirect	what [http] on_follower says (as-documented, forward, redirect), until the next one
  *	> the request, a line each; \xNN is a byte
  *	= the operation that it becomes, or the response that refuses it
  *	< an answer of the consensus worker
@@ -29,6 +30,7 @@ struct golden {
 	struct buf result, steps; /* of the answer under way */
 	struct buf records, members;
 	struct ipc_answer answer;
+	struct bytes leader; /* its address, of the answer */
 	struct kv_result kv;
 	struct status_node status;
 	struct match match;
@@ -38,7 +40,7 @@ struct golden {
 	bool answered;
 };
 
-static const struct dialect *const dialects[] = { &native, NULL };
+static const struct dialect *const dialects[] = { &native, &m2, &shared_key, &raft_kv_example, NULL };
 static const struct limits limits = { 16, 32, 1024 };
 
 static void put_escaped(struct buf *to, struct bytes b)
@@ -153,6 +155,8 @@ static void put_operation(struct golden *g)
 	buf_printf(&g->made, "= %s", is_local(g) ? "local" : kinds[op->kind]);
 	if (op->kind == REQUEST_READ)
 		buf_printf(&g->made, " level=%s", levels[op->level]);
+	if (op->leader_only)
+		buf_append_text(&g->made, " leader_only");
 	if (op->min_revision != 0)
 		buf_printf(&g->made, " min_revision=%llu", (unsigned long long)op->min_revision);
 	if (op->time_ms != 0)
@@ -322,7 +326,10 @@ static void take_status_line(struct golden *g, const char *line)
 		.commit = take_number(g, line, "commit"),
 		.applied = take_number(g, line, "applied"),
 		.first = take_number(g, line, "first"),
+		.base_term = take_number(g, line, "base_term"),
 		.last = take_number(g, line, "last"),
+		.last_term = take_number(g, line, "last_term"),
+		.config = take_number(g, line, "config"),
 		.hash_high = take_number(g, line, "hash_high"),
 		.hash_low = take_number(g, line, "hash_low"),
 		.leader_age_ms = take_number(g, line, "leader_age_ms"),
@@ -346,6 +353,7 @@ static void take_answer_line(struct golden *g, const char *line)
 			.age_ms = take_number(g, line, "age_ms"),
 			.text = take_bytes(g, line, "text"),
 		};
+		g->leader = take_bytes(g, line, "leader");
 		g->answered = true;
 	} else if (strncmp(line, "result", 6) == 0)
 		take_result_line(g, line);
@@ -372,7 +380,7 @@ static void render_answer(struct golden *g)
 		status_node_put(&g->result, &g->status);
 	else
 		kv_result_put(&g->result, &g->kv);
-	g->answer.result = buf_bytes(&g->result);
+	g->answer.result = g->answer.error == ERR_NOT_LEADER ? g->leader : buf_bytes(&g->result);
 	if (is_local(g))
 		dialect_render_local(&g->match, &g->op.note, g->answer.revision, &about, &out);
 	else
@@ -407,6 +415,18 @@ static void close_part(struct golden *g, char next)
 	}
 }
 
+static void take_place(struct golden *g, const char *word)
+{
+	static const char *const words[] = { "as-documented", "forward", "redirect" };
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(word, words[i]) == 0) {
+			g->op.on_follower = (enum on_follower)i;
+			return;
+		}
+	fail_msg("no such word: %s", word);
+}
+
 static void take_line(struct golden *g, const char *line)
 {
 	static bool in_body;
@@ -415,6 +435,8 @@ static void take_line(struct golden *g, const char *line)
 	if (line[0] == '=' || line[0] == '!')
 		return;
 	buf_printf(&g->made, "%s\n", line);
+	if (line[0] == ':')
+		take_place(g, line + 2);
 	if (line[0] == '>') {
 		in_body = in_body && g->request.size > 0;
 		put_unescaped(&g->request, line + (line[1] == ' ' ? 2 : 1));
@@ -505,9 +527,45 @@ static void what_is_wrong_is_refused_with_a_reason(void **state)
 	check_file("tests/http/native_refused.txt");
 }
 
+static void m2_is_as_its_users_know_it(void **state)
+{
+	(void)state;
+	check_file("tests/http/m2.txt");
+}
+
+static void keys_of_hraft_and_raftdb_are_maps(void **state)
+{
+	(void)state;
+	check_file("tests/http/hraft.txt");
+	check_file("tests/http/raftdb.txt");
+}
+
+static void keys_of_raft_kv_demo_are_pairs(void **state)
+{
+	(void)state;
+	check_file("tests/http/raft_kv_demo.txt");
+}
+
+static void raft_kv_example_is_as_its_users_know_it(void **state)
+{
+	(void)state;
+	check_file("tests/http/raft_kv_example.txt");
+}
+
+static void a_follower_does_as_configured(void **state)
+{
+	(void)state;
+	check_file("tests/http/on_follower.txt");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(m2_is_as_its_users_know_it),
+		cmocka_unit_test(keys_of_hraft_and_raftdb_are_maps),
+		cmocka_unit_test(keys_of_raft_kv_demo_are_pairs),
+		cmocka_unit_test(raft_kv_example_is_as_its_users_know_it),
+		cmocka_unit_test(a_follower_does_as_configured),
 		cmocka_unit_test(keys_are_put_got_and_deleted),
 		cmocka_unit_test(lists_and_batches_are_json),
 		cmocka_unit_test(a_node_says_how_it_is),
@@ -515,5 +573,5 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_is_refused_with_a_reason),
 	};
 
-	return cmocka_run_group_tests_name("native", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("dialect", tests, NULL, NULL);
 }

@@ -1,0 +1,120 @@
+#include "worker/http/key.h"
+
+#include <string.h>
+
+#include "worker/http/text.h"
+
+/* Which of the three dialects of /key is meant, and what they have in common. */
+
+void key_error(const struct answer *a, struct response *out)
+{
+	if (a->error != ERR_BAD_REQUEST && a->error != ERR_NOT_FOUND && a->error != ERR_METHOD) {
+		plain_error(a, out);
+		return;
+	}
+	plain_error_headers(a, out);
+	out->status = err_http(a->error);
+}
+
+enum err key_take_segment(struct bytes rest, struct operation *op)
+{
+	if (memchr(rest.data, '/', rest.size) != NULL || !text_percent_decode(rest, false, &op->key))
+		return operation_refuse(op, ERR_BAD_REQUEST, "the key is one segment of the path");
+	return ERR_OK;
+}
+
+static enum err take_object(json_t *object, struct operation *op)
+{
+	return raft_kv_demo_is_pair(object) ? raft_kv_demo_take_pair(object, op) : hraft_take_map(object, op);
+}
+
+static enum err parse_post(const struct request *q, struct bytes rest, struct operation *op)
+{
+	json_t *object = plain_object(q, op);
+	enum err e = ERR_BAD_REQUEST;
+
+	(void)rest;
+	op->leader_only = true;
+	if (object != NULL)
+		e = take_object(object, op);
+	json_decref(object);
+	return e;
+}
+
+/* Without a level any node answers with the latest; with one that asks the leader for it, the client is sent there. */
+static void take_level(const struct request *q, struct operation *op)
+{
+	struct buf text = { 0 };
+	struct bytes level;
+
+	op->level = LEVEL_LINEARIZABLE;
+	if (plain_parameter(q->query, "level", &text)) {
+		level = text_trim(buf_bytes(&text));
+		op->note.stale = text_is(level, "stale");
+		op->leader_only = !op->note.stale;
+		if (op->note.stale)
+			op->level = LEVEL_STALE;
+		else if (!text_is(level, "consistent"))
+			op->level = LEVEL_LEADER;
+	}
+	buf_free(&text);
+}
+
+static enum err parse_get(const struct request *q, struct bytes rest, struct operation *op)
+{
+	take_level(q, op);
+	return rest.size > 0 ? hraft_parse_get(rest, op) : raft_kv_demo_parse_get(q, op);
+}
+
+static void render_get(const struct answer *a, struct response *out)
+{
+	if (a->note->list != NULL)
+		hraft_render_get(a, out);
+	else
+		raft_kv_demo_render_get(a, out);
+}
+
+static enum err parse_delete(const struct request *q, struct bytes rest, struct operation *op)
+{
+	op->leader_only = true;
+	return rest.size > 0 ? raftdb_parse_delete(rest, op) : raft_kv_demo_parse_delete(q, op);
+}
+
+static enum err take_join(json_t *object, struct operation *op)
+{
+	if (hraft_is_join(object))
+		return hraft_take_join(object, op);
+	if (raftdb_is_join(object))
+		return raftdb_take_join(object, op);
+	return ERR_BAD_REQUEST;
+}
+
+static enum err parse_join(const struct request *q, struct bytes rest, struct operation *op)
+{
+	enum err e = ERR_BAD_REQUEST;
+	json_t *object;
+
+	(void)rest;
+	op->leader_only = true;
+	if (q->body.size == 0)
+		return raft_kv_demo_parse_join(q, op);
+	object = plain_object(q, op);
+	if (object != NULL)
+		e = take_join(object, op);
+	json_decref(object);
+	return e;
+}
+
+static const struct route routes[] = {
+	{ METHOD_POST, "/key", ROUTE_WRITE, parse_post, plain_render_empty, NULL },
+	{ METHOD_POST, "/key/", ROUTE_WRITE, parse_post, plain_render_empty, NULL },
+	{ METHOD_GET, "/key", 0, parse_get, render_get, NULL },
+	{ METHOD_GET, "/key/*", 0, parse_get, render_get, NULL },
+	{ METHOD_DELETE, "/key", ROUTE_WRITE, parse_delete, plain_render_empty, NULL },
+	{ METHOD_DELETE, "/key/*", ROUTE_WRITE, parse_delete, plain_render_empty, NULL },
+	{ METHOD_ANY, "/join", ROUTE_WRITE, parse_join, plain_render_empty, NULL },
+	{ METHOD_ANY, "/remove", ROUTE_WRITE, raft_kv_demo_parse_remove, plain_render_empty, NULL },
+	{ .pattern = NULL },
+};
+
+const struct dialect shared_key = { "key", routes, key_error, true };
