@@ -74,6 +74,7 @@ static void defaults_are_there(void **state)
 	assert_int_equal(c->limits_requests, 65536);
 	assert_string_equal(c->http_listen, "127.0.0.1:8080");
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+	assert_int_equal(c->http_on_follower, FOLLOWER_AS_DOCUMENTED);
 	assert_false(c->cluster_new_cluster);
 	conf_free(c);
 }
@@ -93,6 +94,7 @@ static void every_type_is_read(void **state)
 	assert_int_equal(conf_set(c, "cluster", "members", "a=x:1,b=[::1]:2", &why), ERR_OK);
 	assert_int_equal(conf_set(c, "cluster", "members", " c = y:3 ", &why), ERR_OK);
 	assert_int_equal(conf_set(c, "log", "level", "debug", &why), ERR_OK);
+	assert_int_equal(conf_set(c, "http", "on_follower", "redirect", &why), ERR_OK);
 	assert_string_equal(c->node_id, "alpha");
 	assert_int_equal(c->limits_requests, 17);
 	assert_int_equal(c->limits_request.ns, span_ms(120000).ns);
@@ -101,6 +103,7 @@ static void every_type_is_read(void **state)
 	assert_string_equal(c->http_listen, "[::1]:80");
 	assert_string_equal(c->cluster_members, "a=x:1, b=[::1]:2, c=y:3");
 	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(c->http_on_follower, FOLLOWER_REDIRECT);
 	conf_free(c);
 	buf_free(&why);
 }
@@ -121,6 +124,8 @@ static void what_is_wrong_is_said(void **state)
 	assert_complaint("limits", "requests", "0x10", "[limits] requests: \"0x10\" is not a whole number");
 	assert_complaint(
 	    "cluster", "new_cluster", "maybe", "[cluster] new_cluster: \"maybe\" is neither yes nor no");
+	assert_complaint("http", "on_follower", "hide",
+	    "[http] on_follower: \"hide\" is none of as-documented, forward, redirect");
 	assert_complaint("log", "level", "loud", "[log] level: \"loud\" is none of error, warn, info, debug");
 	assert_complaint(
 	    "node", "id", "a;b", "[node] id: a semicolon or control character does not belong there");
