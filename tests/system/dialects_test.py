@@ -52,7 +52,7 @@ def cluster(nodes):
     return Cluster(nodes)
 
 
-def test_m2(cluster):
+def test_set_get_del_of_m2(cluster):
     for node in (cluster.leader, cluster.follower):
         expect(node, "GET", "/set?key=foo&val=bar", 200, b"ok", kind=TEXT)
         expect(node, "POST", "/set", 200, b"ok", body_in="key=foo&val=bar", kind=TEXT)
@@ -68,7 +68,7 @@ def test_m2(cluster):
         assert ask(node, "GET", "/get?key=b")[:2] == (200, b"1")
 
 
-def test_m2_status(cluster):
+def test_status_of_m2(cluster):
     for node in cluster.nodes:
         status, body, answer = ask(node, "GET", "/raft/status")
         told = json.loads(body)

@@ -527,7 +527,7 @@ static void what_is_wrong_is_refused_with_a_reason(void **state)
 	check_file("tests/http/native_refused.txt");
 }
 
-static void m2_is_as_its_users_know_it(void **state)
+static void users_of_m2_find_what_they_know(void **state)
 {
 	(void)state;
 	check_file("tests/http/m2.txt");
@@ -561,7 +561,7 @@ static void a_follower_does_as_configured(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(m2_is_as_its_users_know_it),
+		cmocka_unit_test(users_of_m2_find_what_they_know),
 		cmocka_unit_test(keys_of_hraft_and_raftdb_are_maps),
 		cmocka_unit_test(keys_of_raft_kv_demo_are_pairs),
 		cmocka_unit_test(raft_kv_example_is_as_its_users_know_it),

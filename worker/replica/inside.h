@@ -252,6 +252,13 @@ void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m);
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m);
 void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m);
 
+/* elsewhere.c: requests for the leader alone */
+
+/* Such a one has come: it has less time until it is known who leads. */
+void elsewhere_begin(struct replica *r, struct pending *p);
+/* False when it may not, or not yet; then it was moved or answered. */
+bool elsewhere_may_go_on(struct replica *r, struct pending *p, const struct raft_view *v);
+
 /* handover.c */
 void handover_route(struct replica *r, struct pending *p, const struct raft_view *v);
 void handover_leader_changed(struct replica *r);

@@ -14,9 +14,6 @@
  * again under a new number (decisions/0001).
  */
 
-/* So long a node without a leader waits before it says that it does not lead. */
-#define LEADERLESS_MS 1000
-
 static void add_prompt(struct replica *r, uint32_t client, uint64_t id, enum err e)
 {
 	if (r->prompt_count == r->prompt_room) {
@@ -184,11 +181,8 @@ struct pending *request_take(
 	p->kind = (enum request_kind)q->kind;
 	p->level = (enum read_level)q->level;
 	p->min_revision = q->min_revision;
-	p->leader_only = q->leader_only != 0;
-	p->patience = p->deadline;
-	if (p->leader_only)
-		pending_set_deadline(
-		    &r->pendings, p, instant_least(p->deadline, instant_add(r->now, span_ms(LEADERLESS_MS))));
+	if (q->leader_only != 0)
+		elsewhere_begin(r, p);
 	return p;
 }
 
@@ -348,54 +342,9 @@ static void route_unformed(struct replica *r, struct pending *p)
 	}
 }
 
-/* False where a client cannot be sent there: no address is known, or it is the one that the client came to. */
-static bool find_leader(const struct replica *r, const struct raft_view *v, struct bytes *http)
-{
-	struct raft_member leader;
-
-	if (!raft_config_find(raft_config(r->raft), v->leader, &leader))
-		return false;
-	*http = leader.http;
-	return http->size > 0 && !bytes_equal(*http, bytes_text(r->o.http));
-}
-
-static void answer_elsewhere(struct replica *r, struct pending *p, struct bytes http)
-{
-	struct ipc_answer a = { .id = p->id,
-		.error = ERR_NOT_LEADER,
-		.applied = APPLIED_NO,
-		.revision = r->meta.applied_index,
-		.result = http };
-
-	measure_answer(r, p, &a);
-	r->env.answer(r->env.arg, p->client, &a);
-	pending_free(&r->pendings, p);
-}
-
-/* Decides once, before anything is done for it, so what is sent elsewhere is certainly not applied. A node that was
- * removed, or has no cluster, sends nobody away. */
-static bool may_go_on(struct replica *r, struct pending *p, const struct raft_view *v)
-{
-	struct bytes http;
-
-	if (r->raft != NULL && r->removed == NULL && v->role != RAFT_LEADER) {
-		if (v->leader == 0) {
-			pending_move(&r->pendings, p, STAGE_ROUTE);
-			return false;
-		}
-		if (find_leader(r, v, &http)) {
-			answer_elsewhere(r, p, http);
-			return false;
-		}
-	}
-	p->leader_only = false;
-	pending_set_deadline(&r->pendings, p, p->patience);
-	return true;
-}
-
 static void route(struct replica *r, struct pending *p, const struct raft_view *v)
 {
-	if (p->leader_only && !may_go_on(r, p, v))
+	if (p->leader_only && !elsewhere_may_go_on(r, p, v))
 		return;
 	if (r->removed != NULL && (p->kind != REQUEST_READ || p->level != LEVEL_STALE))
 		removal_route(r, p);
