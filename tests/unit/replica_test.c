@@ -242,6 +242,28 @@ static void c3_promise_waits_for_its_own_sync(void **state)
 	alone_free(a);
 }
 
+/* Two batches share a turn of the log lane, and the second cannot be written: the sync that the first waits for does not
+ * happen, so it is not promised either. */
+static void c3_nothing_of_a_turn_that_failed_is_promised(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	other_leads(a, 2, 2);
+	alone_clear(a);
+	a->log_waits = true;
+	append(a, 2, 2, (struct raft_pos){ 1, 1 }, 1);
+	append(a, 2, 2, (struct raft_pos){ 2, 2 }, 1);
+	a->may_die = true;
+	fake_disk_die_at(a->disk, fake_disk_calls(a->disk) + 1, 0);
+	a->log_waits = false;
+	alone_pass(a, 0);
+	assert_true(a->died);
+	assert_int_equal(accepts_sent(a), 0);
+	alone_free(a);
+}
+
 /* What this node knew before it was killed says nothing about now: neither its state nor what it has read again. */
 static void r3_read_right_after_a_restart_waits_for_its_index(void **state)
 {
@@ -429,6 +451,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c3_promise_waits_for_its_own_sync),
+		cmocka_unit_test(c3_nothing_of_a_turn_that_failed_is_promised),
 		cmocka_unit_test(d10_second_copy_of_a_proposed_write_is_not_refused),
 		cmocka_unit_test(d10_late_copy_of_an_earlier_term_is_not_refused),
 		cmocka_unit_test(d10_leader_started_anew_does_not_refuse_what_it_may_have_proposed),

@@ -60,32 +60,41 @@ static enum err do_job(struct log_job *j, bool *unsynced)
 	return ERR_INTERNAL;
 }
 
-static void do_turn(void *arg, struct jobs *jobs)
+static enum err sync_all(struct replica *r, uint64_t entries)
 {
-	struct replica *r = arg;
+	struct instant began = measure_now(r);
+	enum err e = wal_sync(r->wal);
+
+	if (e != ERR_OK)
+		return e;
+	metric_observe_span(r->measure.metrics->log_sync_seconds, instant_between(began, measure_now(r)));
+	metric_observe_count(r->measure.metrics->log_sync_entries, entries);
+	return ERR_OK;
+}
+
+static enum err do_jobs(struct replica *r, struct jobs *jobs)
+{
 	bool unsynced = false;
 	uint64_t entries = 0;
-	struct instant began;
-	enum err e = ERR_OK;
+	enum err e;
 	struct job *job;
 
 	STAILQ_FOREACH (job, jobs, link) {
 		struct log_job *j = (struct log_job *)job;
 
-		if (e == ERR_OK)
-			e = do_job(j, &unsynced);
+		if ((e = do_job(j, &unsynced)) != ERR_OK)
+			return e;
 		entries += j->kind == LOG_PERSIST ? j->entries.count : 0;
-		j->error = e;
 	}
-	if (!unsynced || e != ERR_OK)
-		return;
-	began = measure_now(r);
-	if ((e = wal_sync(r->wal)) == ERR_OK) {
-		metric_observe_span(
-		    r->measure.metrics->log_sync_seconds, instant_between(began, measure_now(r)));
-		metric_observe_count(r->measure.metrics->log_sync_entries, entries);
-		return;
-	}
+	return unsynced ? sync_all(r, entries) : ERR_OK;
+}
+
+/* A turn fails as a whole: what was written before the job that failed was not synced either (C3). */
+static void do_turn(void *arg, struct jobs *jobs)
+{
+	enum err e = do_jobs(arg, jobs);
+	struct job *job;
+
 	STAILQ_FOREACH (job, jobs, link)
 		((struct log_job *)job)->error = e;
 }

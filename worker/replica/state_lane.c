@@ -87,32 +87,37 @@ static enum err do_job(struct state_job *j)
 	return e;
 }
 
-static void do_turn(void *arg, struct jobs *jobs)
+static enum err do_jobs(struct replica *r, struct jobs *jobs)
 {
-	struct replica *r = arg;
 	struct instant began = measure_now(r);
 	uint64_t entries = 0;
 	bool applied = false;
-	enum err e = ERR_OK;
+	enum err e;
 	struct job *job;
 
 	STAILQ_FOREACH (job, jobs, link) {
 		struct state_job *j = (struct state_job *)job;
 
-		if (e == ERR_OK)
-			e = do_job(j);
+		if ((e = do_job(j)) != ERR_OK)
+			return e;
 		applied |= j->kind == STATE_APPLY;
 		entries += j->entries.count;
-		j->error = e;
 	}
-	if (!applied || e != ERR_OK)
-		return;
-	if ((e = kv_commit(r->kv)) == ERR_OK) {
-		metric_observe_span(
-		    r->measure.metrics->apply_seconds, instant_between(began, measure_now(r)));
-		metric_observe_count(r->measure.metrics->apply_entries, entries);
-		return;
-	}
+	if (!applied)
+		return ERR_OK;
+	if ((e = kv_commit(r->kv)) != ERR_OK)
+		return e;
+	metric_observe_span(r->measure.metrics->apply_seconds, instant_between(began, measure_now(r)));
+	metric_observe_count(r->measure.metrics->apply_entries, entries);
+	return ERR_OK;
+}
+
+/* A turn is one transaction, and fails as one. */
+static void do_turn(void *arg, struct jobs *jobs)
+{
+	enum err e = do_jobs(arg, jobs);
+	struct job *job;
+
 	STAILQ_FOREACH (job, jobs, link)
 		((struct state_job *)job)->error = e;
 }
