@@ -1,4 +1,7 @@
 #define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -79,6 +82,66 @@ enum err addr_resolve(const struct addr *a, struct sockaddr_storage *out, sockle
 	return ERR_OK;
 }
 
+static char *text_of_ipv4(const struct sockaddr *address)
+{
+	char text[INET_ADDRSTRLEN];
+	struct sockaddr_in in;
+
+	memcpy(&in, address, sizeof(in));
+	inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
+	return xstrdup(text);
+}
+
+/* Whence packets to the world would leave; none does, since a datagram socket only looks the way up. NULL: there is no
+ * way, or it leads nowhere. */
+static char *default_route_address(void)
+{
+	struct sockaddr_in world = { .sin_family = AF_INET, .sin_port = htons(9) }, own;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(own);
+	char *found = NULL;
+
+	/* 192.0.2.1 stands in examples (RFC 5737) and is nobody's. */
+	world.sin_addr.s_addr = htonl(0xc0000201);
+	if (fd == -1)
+		return NULL;
+	if (connect(fd, (const struct sockaddr *)(const void *)&world, sizeof(world)) == 0 &&
+	    getsockname(fd, (struct sockaddr *)(void *)&own, &size) == 0)
+		found = text_of_ipv4((const struct sockaddr *)(const void *)&own);
+	close(fd);
+	return found;
+}
+
+static char *first_address(void)
+{
+	struct ifaddrs *all = NULL, *i;
+	char *found = NULL;
+
+	if (getifaddrs(&all) == -1)
+		return NULL;
+	for (i = all; i != NULL && found == NULL; i = i->ifa_next)
+		if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
+		    !(i->ifa_flags & IFF_LOOPBACK))
+			found = text_of_ipv4(i->ifa_addr);
+	freeifaddrs(all);
+	return found;
+}
+
+char *addr_reachable(const char *text)
+{
+	struct addr a;
+	char *host, *result;
+
+	if (!addr_parse(bytes_text(text), &a) ||
+	    (a.host[0] != '\0' && strcmp(a.host, "::") != 0 && strcmp(a.host, "0.0.0.0") != 0))
+		return xstrdup(text);
+	if ((host = default_route_address()) == NULL && (host = first_address()) == NULL)
+		host = xstrdup("127.0.0.1");
+	result = xasprintf("%s:%s", host, a.port);
+	free(host);
+	return result;
+}
+
 static struct bytes trim(struct bytes b)
 {
 	while (b.size > 0 && b.data[0] == ' ')
@@ -100,14 +163,21 @@ static struct bytes split(struct bytes *rest, char mark)
 	return trim(first);
 }
 
+bool addr_next(struct bytes *list, struct bytes *address)
+{
+	*list = trim(*list);
+	if (list->size == 0)
+		return false;
+	*address = split(list, ',');
+	return true;
+}
+
 bool addr_next_member(struct bytes *list, struct bytes *id, struct bytes *address)
 {
 	struct bytes member;
 
-	*list = trim(*list);
-	if (list->size == 0)
+	if (!addr_next(list, &member))
 		return false;
-	member = split(list, ',');
 	if (member.size == 0) {
 		*id = *address = member;
 		return true;

@@ -23,6 +23,13 @@ bool addr_parse(struct bytes text, struct addr *out);
  * never do. ERR_NOT_FOUND when there is none. */
 enum err addr_resolve(const struct addr *a, struct sockaddr_storage *out, socklen_t *size);
 
+/* What others may reach this machine by where `text`, an address, is what is listened on: the same, or for all addresses the
+ * one that its default route leaves by, else the first that is not a loopback, else 127.0.0.1. The caller frees it. */
+char *addr_reachable(const char *text);
+
+/* The next address of a list ("host:8080, host:8081"), as addr_next_member() does. */
+bool addr_next(struct bytes *list, struct bytes *address);
+
 /* The next "ID=ADDRESS" of a list of members ("n1=host:9001, n2=host:9002"): false at its end. Borrows from the
  * list, and leaves the rest in *list. A list that conf_set() took is well-formed. */
 bool addr_next_member(struct bytes *list, struct bytes *id, struct bytes *address);

@@ -122,8 +122,7 @@ void conf_free(struct conf *c)
 	free(c);
 }
 
-/* The cost of turning one word into the other, a letter at a time (Levenshtein); words are short. */
-static unsigned distance_between(const char *a, const char *b)
+unsigned conf_distance(const char *a, const char *b)
 {
 	unsigned line[128];
 	size_t size = strnlen(b, sizeof(line) / sizeof(line[0]) - 1);
@@ -156,7 +155,7 @@ void conf_put_nearest(const char *section, const char *name, struct buf *to)
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		const struct conf_option *o = &rows[i].option;
 		/* Half the guess is the name: the right name in the wrong section is nearer than the reverse. */
-		unsigned d = distance_between(o->section, section) + 2 * distance_between(o->name, name);
+		unsigned d = conf_distance(o->section, section) + 2 * conf_distance(o->name, name);
 
 		if (d < least) {
 			least = d;

@@ -23,6 +23,7 @@ typedef uint64_t conf_bytes;
 typedef bool conf_bool;
 typedef char *conf_addr;
 typedef char *conf_members;
+typedef char *conf_addresses;
 typedef enum log_level conf_level;
 
 /* What a node that does not lead makes of the dialects' requests. */
@@ -57,7 +58,7 @@ enum err conf_set(struct conf *c, const char *section, const char *name, const c
 /* Back to its default. */
 void conf_reset(struct conf *c, const char *section, const char *name);
 /* Reads a file (inih's dialect: [section], name = value, # or ; comments, "; comment" behind a blank). Every option
- * at most once, members excepted. Of a directory it reads holdfast.conf, then the files conf.d/NAME.conf in the
+ * at most once, lists excepted. Of a directory it reads holdfast.conf, then the files conf.d/NAME.conf in the
  * order of their names, as far as they are there; what comes later wins. The sentence names file and line. ERR_NOT_FOUND and
  * ERR_PERMISSION where it cannot be opened. Not all or nothing: parse into a configuration of its own. */
 enum err conf_read(struct conf *c, const char *path, struct buf *why);
@@ -91,6 +92,8 @@ const struct conf_option *conf_difference(const struct conf *a, const struct con
 void conf_put_value(const struct conf *c, const struct conf_option *o, struct buf *to);
 /* Appends where it was given, as "FILE:LINE: ", or nothing. */
 void conf_put_origin(const struct conf *c, const struct conf_option *o, struct buf *to);
+/* What it costs to turn one word into the other, a letter at a time (Levenshtein). Of b the first 127 bytes count. */
+unsigned conf_distance(const char *a, const char *b);
 /* Appends the option most like it, as "[section] name". */
 void conf_put_nearest(const char *section, const char *name, struct buf *to);
 

@@ -1,9 +1,5 @@
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <inttypes.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,42 +88,6 @@ static enum err fill_run(struct conf *c, struct buf *why)
 	return set(c, "node", "run", run, why);
 }
 
-/* An address of this machine that others may reach it by; the caller frees it. */
-static char *own_address(void)
-{
-	char text[INET_ADDRSTRLEN] = "127.0.0.1";
-	struct ifaddrs *all = NULL;
-
-	if (getifaddrs(&all) == -1)
-		return xstrdup(text);
-	for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next)
-		if (i->ifa_addr != NULL && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
-		    !(i->ifa_flags & IFF_LOOPBACK)) {
-			struct sockaddr_in in;
-
-			memcpy(&in, i->ifa_addr, sizeof(in));
-			inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
-			break;
-		}
-	freeifaddrs(all);
-	return xstrdup(text);
-}
-
-/* What to tell others where `listen` is what is bound; the caller frees it. */
-static char *reachable(const char *listen)
-{
-	struct addr a;
-	char *host, *text;
-
-	addr_parse(bytes_text(listen), &a);
-	if (a.host[0] != '\0' && strcmp(a.host, "::") != 0 && strcmp(a.host, "0.0.0.0") != 0)
-		return xstrdup(listen);
-	host = own_address();
-	text = xasprintf("%s:%s", host, a.port);
-	free(host);
-	return text;
-}
-
 /* The address that the list of members gives this node, or NULL; the caller frees it. */
 static char *listed_address(const struct conf *c)
 {
@@ -144,11 +104,12 @@ static enum err fill_addresses(struct conf *c, struct buf *why)
 	enum err e = ERR_OK;
 
 	if (c->http_advertise[0] == '\0')
-		e = set(c, "http", "advertise", reachable(c->http_listen), why);
+		e = set(c, "http", "advertise", addr_reachable(c->http_listen), why);
 	if (e == ERR_OK && c->peer_advertise[0] == '\0') {
 		char *listed = listed_address(c);
 
-		e = set(c, "peer", "advertise", listed != NULL ? listed : reachable(c->peer_listen), why);
+		e = set(
+		    c, "peer", "advertise", listed != NULL ? listed : addr_reachable(c->peer_listen), why);
 	}
 	return e;
 }
@@ -232,6 +193,9 @@ static enum err check_relations(const struct conf *c, struct buf *why)
 {
 	if (c->raft_election.ns < span_times(c->raft_heartbeat, 3).ns)
 		return refuse(c, why, "raft", "election", "it must be three times [raft] heartbeat at least");
+	if (c->cluster_join[0] != '\0' && c->cluster_new_cluster)
+		return refuse(
+		    c, why, "cluster", "join", "it does not go with new_cluster: join one or form one");
 	if (c->limits_value > c->http_body_max)
 		return refuse(c, why, "limits", "value", "it must not be over [http] body_max");
 	if (c->limits_request_bytes < 2 * c->http_body_max)

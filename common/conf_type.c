@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/addr.h"
 #include "common/conf_type.h"
@@ -175,7 +176,7 @@ static const struct word follower_words[] = {
 
 static const struct word *find_word(const struct word *words, const char *text)
 {
-	while (words->text != NULL && strcmp(words->text, text) != 0)
+	while (words->text != NULL && strcasecmp(words->text, text) != 0)
 		words++;
 	return words->text == NULL ? NULL : words;
 }
@@ -313,6 +314,30 @@ static enum err read_addr(void *field, const char *text, const struct conf_optio
 }
 
 const struct conf_type conf_type_addr = { read_addr, show_text, release_text, false };
+
+static enum err read_addresses(void *field, const char *text, const struct conf_option *o, struct buf *why)
+{
+	struct bytes list = bytes_text(text), address;
+	struct buf canonical = { 0 };
+	enum err e = ERR_OK;
+	struct addr a;
+
+	(void)o;
+	while (e == ERR_OK && addr_next(&list, &address)) {
+		if (!addr_parse(address, &a) || a.host[0] == '\0') {
+			buf_printf(why, "\"%s\" is not a list like host1:8080, host2:8080", text);
+			e = ERR_BAD_REQUEST;
+		}
+		buf_printf(
+		    &canonical, "%s%.*s", canonical.size > 0 ? ", " : "", (int)address.size, address.data);
+	}
+	if (e == ERR_OK)
+		replace_text(field, xstrdup(buf_text(&canonical)));
+	buf_free(&canonical);
+	return e;
+}
+
+const struct conf_type conf_type_addresses = { read_addresses, show_text, release_text, true };
 
 static bool is_id(struct bytes id)
 {

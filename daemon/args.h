@@ -4,14 +4,15 @@
 #include "common/conf.h"
 
 /*
- * The command line: every option of the table is a flag, --section-name VALUE or --section-name=VALUE, and wins over
- * the file.
+ * The command line: every option of the table is a flag, section-name, with one dash or two, its value behind it or behind
+ * '='; flag.def has shorter names. The one argument that is no flag is the data directory. A flag wins over a variable of
+ * the environment (flag.def, too), which wins over the file.
  */
-enum args_what { ARGS_RUN, ARGS_TEST, ARGS_PRINT, ARGS_HELP, ARGS_VERSION };
+enum args_what { ARGS_RUN, ARGS_TEST, ARGS_PRINT, ARGS_HELP, ARGS_VERSION, ARGS_BUILD };
 
-/* Reads the command line, then the file or directory that it names (or the installation's, where there is one), and completes *conf,
- * which the caller frees. What is wrong ends the process with one line on stderr: 64 for a flag that does not
- * exist, 78 for a value. *conf is NULL for ARGS_HELP and ARGS_VERSION. */
+/* Reads the command line, the file or directory that it names (or the installation's, where there is one) and the environment,
+ * and completes *conf, which the caller frees. What is wrong ends the process with one line on stderr: 64 for a flag that
+ * does not exist, 78 for a value. *conf is NULL for ARGS_HELP, ARGS_VERSION and ARGS_BUILD. */
 enum args_what args_read(char **argv, struct conf **conf);
 /* Reads all of it anew. What is wrong leaves as one sentence in *why; *conf is NULL then. The caller frees it. */
 enum err args_reload(char **argv, struct conf **conf, struct buf *why);

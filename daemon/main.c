@@ -62,6 +62,9 @@ int main(int argc, char **argv)
 	case ARGS_VERSION:
 		puts(PACKAGE_NAME " " PACKAGE_VERSION);
 		break;
+	case ARGS_BUILD:
+		puts(PACKAGE_NAME " " PACKAGE_VERSION "\nbuilt by a C compiler of version " __VERSION__);
+		break;
 	}
 	conf_free(c);
 	return status;

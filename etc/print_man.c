@@ -1,4 +1,4 @@
-/* Prints docs/holdfast.conf.5 ("5" as argument) or docs/holdfastd.8 ("8") from the table of options. */
+/* Prints docs/holdfast.conf.5 ("5" as argument) or docs/holdfastd.8 ("8") from the tables of options and flags. */
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +50,7 @@ static const char *type_text(const char *type)
 		{ "bool", "The word yes or no" },
 		{ "addr", "HOST:PORT, [IPV6]:PORT or :PORT" },
 		{ "members", "ID=HOST:PORT, ID=HOST:PORT ..." },
+		{ "addresses", "HOST:PORT, HOST:PORT ..." },
 		{ "level", "One of error, warn, info, debug" },
 		{ "follower", "One of as-documented, forward, redirect" },
 	};
@@ -113,14 +114,13 @@ static void print_5(void)
 	      "A line that begins with # or ; is a comment; so is what follows a ; behind a blank.\n"
 	      "A line has at most 4095 bytes.\n"
 	      "An option stands once in a file; only\n"
-	      ".B members\n"
-	      "may be given again, and goes on.\n"
+	      ".BR members \" and \" join\n"
+	      "may be given again, and go on.\n"
 	      ".PP\n"
 	      "The files in conf.d are read behind holdfast.conf, in the order of their names; what comes "
 	      "later wins.\n"
-	      "A flag of\n"
-	      ".BR holdfastd (8)\n"
-	      "wins over all files.\n"
+	      "A variable of the environment wins over all files, a flag over both:\n"
+	      ".BR holdfastd (8).\n"
 	      "What is unknown or wrong is refused with file and line;\n"
 	      ".B holdfastd \\-t\n"
 	      "tells without starting a node.\n"
@@ -145,9 +145,44 @@ static void print_flags(void)
 	}
 }
 
+struct other_name {
+	const char *name, *section, *option, *before, *alone;
+};
+
+static void print_other_name(const struct other_name *n, bool flag)
+{
+	fputs(".TP\n.B ", stdout);
+	print_text(flag ? "--" : "");
+	print_text(n->name);
+	printf("\n[%s] %s", n->section, n->option);
+	if (n->alone != NULL)
+		printf(" = %s", n->alone);
+	else if (n->before[0] != '\0')
+		printf(" = %sVALUE", n->before);
+	putchar('\n');
+}
+
+static void print_other_names(bool wanted_flags)
+{
+	static const struct {
+		bool flag;
+		struct other_name name;
+	} rows[] = {
+#define FLAG(flag, section, option, before, alone) { true, { flag, #section, #option, before, alone } },
+#define VARIABLE(variable, section, option, before) { false, { variable, #section, #option, before, NULL } },
+#include "common/flag.def"
+#undef FLAG
+#undef VARIABLE
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].flag == wanted_flags)
+			print_other_name(&rows[i].name, wanted_flags);
+}
+
 static void print_8(void)
 {
-	fputs(".\\\" Made from common/option.def by etc/print_man.c (make generate).\n"
+	fputs(".\\\" Made from common/option.def and common/flag.def by etc/print_man.c (make generate).\n"
 	      ".TH HOLDFASTD 8 \"\" holdfast \"System administration\"\n"
 	      ".SH NAME\n"
 	      "holdfastd \\- a node of a replicated key-value store\n"
@@ -155,8 +190,9 @@ static void print_8(void)
 	      ".B holdfastd\n"
 	      ".RB [ \\-c\n"
 	      ".IR path ]\n"
-	      ".RB [ \\-t | \\-T | \\-h | \\-V ]\n"
-	      ".RI [ option ...]\n"
+	      ".RB [ \\-t | \\-T | \\-h | \\-V | \\-\\-version ]\n"
+	      ".RI [ flag ...]\n"
+	      ".RI [ data ]\n"
 	      ".SH DESCRIPTION\n"
 	      "Runs a node in the foreground: a supervisor, one worker for consensus, and workers for HTTP, "
 	      "which\n"
@@ -170,13 +206,22 @@ static void print_8(void)
 	      ".TP\n.B \\-t\nCheck the configuration and exit.\n"
 	      ".TP\n.B \\-T\nPrint the whole configuration as a file and exit.\n"
 	      ".TP\n.B \\-h\nExplain every option and exit.\n"
-	      ".TP\n.B \\-V\nPrint the version and exit.\n"
+	      ".TP\n.B \\-\\-version\nPrint the version and exit.\n"
+	      ".TP\n.B \\-V\nPrint the version and how the program was built, and exit.\n"
+	      ".TP\n.I data\nThe data directory, [node] data.\n"
 	      ".PP\n"
-	      "Every option of\n"
+	      "A flag has one dash or two; its value follows or stands behind an equals sign.\n"
+	      "Flags win over the environment, the environment over the files.\n"
+	      "In short, and as the users of other servers write them:\n",
+	    stdout);
+	print_other_names(true);
+	fputs(".PP\nEvery option of\n"
 	      ".BR holdfast.conf (5)\n"
-	      "is a flag, which wins over the files:\n",
+	      "is a flag too:\n",
 	    stdout);
 	print_flags();
+	fputs(".SH ENVIRONMENT\nAn empty variable is none.\n", stdout);
+	print_other_names(false);
 	fputs(".SH SIGNALS\n"
 	      ".TP\n.B SIGTERM, SIGINT\n"
 	      "The HTTP workers finish what they have, then the consensus worker hands leadership over and "

@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <time.h>
@@ -5,6 +6,7 @@
 #include "config.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "worker/join.h"
 #include "worker/peer/channel.h"
 #include "worker/peer/peer.h"
 #include "worker/replica/replica.h"
@@ -39,6 +41,7 @@ struct consensus {
 	struct table *table;
 	struct transport *transport;
 	struct replica *replica;
+	struct join *join; /* NULL: there is nothing to join, or not any more */
 	struct loop_timer *begin, *deadline, *stop_limit;
 	struct instant armed; /* what `deadline` is set to */
 	struct desk desks[DESKS_MAX];
@@ -106,6 +109,12 @@ static void ask_to_pause(struct desk *d)
 		ipc_send_pause(d->ipc, &(struct ipc_pause){});
 }
 
+static void end_join(struct consensus *c)
+{
+	join_end(c->join);
+	c->join = NULL;
+}
+
 static void stop(struct worker *w, struct span idle)
 {
 	struct consensus *c = w->role_state;
@@ -115,6 +124,7 @@ static void stop(struct worker *w, struct span idle)
 	if (c == NULL || c->replica == NULL)
 		worker_exit(w, EX_OK);
 	c->stopping = true;
+	end_join(c);
 	for (unsigned i = 0; i < DESKS_MAX; i++)
 		ask_to_pause(&c->desks[i]);
 	if (replica_hand_over(c->replica, now(c)) == ERR_OK)
@@ -289,6 +299,8 @@ static void on_turn_end(void *arg)
 
 	replica_flush(c->replica, now(c));
 	count_traffic(c);
+	if (c->join != NULL && replica_view(c->replica).cluster != 0)
+		end_join(c);
 	next = replica_deadline(c->replica);
 	if (next.ns != c->armed.ns) {
 		c->armed = next;
@@ -388,6 +400,7 @@ static void open_replica(struct consensus *c)
 		.build = PACKAGE_VERSION,
 		.members = conf->cluster_members,
 		.new_cluster = conf->cluster_new_cluster,
+		.joins = conf->cluster_join[0] != '\0',
 		.election = conf->raft_election,
 		.heartbeat = conf->raft_heartbeat,
 		.request = conf->limits_request,
@@ -459,6 +472,23 @@ static void set_desks(struct worker *w, uint64_t numbers)
 	}
 }
 
+/* What a first start is told for the sake of a cluster. */
+static void find_cluster(struct consensus *c)
+{
+	const struct conf *conf = c->worker->conf;
+	uint64_t cluster = replica_view(c->replica).cluster;
+
+	if (conf->cluster_bootstrap && cluster != 0)
+		log_warnx(
+		    "bootstrap is ignored: this node belongs to the cluster %016" PRIx64 " already", cluster);
+	if (conf->cluster_join[0] == '\0')
+		return;
+	if (cluster != 0)
+		log_info("join is ignored: this node belongs to the cluster %016" PRIx64 " already", cluster);
+	else
+		c->join = join_start(c->worker->loop, conf, random_secret());
+}
+
 /* In the turn after the start, which may have taken seconds: so time does not run backwards for the replica. */
 static void begin(void *arg)
 {
@@ -468,6 +498,7 @@ static void begin(void *arg)
 	loop_timer_free(c->begin);
 	loop_at_turn_end(c->worker->loop, on_turn_end, c);
 	log_info("at work id=%s peer=%s http=%s", conf->node_id, conf->peer_advertise, conf->http_advertise);
+	find_cluster(c);
 	worker_ready(c->worker);
 }
 

@@ -235,9 +235,9 @@ def test_a_bad_option_is_one_line_with_its_place(nodes, fake):
     "arguments, status, said",
     [
         (["--raft-election", "soon"], 78, "--raft-election: [raft] election: "),
-        (["--raft-elction", "1s"], 64, "the nearest option is [raft] election"),
+        (["--raft-elction", "1s"], 64, "the nearest is --raft-election"),
         (["--raft-election"], 64, "--raft-election needs a value"),
-        (["nowhere"], 64, "nowhere"),
+        (["somewhere", "elsewhere"], 64, "elsewhere"),
         (["-c", "/nonexistent"], 78, "/nonexistent: No such file"),
         (["--raft-election", "40ms"], 78, "three times [raft] heartbeat"),
         (["--node-run", "/" + "d" * 120], 78, "over 100 bytes"),
@@ -268,6 +268,19 @@ def test_flags_win_over_the_file(nodes, fake):
     assert "\nid = beta\n" in run(fake, "--id", "beta", "-c", path, "-T").stdout
 
 
+def test_a_variable_wins_over_the_file_and_a_flag_over_both(nodes, fake):
+    path = os.path.join(nodes.directory, "some.conf")
+    with open(path, "w") as f:
+        f.write("[node]\nid = alpha\n")
+    assert "\nid = beta\n" in run(fake, "-c", path, "-T", IDENTIFIER="beta").stdout
+    assert "\nid = gamma\n" in run(fake, "-c", path, "-T", "-id", "gamma", IDENTIFIER="beta").stdout
+
+
+def test_versions(fake):
+    assert re.fullmatch(r"holdfast \S+\n", run(fake, "--version").stdout)
+    assert re.fullmatch(r"holdfast \S+\nbuilt by .+\n", run(fake, "-V").stdout)
+
+
 def test_help_lists_every_option(fake):
     text = run(fake, "--help").stdout
     printed = run(fake, "-T").stdout
@@ -275,6 +288,9 @@ def test_help_lists_every_option(fake):
         if section != "section":
             assert f"--{section}-{name}".replace("_", "-") in text
             assert f"\n{name} = " in printed
+    table = open(os.path.join(ROOT, "common/flag.def")).read()
+    for kind, name in re.findall(r"^(FLAG|VARIABLE)\(\"(\S+)\",", table, re.MULTILINE):
+        assert f"  {'--' if kind == 'FLAG' else ''}{name} " in text
 
 
 @pytest.mark.parametrize("status", [73, 74, 75, 77, 78])

@@ -234,10 +234,9 @@ static bool has_place(const struct status_node *n)
 	return n->foreign.size == 0;
 }
 
-/* An unformed node is its own leader: it forms its cluster at its first write. */
 static bool knows_leader(const struct status_node *n)
 {
-	return n->role == ROLE_UNFORMED || n->leader != 0;
+	return n->leader != 0;
 }
 
 static bool is_caught_up(const struct status_node *n)
@@ -281,8 +280,7 @@ void native_render_readyz(const struct answer *a, struct response *out)
 void native_render_leader(const struct answer *a, struct response *out)
 {
 	const struct status_node *n = &a->status;
-	bool leads =
-	    n->role == ROLE_UNFORMED ? n->foreign.size == 0 : n->role == ROLE_LEADER && n->confirmed != 0;
+	bool leads = (n->role == ROLE_UNFORMED || n->role == ROLE_LEADER) && n->confirmed != 0;
 
 	buf_append_text(&out->own, leads ? "leader\n" : "not the leader\n");
 	finish_text(a, leads ? 200 : 503, out);

@@ -9,7 +9,7 @@
 #include "worker/replica/inside.h"
 
 /*
- * How a node without a cluster gets one (DESIGN 5): alone, at its first write; or with the others of a static list,
+ * How a node without a cluster gets one (DESIGN 5): alone, at its first write, unless it was told to join one; or with the others of a static list,
  * whose first member asks all of them and decides only when every one says that it is unformed. Nothing is derived
  * from the list, and nobody votes before.
  */
@@ -318,7 +318,7 @@ void formation_tick(struct replica *r)
 		return;
 	r->form_again = instant_add(r->now, span_ms(ASK_MS));
 	if (r->listed_count > 0) {
-		if (!ask_a_formed_one(r) && is_me(r, &r->listed[0]))
+		if (!ask_a_formed_one(r) && !r->o.joins && is_me(r, &r->listed[0]))
 			form_with_all(r);
 	} else if (r->claimed != 0 && !r->o.new_cluster) {
 		if (instant_passed(instant_add(r->claimed_at, listen), r->now))

@@ -46,6 +46,7 @@ struct replica_options {
 	const char *http; /* advertised, with scheme */
 	const char *build; /* the version of the program, which other nodes are told */
 	const char *members; /* [cluster] members, "n1=host:port, n2=..."; "" for none */
+	bool joins; /* it is to be added to a cluster: it forms none, and has nothing to say until then */
 	bool new_cluster; /* form a cluster of one although another cluster knows this id */
 	struct span election, heartbeat;
 	struct span request; /* the longest that a request may wait */

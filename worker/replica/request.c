@@ -325,11 +325,14 @@ static void route_to_leader(struct replica *r, struct pending *p, const struct r
 }
 
 /* An unformed node answers reads from emptiness; its first write forms a cluster. One that stands in a list with
- * others cannot know whether they have formed theirs already: it promises nothing about the present. */
+ * others cannot know whether they have formed theirs already: it promises nothing about the present; nor does one that is to
+ * join a cluster, which forms none. */
 static void route_unformed(struct replica *r, struct pending *p)
 {
 	if (r->foreign != NULL) {
 		answer_error(r, p, ERR_FOREIGN, APPLIED_NO, r->foreign);
+	} else if (r->o.joins && (p->kind != REQUEST_READ || p->level != LEVEL_STALE)) {
+		pending_move(&r->pendings, p, STAGE_ROUTE);
 	} else if (p->kind == REQUEST_WRITE && r->space.room != RAFT_ROOM_ENOUGH) {
 		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");
 	} else if (p->kind == REQUEST_WRITE || p->kind == REQUEST_CHANGE) {
@@ -544,7 +547,10 @@ static void expire(struct replica *r, struct pending *p)
 	case STAGE_INDEX:
 	case STAGE_INDEXING:
 		answer_error(r, p, leaderless ? ERR_NO_LEADER : ERR_TIMEOUT, APPLIED_NO,
-		    leaderless ? "" : "the leader did not answer in time");
+		    !leaderless ? "the leader did not answer in time"
+		    : r->raft == NULL && r->o.joins
+			? "this node is not in the cluster yet that it was told to join"
+			: "");
 		break;
 	case STAGE_APPLIED:
 	case STAGE_READING:

@@ -57,6 +57,8 @@ static void put_member(struct replica *r, struct buf *out, uint64_t incarnation,
 void status_put(struct replica *r, struct buf *out)
 {
 	struct buf members = { 0 };
+	/* It is its own leader: it forms its cluster at its first write. */
+	bool alone = r->raft == NULL && r->foreign == NULL && !r->o.joins;
 	struct raft_view v = { 0 };
 	struct status_node s = { 0 };
 
@@ -73,7 +75,7 @@ void status_put(struct replica *r, struct buf *out)
 	s.start = r->identity.start;
 	s.role = (uint8_t)status_role(r, &v);
 	s.term = v.term;
-	s.leader = r->raft == NULL ? r->identity.incarnation : v.leader;
+	s.leader = r->raft == NULL ? (r->o.joins ? 0 : r->identity.incarnation) : v.leader;
 	s.commit = v.commit;
 	s.applied = r->meta.applied_index;
 	s.first = v.first;
@@ -82,9 +84,8 @@ void status_put(struct replica *r, struct buf *out)
 	s.hash_high = r->meta.hash.high;
 	s.hash_low = r->meta.hash.low;
 	s.leader_age_ms = v.role == RAFT_LEADER || r->raft == NULL ? 0 : age_ms(v.heard, r->now);
-	s.confirmed = r->raft == NULL ? r->foreign == NULL : raft_confirmed(r->raft, r->now);
-	s.caught_up =
-	    r->raft == NULL ? r->foreign == NULL : v.leader != 0 && r->meta.applied_index >= v.commit;
+	s.confirmed = r->raft == NULL ? alone : raft_confirmed(r->raft, r->now);
+	s.caught_up = r->raft == NULL ? alone : v.leader != 0 && r->meta.applied_index >= v.commit;
 	s.log_bytes = r->log_bytes;
 	s.requests = r->pendings.count;
 	s.full = r->space.room != RAFT_ROOM_ENOUGH;

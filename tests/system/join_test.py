@@ -1,0 +1,166 @@
+"""Nodes that are told to join a cluster, by flag or variable, on real processes."""
+
+import shutil
+import socket
+
+import requests
+
+from metric_text import scrape
+from nodes import PATIENCE, wait_until
+from under_load import leader_of, status, wait_equal
+
+
+def put(node, key, value, **query):
+    return requests.put(f"{node.url}/v1/kv/{key}", data=value, params=query, timeout=PATIENCE)
+
+
+def get(node, key):
+    return requests.get(f"{node.url}/v1/kv/{key}", timeout=PATIENCE)
+
+
+def members(node):
+    found = requests.get(f"{node.url}/v1/members", timeout=PATIENCE).json()["members"]
+    return {m["id"]: m["role"] for m in found}
+
+
+def wait_voters(nodes, *ids):
+    wanted = {node_id: "voter" for node_id in ids}
+    wait_until(lambda: all(members(n) == wanted for n in nodes), f"the voters {ids}")
+
+
+def grown(nodes):
+    """Three nodes, of which the second and third were told to join: through the first, and through the second."""
+    n1 = nodes.node("n1").start()
+    n2 = nodes.node("n2", join=n1.http).start()
+    wait_voters([n1, n2], "n1", "n2")
+    n3 = nodes.node("n3", join=n2.http).start()
+    wait_voters([n1, n2, n3], "n1", "n2", "n3")
+    return [n1, n2, n3]
+
+
+def test_from_one_to_three_by_join_and_on_without(nodes):
+    n1, n2, n3 = cluster = grown(nodes)
+    assert put(n3, "a", b"1").status_code == 201
+    assert [get(n, "a").content for n in cluster] == [b"1"] * 3
+    assert len({status(n)["cluster"] for n in cluster}) == 1
+    n2.stop(), n3.stop()
+    del n2.options["join"]
+    n2.start()
+    assert "join" not in n2.log()
+    n3.start()  # with it: said to be ignored, and nobody is asked
+    assert "join is ignored: this node belongs to the cluster" in n3.log()
+    assert "joins a cluster" not in n3.log()
+    wait_until(lambda: put(n3, "a", b"2").status_code == 200, "the cluster to serve again")
+    wait_equal(cluster)
+
+
+def test_a_node_that_joins_is_there_before_the_one_that_it_asks(nodes):
+    n1 = nodes.node("n1")
+    n2 = nodes.node("n2")
+    n2.options["join"] = f"{n2.http}, {n1.http}"  # itself is left out
+    n2.start()
+    n2.wait_log(f"{n1.http} does not add this node to its cluster, and is asked again: Couldn't connect")
+    # It forms no cluster of its own, and does not take its emptiness for one's content.
+    answer = put(n2, "a", b"1", timeout="2s")
+    assert (answer.status_code, answer.headers["Holdfast-Applied"]) == (503, "no")
+    assert "told to join" in answer.json()["error"]
+    assert requests.get(f"{n2.url}/v1/kv/a?timeout=100ms", timeout=PATIENCE).status_code == 503
+    assert requests.get(f"{n2.url}/readyz", timeout=PATIENCE).status_code == 503
+    assert requests.get(f"{n2.url}/leader", timeout=PATIENCE).status_code == 503
+    assert status(n2)["role"] == "unformed"
+    n1.start()
+    wait_voters([n1, n2], "n1", "n2")
+    assert put(n2, "a", b"1").status_code == 201
+    assert n2.log().count("is asked again: Couldn't connect") == 1
+    assert n2.http not in "".join(line for line in n2.log().splitlines() if "does not add" in line)
+
+
+def test_a_node_that_joins_stops_at_once_while_it_asks(nodes):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        n = nodes.node("n1", join=f"127.0.0.1:{silent.getsockname()[1]}").start()
+        connection, _ = silent.accept()
+        with connection:
+            wait_until(lambda: b"/v1/members" in connection.recv(65536), "the request")
+            assert n.stop() == 0
+            # It did not wait for the answer, which never came: that ends the connection.
+            connection.settimeout(PATIENCE)
+            assert connection.recv(1) == b""
+            assert "does not add this node" not in n.log()
+
+
+def test_a_wiped_node_joins_again_under_its_id(nodes):
+    cluster = grown(nodes)
+    assert put(cluster[0], "a", b"1").status_code == 201
+    leader = leader_of(cluster)
+    lost = next(n for n in cluster[1:] if n is not leader)
+    before = status(lost)["incarnation"]
+    lost.kill()
+    shutil.rmtree(lost.data)
+    lost.start()
+    wait_until(lambda: members(leader).get(lost.id) == "voter" and status(lost)["role"] == "follower", "it to be back")
+    wait_voters(cluster, "n1", "n2", "n3")
+    assert status(lost)["incarnation"] != before
+    assert get(lost, "a").content == b"1"
+    assert any(f"node {lost.id} is REPLACED" in n.log() for n in cluster)
+    wait_equal(cluster)
+
+
+def test_who_is_refused_says_why_once_and_keeps_asking(nodes):
+    n1, stranger = nodes.node("n1").start(), nodes.node("x").start()
+    assert put(n1, "a", b"1").status_code == 201
+    assert put(stranger, "b", b"1").status_code == 201
+    # By mistake it names as its own the peer address of a node of another cluster.
+    n2 = nodes.node("n2", join=n1.http, peer_advertise=stranger.peer).start()
+    n2.wait_log(f"{n1.http} does not add this node to its cluster, and is asked again: the node at that address")
+
+    def refusals():
+        return scrape(n1).value("holdfast_http_requests_total", method="POST", route="/v1/members", code="409")
+
+    wait_until(lambda: refusals() >= 4, "it to ask again")
+    assert n2.log().count("the node at that address") == 1
+    assert members(n1) == {"n1": "voter"} and members(stranger) == {"x": "voter"}
+    assert get(stranger, "b").content == b"1"
+    # The mistake away, it is taken in.
+    n2.stop()
+    del n2.options["peer-advertise"]
+    n2.start()
+    wait_voters([n1, n2], "n1", "n2")
+
+
+def test_a_third_node_with_the_id_of_the_second_takes_its_place(nodes):
+    n1 = nodes.node("node1").start()
+    n2 = nodes.node("node2", join=n1.http).start()
+    wait_voters([n1, n2], "node1", "node2")
+    assert put(n1, "user1", b"batman").status_code == 201
+    n3 = nodes.node("node3", join=n1.http)
+    n3.id = "node2"
+    n3.start()
+    wait_until(lambda: status(n2)["problem"], "the second to know that it is out")
+    wait_voters([n1, n3], "node1", "node2")
+    assert "node node2 is REPLACED" in n1.log() + n3.log()
+    assert [get(n, "user1").content for n in (n1, n2, n3)] == [b"batman"] * 3
+
+
+def test_join_and_addresses_by_the_environment(nodes):
+    """As raft-kv-example's containers are told: the peer address is the name."""
+
+    def variables(node, **more):
+        port = node.http.rsplit(":", 1)[1]
+        return {"BIND": node.peer, "PORT": port, "DATA_DIR": node.data, **more}
+
+    a, b = nodes.node("a"), nodes.node("b")
+    for n in (a, b):
+        n.command = lambda n=n: [n.program, "--http-workers=1"]
+    a.start(**variables(a, BOOTSTRAP="True"))
+    b.start(**variables(b, JOIN=a.http))
+    wait_voters([a, b], a.peer, b.peer)
+    assert put(b, "k", b"v").status_code == 201
+    a.stop()
+    a.start(**variables(a, BOOTSTRAP="True"))
+    assert "bootstrap is ignored" in a.log()
+    b.stop()
+    b.start(**variables(b, JOIN=a.http))
+    assert "join is ignored" in b.log()
+    wait_until(lambda: get(b, "k").content == b"v", "the cluster to serve again")
