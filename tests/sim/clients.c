@@ -199,6 +199,8 @@ static void on_request(struct universe *u, const struct event *e)
 	snprintf(token, sizeof(token), "t%08" PRIu32, a->op);
 	if (o->token && o->kind != OP_READ)
 		q.token = bytes_text(token);
+	q.leader_only =
+	    q.level != LEVEL_STALE && !is_prober(a->client) && dice_chance(&u->clients.dice, 100000);
 	q.time_ms = (uint32_t)dice_between(&u->clients.dice, (uint64_t)wait_ms / 4, (uint64_t)wait_ms);
 	put_operation(o, a->op, &operation);
 	q.operation = buf_bytes(&operation);

@@ -7,6 +7,7 @@ import re
 import pytest
 import requests
 
+import raw_http
 from nodes import wait_until
 from under_load import leader_of
 
@@ -147,6 +148,15 @@ def test_raft_kv_example(cluster):
         expect(node, "POST", key[:-1], 200, b'{"value":"x"}', '{"value":"x"}', kind=JSON, follow=True)
 
 
+def test_what_is_refused_before_it_is_read_says_whether_it_is_a_write(cluster):
+    for method, path, applied in (
+        ("POST", "/set", "no"), ("GET", "/set", "no"), ("POST", "/get", None), ("POST", "/key", "no"), ("GET", "/join", "no")
+    ):
+        head = f"{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n"
+        status, headers, _ = raw_http.ask(cluster.follower, head.encode())
+        assert (status, headers.get("holdfast-applied")) == (413, applied), (method, path)
+
+
 def test_one_state_under_all_of_them(cluster):
     assert ask(cluster.follower, "GET", "/set?key=a&val=1")[1] == b"ok"
     expect(cluster.follower, "GET", "/key/a", 200, b'{"a":"1"}', kind=TEXT)
@@ -193,6 +203,14 @@ JOINS = {
 }
 
 
+def check_removed(node):
+    """It sends nobody away: it asks those that it knew."""
+    node.wait_log("removed")
+    wait_until(lambda: b'"state": "Shutdown"' in ask(node, "GET", "/raft/status")[1], f"{node.id} to say that it is out")
+    assert ask(node, "POST", "/key", json.dumps({node.id: "still"}))[:2] == (200, b"")
+    assert ask(node, "GET", f"/key/{node.id}?level=default")[:2] == (200, json.dumps({node.id: "still"}).replace(" ", "").encode())
+
+
 def test_members_come_and_go(nodes):
     """Each dialect's join and leave: six nodes more, one after the other, and two fewer; asked of a follower too."""
     first = nodes.node("n1").start()
@@ -210,6 +228,7 @@ def test_members_come_and_go(nodes):
             for gone, path, said in ((here[2], "/raft/leave?nodeid={}", b"removed successfully"), (here[3], "/remove?id={}", b"")):
                 got = ask(here[1], "GET", path.format(gone.id), follow=True)
                 assert got[:2] == (200, said), (gone.id, got[:2])
+                check_removed(gone)
                 gone.stop()
             here = here[:2]
     got = ask(first, "GET", "/raft/leave?nodeid=n99")

@@ -31,6 +31,7 @@ struct fixture {
 	uint64_t ids[16];
 	size_t count;
 	uint32_t time_ms;
+	bool leader_only; /* the last one */
 	bool ready;
 	struct fixture *before;
 };
@@ -65,6 +66,7 @@ static void on_consensus_request(void *arg, const struct ipc_request *q)
 	assert_true(f->count < 16);
 	f->ids[f->count++] = q->id;
 	f->time_ms = q->time_ms;
+	f->leader_only = q->leader_only != 0;
 }
 
 static void on_consensus_cancel(void *arg, const struct ipc_cancel *m)
@@ -265,6 +267,26 @@ static void a_request_waits_for_the_consensus_worker(void **state)
 	expect(f, fd, "201 Created", "{\"revision\":7}");
 }
 
+static void a_request_for_the_leader_is_sent_there(void **state)
+{
+	struct fixture *f = *state;
+	int fd = ask(f, "DELETE /key/a%20b?x=y"), get;
+
+	start_consensus(f);
+	expect_seen(f, "WRITE ");
+	assert_true(f->leader_only);
+	ipc_send_answer(f->consensus,
+	    &(struct ipc_answer){
+		.id = f->ids[0], .error = ERR_NOT_LEADER, .result = bytes_text("http://n2:8080") });
+	expect(f, fd, "307 Temporary Redirect",
+	    "Location: http://n2:8080/key/a%20b?x=y\r\nHoldfast-Applied: no\r\n");
+	get = ask(f, "GET /key/a");
+	expect_seen(f, "WRITE READ ");
+	assert_false(f->leader_only);
+	ipc_send_answer(f->consensus, &(struct ipc_answer){ .id = f->ids[1], .error = ERR_NO_LEADER });
+	expect(f, get, "503 Service Unavailable", "node is not the leader");
+}
+
 static void but_no_longer_than_its_time(void **state)
 {
 	struct fixture *f = *state;
@@ -372,6 +394,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_request_is_handed_over_and_answered),
 		CASE(a_request_waits_for_the_consensus_worker),
+		CASE(a_request_for_the_leader_is_sent_there),
 		CASE(but_no_longer_than_its_time),
 		CASE(live_is_said_without_the_consensus_worker),
 		CASE(a_write_is_handed_over_once_and_a_read_again),
