@@ -193,6 +193,24 @@ def test_without_a_leader(cluster):
     assert ask(cluster.follower, "GET", "/raft/status")[0] == 200
 
 
+def test_when_the_leader_dies(cluster):
+    """The others answer as ever, and send clients to the next one."""
+    assert ask(cluster.leader, "GET", "/set?key=a&val=1")[1] == b"ok"
+    cluster.leader.kill_all()
+    left = cluster.followers
+    wait_until(lambda: ask(left[0], "POST", "/key", '{"b":"2"}', follow=True)[0] == 200, "a new leader")
+    cluster.leader = leader_of(left)
+    cluster.follower = next(n for n in left if n is not cluster.leader)
+    expect_redirect(cluster, "POST", "/key", '{"b":"2"}')
+    expect_redirect(cluster, "GET", "/key/a?level=default", write=False)
+    for node in left:
+        expect(node, "GET", "/get?key=a", 200, b"1", kind=TEXT)
+        expect(node, "GET", "/key/b", 200, b'{"b":"2"}', kind=TEXT)
+        expect(node, "GET", f"/set?key={node.id}&val=3", 200, b"ok", kind=TEXT)
+        expect(node, "POST", "/keys/c/", 200, b'{"value":"4"}', '{"value":"4"}', kind=JSON)
+        expect(node, "GET", "/key?key=c&level=consistent", 200, b"4", kind=TEXT, follow=True)
+
+
 JOINS = {
     "m2": lambda n: ("POST", "/raft/join", f"nodeid={n.id}&addr={n.peer}", b"ok"),
     "m2 query": lambda n: ("GET", f"/raft/join?nodeid={n.id}&addr={n.peer}", None, b"ok"),
