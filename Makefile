@@ -275,11 +275,12 @@ INSTALLED = build/holdfastd:/usr/sbin/holdfastd:755 \
 	systemd/holdfast.service:/usr/lib/systemd/system/holdfast.service:644 \
 	systemd/holdfast@.service:/usr/lib/systemd/system/holdfast@.service:644 \
 	systemd/sysusers.conf:/usr/lib/sysusers.d/holdfast.conf:644 \
-	systemd/tmpfiles.conf:/usr/lib/tmpfiles.d/holdfast.conf:644
+	systemd/tmpfiles.conf:/usr/lib/tmpfiles.d/holdfast.conf:644 \
+	$(foreach f,$(wildcard etc/examples/*/*.conf),$(f):$(f:etc/%=/usr/share/doc/holdfast/%):644)
 CONF = $(DESTDIR)/etc/holdfast/holdfast.conf
 
 .PHONY: install
-install: all ## into DESTDIR: programs, units, manual; a configuration that is there is left as it is
+install: all ## into DESTDIR: programs, units, manual, examples; a configuration that is there is left as it is
 	@set -e; for f in $(INSTALLED); do \
 		set -- $$(echo "$$f" | tr : ' '); install -D -m "$$3" "$$1" "$(DESTDIR)$$2"; done
 	@install -d "$(DESTDIR)/etc/holdfast/conf.d"
@@ -289,6 +290,7 @@ install: all ## into DESTDIR: programs, units, manual; a configuration that is t
 uninstall: ## out of DESTDIR; configuration and data stay
 	@for f in $(INSTALLED); do set -- $$(echo "$$f" | tr : ' '); rm -f "$(DESTDIR)$$2"; done
 	@rmdir "$(DESTDIR)/usr/libexec/holdfast" 2>/dev/null || :
+	@find "$(DESTDIR)/usr/share/doc/holdfast" -depth -type d -empty -delete 2>/dev/null || :
 
 .PHONY: clean
 clean: ## removes what make made
