@@ -36,6 +36,7 @@ struct mem_table {
 	size_t undo_count, undo_room;
 	uint64_t unit; /* that is open: commits so far */
 	uint64_t durable; /* units below this one are */
+	bool commit_fails;
 };
 
 static int compare(const void *a, const void *b)
@@ -150,9 +151,32 @@ static enum err mem_scan(struct table *table, enum kv_table number, struct bytes
 	return ERR_OK;
 }
 
+static void take_back(struct mem_table *t, const struct undo *u)
+{
+	if (u->now != NULL) {
+		unlink_node(t, u->now);
+		free(u->now);
+	}
+	if (u->before != NULL)
+		link_node(t, u->before);
+}
+
+static void take_back_open(struct mem_table *t)
+{
+	while (t->undo_count > 0 && t->undos[t->undo_count - 1].unit >= t->unit)
+		take_back(t, &t->undos[--t->undo_count]);
+}
+
 static enum err mem_commit(struct table *table)
 {
-	((struct mem_table *)table)->unit++;
+	struct mem_table *t = (struct mem_table *)table;
+
+	if (t->commit_fails) {
+		t->commit_fails = false;
+		take_back_open(t);
+		return ERR_IO;
+	}
+	t->unit++;
 	return ERR_OK;
 }
 
@@ -190,14 +214,9 @@ struct table *mem_table_new(void)
 	return &t->table;
 }
 
-static void take_back(struct mem_table *t, const struct undo *u)
+void mem_table_fail_commit(struct table *table)
 {
-	if (u->now != NULL) {
-		unlink_node(t, u->now);
-		free(u->now);
-	}
-	if (u->before != NULL)
-		link_node(t, u->before);
+	((struct mem_table *)table)->commit_fails = true;
 }
 
 void mem_table_crash(struct table *table, size_t lose)
@@ -206,8 +225,7 @@ void mem_table_crash(struct table *table, size_t lose)
 
 	assert(lose <= mem_table_volatile(table));
 	t->unit -= lose;
-	while (t->undo_count > 0 && t->undos[t->undo_count - 1].unit >= t->unit)
-		take_back(t, &t->undos[--t->undo_count]);
+	take_back_open(t);
 	mem_flush(table);
 }
 

@@ -5,7 +5,8 @@
 
 /*
  * A table in memory for tests, with crashes: it keeps what takes back each commit until a flush or a checkpoint
- * makes it durable. One thread at a time uses it, flush and checkpoint included. It never fails.
+ * makes it durable. One thread at a time uses it, flush and checkpoint included. It fails only
+ * where a test wants it to.
  */
 
 /* Empty. */
@@ -19,6 +20,9 @@ size_t mem_table_volatile(const struct table *t);
 /* The machine died and is up again: what was not committed is gone, and so are the last `lose` commits (at most
  * mem_table_volatile(), asserted). What is left is durable. The table stays usable, as if just opened. */
 void mem_table_crash(struct table *t, size_t lose);
+
+/* The next commit fails; its changes are taken back, and what comes after it can be committed. */
+void mem_table_fail_commit(struct table *t);
 
 /* Records in all tables. */
 size_t mem_table_count(const struct table *t);

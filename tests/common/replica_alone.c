@@ -243,6 +243,12 @@ void alone_log_turn(struct alone *a)
 	settle(a);
 }
 
+void alone_state_turn(struct alone *a)
+{
+	work_off(&a->lanes[LANE_STATE], 1);
+	settle(a);
+}
+
 void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed)
 {
 	struct bytes address = bytes_text(incarnation == 2 ? "n2:1" : "n3:1");
@@ -309,6 +315,23 @@ void alone_accept(struct alone *a, uint64_t from)
 	m.append_answer.accepted = 1;
 	m.append_answer.index = v.last.index;
 	alone_raft(a, &m);
+}
+
+void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count)
+{
+	struct raft_message m = { .type = RAFT_APPEND, .from = leader, .term = term };
+
+	m.append.prev_term = prev.term;
+	m.append.prev_index = prev.index;
+	m.append.commit = prev.index + count;
+	for (size_t i = 1; i <= count; i++) {
+		struct entry e = { { term, prev.index + i }, 0, ENTRY_NOOP, blob_new((struct bytes){ 0 }) };
+
+		entries_add(&m.append.entries, &e);
+		blob_unref(e.data);
+	}
+	alone_raft(a, &m);
+	raft_message_free(&m);
 }
 
 static void request(struct alone *a, struct ipc_request *q, struct buf *steps)

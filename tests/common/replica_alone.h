@@ -47,7 +47,7 @@ struct alone {
 	struct alone_frame frames[ALONE_KEPT_MAX];
 	size_t frame_count;
 	bool deaf; /* no connection carries anything */
-	bool state_waits; /* the state lane does nothing */
+	bool state_waits; /* the state lane does nothing, but by alone_state_turn() */
 	bool log_waits; /* nor the log lane, but by alone_log_turn() */
 	bool may_die; /* else a fatal error ends the test */
 	bool died;
@@ -69,6 +69,7 @@ enum err alone_restart(struct alone *a);
 void alone_pass(struct alone *a, int64_t ms);
 /* The log lane does the oldest of the jobs that wait for it, and no more. */
 void alone_log_turn(struct alone *a);
+void alone_state_turn(struct alone *a);
 /* The node at the other end says who it is: n2 or n3, of this cluster, on the connection dialed or accepted. */
 void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed);
 /* Forms the cluster of n1, n2 and n3. */
@@ -78,6 +79,8 @@ void alone_elect(struct alone *a);
 /* The other node accepts n1's log as it is. */
 void alone_accept(struct alone *a, uint64_t from);
 void alone_raft(struct alone *a, struct raft_message *m);
+/* The leader sends `count` entries behind `prev`, all of them committed. */
+void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count);
 
 void alone_write(struct alone *a, uint64_t id, const char *key);
 /* One that only the leader is to answer. */

@@ -1,5 +1,5 @@
 /*
- * A replica that starts again: what it must not take for its own, and what ends it.
+ * A replica that starts again: what it must not take for its own.
  *
  * links: worker/replica/ worker/raft/ worker/log/ worker/kv/ tests/common/replica_alone.c
  *	tests/common/fake_disk.c tests/common/mem_table.c common/ballast.c common/buf.c common/clock.c
@@ -140,24 +140,6 @@ static void d7_state_of_another_history_than_its_log_does_not_start(void **state
 	alone_free(a);
 }
 
-/* What it should have written looks clean and is not on the disk: no promise, no answer, and no second sync. */
-static void d6_failed_sync_ends_the_process(void **state)
-{
-	struct alone *a = alone_new(LIST);
-
-	(void)state;
-	alone_form(a);
-	alone_elect(a);
-	alone_accept(a, 2);
-	a->may_die = true;
-	fake_disk_fail_sync(a->disk);
-	alone_write(a, 1, "key");
-	assert_true(a->died);
-	alone_accept(a, 2);
-	assert_null(alone_answered(a, 1));
-	alone_free(a);
-}
-
 static void tell(struct alone *a, uint64_t from, uint64_t start, uint64_t number)
 {
 	struct peer_tell m = { .start = start, .number = number, .error = ERR_TOO_LARGE };
@@ -211,7 +193,6 @@ static void d11_answer_to_a_read_of_a_former_life_is_dropped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(d6_failed_sync_ends_the_process),
 		cmocka_unit_test(d7_state_ahead_of_its_log_does_not_start),
 		cmocka_unit_test(d7_state_of_another_history_than_its_log_does_not_start),
 		cmocka_unit_test(d11_answer_to_a_read_of_a_former_life_is_dropped),

@@ -189,23 +189,6 @@ static void r1_read_at_the_leader_of_an_earlier_term_is_done_again(void **state)
 	alone_free(a);
 }
 
-static void append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count)
-{
-	struct raft_message m = { .type = RAFT_APPEND, .from = leader, .term = term };
-
-	m.append.prev_term = prev.term;
-	m.append.prev_index = prev.index;
-	m.append.commit = prev.index + count;
-	for (size_t i = 1; i <= count; i++) {
-		struct entry e = { { term, prev.index + i }, 0, ENTRY_NOOP, blob_new((struct bytes){ 0 }) };
-
-		entries_add(&m.append.entries, &e);
-		blob_unref(e.data);
-	}
-	alone_raft(a, &m);
-	raft_message_free(&m);
-}
-
 static size_t accepts_sent(const struct alone *a)
 {
 	size_t count = 0;
@@ -231,8 +214,8 @@ static void c3_promise_waits_for_its_own_sync(void **state)
 	other_leads(a, 2, 2);
 	alone_clear(a);
 	a->log_waits = true;
-	append(a, 2, 2, (struct raft_pos){ 1, 1 }, 1);
-	append(a, 2, 2, (struct raft_pos){ 2, 2 }, 1);
+	alone_append(a, 2, 2, (struct raft_pos){ 1, 1 }, 1);
+	alone_append(a, 2, 2, (struct raft_pos){ 2, 2 }, 1);
 	assert_int_equal(accepts_sent(a), 0);
 	alone_log_turn(a);
 	assert_int_equal(accepts_sent(a), 1);
@@ -253,8 +236,8 @@ static void c3_nothing_of_a_turn_that_failed_is_promised(void **state)
 	other_leads(a, 2, 2);
 	alone_clear(a);
 	a->log_waits = true;
-	append(a, 2, 2, (struct raft_pos){ 1, 1 }, 1);
-	append(a, 2, 2, (struct raft_pos){ 2, 2 }, 1);
+	alone_append(a, 2, 2, (struct raft_pos){ 1, 1 }, 1);
+	alone_append(a, 2, 2, (struct raft_pos){ 2, 2 }, 1);
 	a->may_die = true;
 	fake_disk_die_at(a->disk, fake_disk_calls(a->disk) + 1, 0);
 	a->log_waits = false;
@@ -272,7 +255,7 @@ static void r3_read_right_after_a_restart_waits_for_its_index(void **state)
 
 	(void)state;
 	alone_form(a);
-	append(a, 2, 2, (struct raft_pos){ 1, 1 }, 3);
+	alone_append(a, 2, 2, (struct raft_pos){ 1, 1 }, 3);
 	alone_kill(a);
 	alone_read(a, 1, LEVEL_LINEARIZABLE, "key");
 	assert_null(alone_answered(a, 1));
@@ -280,12 +263,12 @@ static void r3_read_right_after_a_restart_waits_for_its_index(void **state)
 	assert_null(alone_answered(a, 1));
 	m.read_answer = (struct raft_read_answer){ 1, alone_asked(a), 5 };
 	alone_raft(a, &m); /* d11: to its former life */
-	append(a, 2, 2, (struct raft_pos){ 2, 4 }, 1);
+	alone_append(a, 2, 2, (struct raft_pos){ 2, 4 }, 1);
 	assert_null(alone_answered(a, 1));
 	m.read_answer = (struct raft_read_answer){ 2, alone_asked(a), 6 };
 	alone_raft(a, &m);
 	assert_null(alone_answered(a, 1));
-	append(a, 2, 2, (struct raft_pos){ 2, 5 }, 1);
+	alone_append(a, 2, 2, (struct raft_pos){ 2, 5 }, 1);
 	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
 	alone_free(a);
 }
@@ -309,7 +292,7 @@ static void r6_overwritten_writes_of_a_deposed_leader_are_tried_again(void **sta
 	alone_clear(a);
 	other_leads(a, 3, term + 1);
 	assert_int_equal(alone_sent(a, PEER_FORWARD), 0);
-	append(a, 3, term + 1, before, 1);
+	alone_append(a, 3, term + 1, before, 1);
 	assert_int_equal(alone_sent(a, PEER_FORWARD), 2);
 	assert_int_equal(a->answer_count, 0);
 	alone_free(a);

@@ -1,6 +1,8 @@
 #ifndef WORKER_REPLICA_INSIDE_H
 #define WORKER_REPLICA_INSIDE_H
 
+#include <stdatomic.h>
+
 #include "common/status.h"
 #include "worker/kv/kv.h"
 #include "worker/log/wal.h"
@@ -131,6 +133,7 @@ struct replica {
 	struct instant opened, now;
 	struct identity identity;
 	bool failed;
+	atomic_int lane_error; /* shared by the lanes: lanes_note() */
 
 	struct raft *raft; /* NULL while unformed */
 	struct wal *wal; /* used by the log lane only */
@@ -192,6 +195,11 @@ struct replica {
 
 /* replica.c */
 void fail_by(struct replica *r, enum err e, const char *what);
+/* For the lanes. Between a lane's error and the end of the process the lanes are still asked for turns. None does
+ * anything any more: what a failed write, sync or commit left behind must not be built upon, and a second sync or
+ * commit would succeed without it. lanes_error() is the error that was noted first, or ERR_OK. */
+void lanes_note(struct replica *r, enum err e);
+enum err lanes_error(struct replica *r);
 bool send_frame(struct replica *r, uint64_t to);
 enum err start_raft(struct replica *r, const struct wal_found *found);
 

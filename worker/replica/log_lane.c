@@ -6,7 +6,7 @@
 
 /*
  * The log lane: appends and syncs. All batches that queued during the last sync share the next one (group commit).
- * Functions named do_* run on the lane and touch nothing of the replica but wal and environment.
+ * Functions named do_* run on the lane and touch nothing of the replica but wal, environment and what the lanes share.
  */
 
 #define SETTLE_MS 50
@@ -92,9 +92,13 @@ static enum err do_jobs(struct replica *r, struct jobs *jobs)
 /* A turn fails as a whole: what was written before the job that failed was not synced either (C3). */
 static void do_turn(void *arg, struct jobs *jobs)
 {
-	enum err e = do_jobs(arg, jobs);
+	struct replica *r = arg;
+	enum err e = lanes_error(r);
 	struct job *job;
 
+	if (e == ERR_OK)
+		e = do_jobs(r, jobs);
+	lanes_note(r, e);
 	STAILQ_FOREACH (job, jobs, link)
 		((struct log_job *)job)->error = e;
 }

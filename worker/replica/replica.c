@@ -31,6 +31,18 @@ void fail_by(struct replica *r, enum err e, const char *what)
 	free(why);
 }
 
+void lanes_note(struct replica *r, enum err e)
+{
+	int none = ERR_OK;
+
+	atomic_compare_exchange_strong(&r->lane_error, &none, (int)e);
+}
+
+enum err lanes_error(struct replica *r)
+{
+	return (enum err)atomic_load(&r->lane_error);
+}
+
 bool send_frame(struct replica *r, uint64_t to)
 {
 	bool sent = transport_send(r->env.transport, to, buf_bytes(&r->frame));

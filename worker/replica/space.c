@@ -81,7 +81,9 @@ static void do_turn(void *arg, struct jobs *jobs)
 	struct replica *r = arg;
 
 	(void)jobs;
-	r->space.error = ballast_look(r->env.ballast, r->space.marks.again, &r->space.looked);
+	if ((r->space.error = lanes_error(r)) == ERR_OK)
+		r->space.error = ballast_look(r->env.ballast, r->space.marks.again, &r->space.looked);
+	lanes_note(r, r->space.error);
 }
 
 static void on_done(void *arg, struct job *job)

@@ -7,8 +7,8 @@
 
 /*
  * The state lane: applies committed entries in order, all of a turn as one atomic unit together with the applied
- * index, and answers reads. Functions named do_* run on the lane and touch nothing of the replica but kv, changes
- * and identity.
+ * index, and answers reads. Functions named do_* run on the lane and touch nothing of the replica but kv, changes,
+ * identity and what the lanes share.
  */
 
 static void add_outcome(struct state_job *j, struct outcome o)
@@ -115,9 +115,13 @@ static enum err do_jobs(struct replica *r, struct jobs *jobs)
 /* A turn is one transaction, and fails as one. */
 static void do_turn(void *arg, struct jobs *jobs)
 {
-	enum err e = do_jobs(arg, jobs);
+	struct replica *r = arg;
+	enum err e = lanes_error(r);
 	struct job *job;
 
+	if (e == ERR_OK)
+		e = do_jobs(r, jobs);
+	lanes_note(r, e);
 	STAILQ_FOREACH (job, jobs, link)
 		((struct state_job *)job)->error = e;
 }

@@ -6,6 +6,25 @@
  * a third of a second of silence); the log's next segment is filled ahead. On a full filesystem what can wait does.
  */
 
+static enum err do_job(struct upkeep_job *j)
+{
+	switch (j->kind) {
+	case UPKEEP_FLUSH:
+		return table_flush(j->r->env.table);
+	case UPKEEP_CHECKPOINT:
+		return table_checkpoint(j->r->env.table);
+	case UPKEEP_FILL:
+		return wal_fill(j->r->wal, &j->more);
+	}
+	return ERR_INTERNAL;
+}
+
+/* Without room to fill, all else goes on. */
+static bool is_no_room(const struct upkeep_job *j)
+{
+	return j->kind == UPKEEP_FILL && j->error == ERR_NO_SPACE;
+}
+
 static void do_turn(void *arg, struct jobs *jobs)
 {
 	struct replica *r = arg;
@@ -14,17 +33,10 @@ static void do_turn(void *arg, struct jobs *jobs)
 	STAILQ_FOREACH (job, jobs, link) {
 		struct upkeep_job *j = (struct upkeep_job *)job;
 
-		switch (j->kind) {
-		case UPKEEP_FLUSH:
-			j->error = table_flush(r->env.table);
-			break;
-		case UPKEEP_CHECKPOINT:
-			j->error = table_checkpoint(r->env.table);
-			break;
-		case UPKEEP_FILL:
-			j->error = wal_fill(r->wal, &j->more);
-			break;
-		}
+		if ((j->error = lanes_error(r)) == ERR_OK)
+			j->error = do_job(j);
+		if (!is_no_room(j))
+			lanes_note(r, j->error);
 	}
 }
 
@@ -59,7 +71,7 @@ void upkeep_want(struct replica *r, enum upkeep_kind kind, struct span from_now)
 static void take_over(struct replica *r, struct upkeep_job *j)
 {
 	j->busy = j->over = false;
-	if (j->kind == UPKEEP_FILL && j->error == ERR_NO_SPACE) {
+	if (is_no_room(j)) {
 		upkeep_want(r, UPKEEP_FILL, span_ms(UPKEEP_FULL_MS));
 		return;
 	}
