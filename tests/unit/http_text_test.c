@@ -160,9 +160,13 @@ static const struct route one_routes[] = {
 };
 static const struct route other_routes[] = {
 	{ .method = METHOD_POST, .pattern = "/a" },
+	{ .method = METHOD_GET, .pattern = "/c/*/" },
+	{ .method = METHOD_GET, .pattern = "/c/*" },
+	{ .method = METHOD_ANY, .pattern = "/d" },
 	{ .pattern = NULL },
 };
-static const struct dialect one = { "one", one_routes, NULL }, other = { "other", other_routes, NULL };
+static const struct dialect one = { .name = "one", .routes = one_routes };
+static const struct dialect other = { .name = "other", .routes = other_routes };
 static const struct dialect *const dialects[] = { &one, &other, NULL };
 
 static void routes_are_found(void **state)
@@ -179,6 +183,48 @@ static void routes_are_found(void **state)
 	m = route_find(dialects, METHOD_GET, text("/a/"));
 	assert_ptr_equal(m.route, &one_routes[0]);
 	assert_int_equal(m.rest.size, 0);
+}
+
+static void a_star_stands_for_what_is_between(void **state)
+{
+	struct match m = route_find(dialects, METHOD_GET, text("/c/x/"));
+
+	(void)state;
+	assert_ptr_equal(m.route, &other_routes[1]);
+	assert_true(bytes_equal(m.rest, text("x")));
+	m = route_find(dialects, METHOD_GET, text("/c/x"));
+	assert_ptr_equal(m.route, &other_routes[2]);
+	assert_true(bytes_equal(m.rest, text("x")));
+	m = route_find(dialects, METHOD_GET, text("/c//"));
+	assert_ptr_equal(m.route, &other_routes[1]);
+	assert_int_equal(m.rest.size, 0);
+	m = route_find(dialects, METHOD_GET, text("/c/")); /* one slash is not two */
+	assert_ptr_equal(m.route, &other_routes[2]);
+	assert_null(route_find(dialects, METHOD_GET, text("/c")).route);
+}
+
+static void any_method_is_one_of_them(void **state)
+{
+	(void)state;
+	for (int method = METHOD_GET; method <= METHOD_OTHER; method++)
+		assert_ptr_equal(
+		    route_find(dialects, (enum method)method, text("/d")).route, &other_routes[3]);
+}
+
+static void what_is_plain_text(void **state)
+{
+	(void)state;
+	assert_true(text_is_plain(text("")));
+	assert_true(text_is_plain(text("a\tb\r\n\f\033 \xc3\xa4\x7f")));
+	assert_false(text_is_plain(text("a\x01")));
+	assert_false(text_is_plain(text("\v")));
+	assert_false(text_is_plain(text("\xc3")));
+	assert_false(text_is_plain(bytes_of("a\0b", 3)));
+	assert_false(text_is_plain(bytes_of("\0", 1)));
+	assert_true(text_is_utf8(bytes_of("\0", 1)));
+	assert_true(text_is_utf8((struct bytes){ NULL, 0 }));
+	assert_true(text_is_plain((struct bytes){ NULL, 0 }));
+	assert_false(text_is_utf8(text("\xed\xa0\x80"))); /* a surrogate */
 }
 
 static void head_goes_where_get_goes(void **state)
@@ -461,6 +507,9 @@ int main(void)
 		cmocka_unit_test(base64_goes_both_ways),
 		cmocka_unit_test(routes_are_found),
 		cmocka_unit_test(head_goes_where_get_goes),
+		cmocka_unit_test(a_star_stands_for_what_is_between),
+		cmocka_unit_test(any_method_is_one_of_them),
+		cmocka_unit_test(what_is_plain_text),
 		cmocka_unit_test(methods_of_a_path_are_told),
 		cmocka_unit_test(a_value_has_its_own_limit),
 		cmocka_unit_test(a_head_comes_apart),
