@@ -130,6 +130,7 @@ static enum err open_replica(struct alone *a)
 		.http = "http://n1:2",
 		.build = "1.0",
 		.members = a->members,
+		.joins = a->joins,
 		.election = span_ms(ELECTION_MS),
 		.heartbeat = span_ms(HEARTBEAT_MS),
 		.request = span_ms(5000),

@@ -173,6 +173,75 @@ static void strangers_are_forgotten_and_neighbours_are_not(void **state)
 	alone_free(a);
 }
 
+static struct alone *joiner(const char *members)
+{
+	struct alone *a = alone_new(members);
+
+	a->joins = true;
+	alone_kill(a);
+	return a;
+}
+
+static void other_adopts(struct alone *a, uint64_t from)
+{
+	const uint64_t incarnations[] = { from };
+	struct buf founding = { 0 }, frame = { 0 };
+	struct peer_adopt m = { CLUSTER, { NULL, 0 } };
+
+	founding_of(&founding, incarnations, 1);
+	m.founding = buf_bytes(&founding);
+	wire_put_u8(&frame, PEER_ADOPT);
+	peer_adopt_put(&frame, &m);
+	replica_on_frame(a->replica, from, buf_bytes(&frame), a->now);
+	buf_free(&founding);
+	buf_free(&frame);
+	alone_pass(a, 0);
+}
+
+/* Neither a key that is put nor one that is asked for tells it that its emptiness is a cluster's content. */
+static void node_that_joins_forms_nothing_and_promises_nothing(void **state)
+{
+	struct alone *a = joiner("");
+
+	(void)state;
+	alone_write(a, 1, "key");
+	alone_read(a, 2, LEVEL_LINEARIZABLE, "key");
+	alone_read(a, 3, LEVEL_LEADER, "key");
+	alone_read(a, 4, LEVEL_STALE, "key");
+	alone_pass(a, 4000);
+	assert_null(alone_answered(a, 1));
+	assert_null(alone_answered(a, 2));
+	assert_null(alone_answered(a, 3));
+	assert_int_equal(alone_answered(a, 4)->error, ERR_OK);
+	alone_pass(a, 2000);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_NO_LEADER);
+	assert_int_equal(alone_answered(a, 1)->applied, APPLIED_NO);
+	assert_int_equal(alone_answered(a, 2)->error, ERR_NO_LEADER);
+	assert_int_equal(alone_answered(a, 3)->error, ERR_NO_LEADER);
+	assert_int_equal(replica_view(a->replica).cluster, 0);
+	alone_hello(a, 2, CLUSTER, true);
+	other_adopts(a, 2);
+	assert_int_equal(replica_view(a->replica).cluster, CLUSTER);
+	alone_free(a);
+}
+
+static void first_of_a_list_that_joins_founds_nothing(void **state)
+{
+	struct alone *a = joiner(LIST);
+
+	(void)state;
+	alone_hello(a, 2, 0, true);
+	alone_hello(a, 3, 0, true);
+	alone_pass(a, 300);
+	alone_pass(a, 0);
+	assert_null(replica_raft(a->replica));
+	/* But it takes its place in one that was founded with it. */
+	alone_hello(a, 2, CLUSTER, true);
+	alone_pass(a, 300);
+	assert_true(alone_sent(a, PEER_FORM_ASK) > 0);
+	alone_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +250,8 @@ int main(void)
 		cmocka_unit_test(unformed_node_of_a_list_asks_one_that_is_formed),
 		cmocka_unit_test(d12_listed_node_without_data_is_no_member_by_its_name),
 		cmocka_unit_test(misnamed_node_keeps_all_from_forming),
+		cmocka_unit_test(node_that_joins_forms_nothing_and_promises_nothing),
+		cmocka_unit_test(first_of_a_list_that_joins_founds_nothing),
 		cmocka_unit_test(strangers_are_forgotten_and_neighbours_are_not),
 	};
 
