@@ -90,7 +90,7 @@ def test_a_node_that_joins_stops_at_once_while_it_asks(nodes):
             assert "does not add this node" not in n.log()
 
 
-def test_a_wiped_node_joins_again_under_its_id(nodes):
+def test_d12_a_wiped_node_joins_again_under_its_id(nodes):
     cluster = grown(nodes)
     assert put(cluster[0], "a", b"1").status_code == 201
     leader = leader_of(cluster)
