@@ -41,9 +41,21 @@
  * That cannot be seen from outside, so a listener that nobody has come to for so long is made anew. Open pipes
  * cannot be counted for this: one that is refused ends without having begun. Its dialer in turn gives up for good when
  * the other side closes between connect and handshake, as such a listener does: it is made anew likewise, less often,
- * for a dialer closed in its handshake is what makes a listener deaf. */
+ * for a dialer closed in its handshake is what makes a listener deaf. Either waits twice as long each time: on a busy
+ * machine a handshake lasts, too. */
 #define RELISTEN_MS 300
 #define REDIAL_MS 1000
+#define PATIENCE_DOUBLINGS 3
+/* NNG's dialer, left alone, tries again every few milliseconds, each time with a socket that one thread of the
+ * process clears away, in two steps. Where processors are scarce that thread falls behind for good: descriptors pile
+ * up by the thousand, and what needs it too (the end of a broken pipe, nng_close()) does not happen any more. So it
+ * sleeps practically for ever after a try (half of them it repeats at once), and we look for a socket that is new. */
+#define NNG_RETRY_MS 60000
+#define LOOK_MS 5
+/* For one that was refused, or lost its pipe: the same socket may take it now. */
+#define AGAIN_MS 50
+/* Between bind and listen NNG gives the socket this mode; with another one it refuses yet. */
+#define SOCKET_MODE 0600
 
 struct pipe_event {
 	nng_pipe pipe;
@@ -56,11 +68,15 @@ struct ipc_nng {
 	bool listens;
 	nng_listener listener;
 	nng_dialer dialer;
-	bool visited; /* a pipe came or went since this was last looked at */
+	bool visited; /* the listener: a pipe came since this was last looked at */
+	struct stat dialed; /* the socket file when it was last dialed */
+	struct instant again; /* before this, the same file is not dialed again */
+	int64_t patience_ms;
 	struct loop_timer *repair;
 	char url[sizeof("ipc://") + PATH_BYTES_MAX];
 	uint64_t self, peer, session;
-	nng_pipe pipe; /* the peer's, or the one greeted on */
+	nng_pipe pipe; /* the one that there is, greeted on or not */
+	nng_pipe ended; /* the last one */
 	bool greet; /* a message is owed even if it is empty */
 	int send_fd, kick_fd;
 	struct loop_io *receivable, *sendable, *kicked;
@@ -76,6 +92,11 @@ static struct ipc_nng *self(struct ipc *i)
 static bool same_pipe(nng_pipe a, nng_pipe b)
 {
 	return nng_pipe_id(a) == nng_pipe_id(b);
+}
+
+static bool is_connected(const struct ipc_nng *n)
+{
+	return nng_pipe_id(n->pipe) > 0;
 }
 
 /* Sending */
@@ -138,12 +159,19 @@ static void greet(struct ipc_nng *n)
 
 /* Peers that come and go */
 
+static void repair_in(struct ipc_nng *n, int64_t ms)
+{
+	loop_timer_set(n->repair, instant_add(loop_now(n->ipc.loop), span_ms(ms)));
+}
+
 static void lose(struct ipc_nng *n)
 {
 	n->pipe = (nng_pipe)NNG_PIPE_INITIALIZER;
 	n->greet = false;
-	if (!n->listens)
+	if (!n->listens) {
 		n->session++;
+		repair_in(n, LOOK_MS);
+	}
 	ipc_lose(&n->ipc);
 }
 
@@ -230,27 +258,49 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev what, void *arg)
 	eventfd_write(n->kick_fd, 1);
 }
 
-static void take_event(struct ipc_nng *n, const struct pipe_event *e)
+static void dial_again_in(struct ipc_nng *n, int64_t ms)
 {
-	if (e->what == NNG_PIPE_EV_ADD_POST)
-		n->visited = true;
-	if (e->what == NNG_PIPE_EV_REM_POST && same_pipe(e->pipe, n->pipe))
-		lose(n);
-	if (e->what == NNG_PIPE_EV_ADD_POST && !n->listens) {
-		lose(n);
-		n->pipe = e->pipe;
-		greet(n);
-	}
+	n->again = instant_add(loop_now(n->ipc.loop), span_ms(ms));
 }
 
-static void on_kicked(void *arg)
+static void on_pipe_ended(struct ipc_nng *n, nng_pipe pipe)
 {
-	struct ipc_nng *n = arg;
-	struct buf events;
-	eventfd_t count;
-
-	if (eventfd_read(n->kick_fd, &count) != 0)
+	n->ended = pipe;
+	if (same_pipe(pipe, n->pipe))
+		lose(n);
+	if (n->listens)
 		return;
+	n->patience_ms = REDIAL_MS;
+	dial_again_in(n, AGAIN_MS);
+}
+
+static void on_pipe_begun(struct ipc_nng *n, nng_pipe pipe)
+{
+	n->visited = true;
+	/* The two come from different threads. */
+	if (same_pipe(pipe, n->ended))
+		return;
+	if (!n->listens) {
+		lose(n);
+		greet(n);
+	}
+	/* Of the listener's it may have been greeted on already. */
+	if (!n->ipc.here)
+		n->pipe = pipe;
+}
+
+static void take_event(struct ipc_nng *n, const struct pipe_event *e)
+{
+	if (e->what == NNG_PIPE_EV_REM_POST)
+		on_pipe_ended(n, e->pipe);
+	else
+		on_pipe_begun(n, e->pipe);
+}
+
+static void take_events(struct ipc_nng *n)
+{
+	struct buf events;
+
 	pthread_mutex_lock(&n->lock);
 	events = n->events;
 	n->events = (struct buf){ 0 };
@@ -264,6 +314,15 @@ static void on_kicked(void *arg)
 		take_event(n, &e);
 	}
 	buf_free(&events);
+}
+
+static void on_kicked(void *arg)
+{
+	struct ipc_nng *n = arg;
+	eventfd_t count;
+
+	if (eventfd_read(n->kick_fd, &count) == 0)
+		take_events(n);
 }
 
 /* Opening and closing */
@@ -302,8 +361,7 @@ static void open_socket(struct ipc_nng *n)
 	must(nng_socket_set_int(n->socket, NNG_OPT_SENDBUF, 0));
 	must(nng_socket_set_int(n->socket, NNG_OPT_RECVBUF, RECEIVE_BUFFER));
 	must(nng_socket_set_size(n->socket, NNG_OPT_RECVMAXSZ, RECEIVE_BYTES_MAX));
-	must(nng_socket_set_ms(n->socket, NNG_OPT_RECONNMINT, 5));
-	must(nng_socket_set_ms(n->socket, NNG_OPT_RECONNMAXT, 10));
+	must(nng_socket_set_ms(n->socket, NNG_OPT_RECONNMINT, NNG_RETRY_MS));
 	must(nng_pipe_notify(n->socket, NNG_PIPE_EV_ADD_POST, on_pipe, n));
 	must(nng_pipe_notify(n->socket, NNG_PIPE_EV_REM_POST, on_pipe, n));
 	must(nng_socket_get_int(n->socket, NNG_OPT_RECVFD, &receive_fd));
@@ -344,19 +402,23 @@ static enum err err_from_nng(int error, const char *url)
 	return error == NNG_EADDRINUSE ? ERR_IN_USE : error == NNG_EPERM ? ERR_PERMISSION : ERR_IO;
 }
 
+static const char *path_of(const struct ipc_nng *n)
+{
+	return n->url + strlen("ipc://");
+}
+
 static enum err start_listener(struct ipc_nng *n)
 {
-	const char *path = n->url + strlen("ipc://");
 	struct stat st;
 	int error;
 
 	/* NNG removes whatever stands at its path and does not answer. */
-	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
-		log_warnx("there is something else in place of the socket %s", path);
+	if (lstat(path_of(n), &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		log_warnx("there is something else in place of the socket %s", path_of(n));
 		return ERR_EXISTS;
 	}
 	if ((error = nng_listener_create(&n->listener, n->socket, n->url)) == 0 &&
-	    (error = nng_listener_set_int(n->listener, NNG_OPT_IPC_PERMISSIONS, 0600)) == 0)
+	    (error = nng_listener_set_int(n->listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE)) == 0)
 		error = nng_listener_start(n->listener, 0);
 	return err_from_nng(error, n->url);
 }
@@ -370,32 +432,76 @@ static enum err start_dialer(struct ipc_nng *n)
 	return err_from_nng(error, n->url);
 }
 
-static enum err start(struct ipc_nng *n)
+static void be_more_patient(struct ipc_nng *n, int64_t first_ms)
 {
-	return n->listens ? start_listener(n) : start_dialer(n);
+	if (n->patience_ms < first_ms << PATIENCE_DOUBLINGS)
+		n->patience_ms *= 2;
 }
 
-static void repair_in(struct ipc_nng *n, int64_t ms)
+static void listen_again(struct ipc_nng *n)
 {
-	loop_timer_set(n->repair, instant_add(loop_now(n->ipc.loop), span_ms(ms)));
+	bool visited = n->visited || is_connected(n);
+
+	n->visited = false;
+	if (visited) {
+		n->patience_ms = RELISTEN_MS;
+	} else {
+		be_more_patient(n, RELISTEN_MS);
+		nng_listener_close(n->listener);
+		if (start_listener(n) != ERR_OK)
+			n->patience_ms = RELISTEN_MS * 10; /* it is said in the log each time */
+	}
+	repair_in(n, n->patience_ms);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Whether the socket is one to dial now: the listener's each time it is made anew, any for so long. */
+static bool is_to_be_dialed(struct ipc_nng *n)
+{
+	struct stat st;
+
+	if (stat(path_of(n), &st) != 0 || !S_ISSOCK(st.st_mode) || (st.st_mode & 0777) != SOCKET_MODE)
+		return false;
+	if (same_file(&st, &n->dialed) && !instant_passed(n->again, loop_now(n->ipc.loop)))
+		return false;
+	if (same_file(&st, &n->dialed))
+		be_more_patient(n, REDIAL_MS);
+	else
+		n->patience_ms = REDIAL_MS;
+	n->dialed = st;
+	return true;
+}
+
+/* Nothing rings while there is a pipe. */
+static void look_for_listener(struct ipc_nng *n)
+{
+	if (is_connected(n))
+		return;
+	repair_in(n, LOOK_MS);
+	if (!is_to_be_dialed(n))
+		return;
+	dial_again_in(n, n->patience_ms);
+	nng_dialer_close(n->dialer);
+	if (start_dialer(n) != ERR_OK)
+		repair_in(n, REDIAL_MS * 10); /* it is said in the log each time */
 }
 
 static void on_repair(void *arg)
 {
 	struct ipc_nng *n = arg;
-	int64_t period_ms = n->listens ? RELISTEN_MS : REDIAL_MS;
-	bool visited = n->visited;
 
-	n->visited = false;
-	repair_in(n, period_ms);
-	if (visited || n->ipc.here)
-		return;
+	/* What has come meanwhile is not to be closed: NNG 1.5.2 does not get over a pipe that is closed on this side
+	 * while a message comes in (see docs/decisions/0003). */
+	take_events(n);
 	if (n->listens)
-		nng_listener_close(n->listener);
+		listen_again(n);
 	else
-		nng_dialer_close(n->dialer);
-	if (start(n) != ERR_OK)
-		repair_in(n, period_ms * 10); /* it is said in the log each time */
+		look_for_listener(n);
 }
 
 static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const char *path,
@@ -403,7 +509,7 @@ static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const c
 {
 	sigset_t all, before;
 	struct ipc_nng *n;
-	enum err e;
+	enum err e = ERR_OK;
 
 	*out = NULL;
 	assert(generation != 0);
@@ -415,13 +521,15 @@ static enum err open_nng(struct ipc **out, struct loop *l, bool listens, const c
 	n = new_nng(l, listens, generation, handlers, arg);
 	snprintf(n->url, sizeof(n->url), "ipc://%s", path);
 	n->repair = loop_timer_new(l, on_repair, n);
-	e = start(n);
+	n->patience_ms = RELISTEN_MS;
+	repair_in(n, listens ? RELISTEN_MS : 0);
+	if (listens)
+		e = start_listener(n);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (e != ERR_OK) {
 		close_nng(&n->ipc);
 		return e;
 	}
-	repair_in(n, listens ? RELISTEN_MS : REDIAL_MS);
 	*out = &n->ipc;
 	return ERR_OK;
 }

@@ -1,4 +1,5 @@
 /* links: common/ipc.c common/ipc_nng.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/buf.c common/mem.c common/err.c common/log.c -levent_core -lnng */
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -664,6 +665,7 @@ static void a_dialer_that_was_hung_up_on_dials_again(void **state)
 	(void)state;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(chmod(path, 0600), 0);
 	assert_int_equal(listen(fd, 8), 0);
 	dial_as(&http, 2);
 	for (int i = 0; i < 40; i++) {
@@ -682,6 +684,59 @@ static void a_dialer_that_was_hung_up_on_dials_again(void **state)
 	wait_for(&http.here, 1);
 	close_end(&http);
 	close_end(&consensus);
+}
+
+/* Of this process. NNG has none but for its dialing here: what wakes us are eventfds. */
+static unsigned count_sockets(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		char what[64] = "";
+
+		if (readlinkat(dirfd(d), e->d_name, what, sizeof(what) - 1) > 0)
+			count += strncmp(what, "socket:", 7) == 0;
+	}
+	closedir(d);
+	return count;
+}
+
+#define LONELY 30
+
+/* NNG's own tries outran, a few thousand a second, the thread that clears away behind them: descriptors piled up, and
+ * nng_close() hung as long as the tries went on. */
+static void expect_nothing_piles_up(unsigned before)
+{
+	struct end lonely[LONELY] = { 0 };
+
+	for (unsigned n = 0; n < LONELY; n++)
+		dial_as(&lonely[n], n + 1);
+	run_ms(1000);
+	for (unsigned ms = 0; ms < 20000 && count_sockets() > before + LONELY; ms += 10)
+		usleep(10 * 1000);
+	/* One each at the most; NNG takes its time to clear away even those. */
+	assert_in_range(count_sockets(), 0, before + LONELY);
+	for (unsigned n = 0; n < LONELY; n++)
+		close_end(&lonely[n]);
+}
+
+static void dialers_without_a_listener_pile_nothing_up(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	unsigned before = count_sockets();
+	int fd;
+
+	(void)state;
+	expect_nothing_piles_up(before);
+	/* Of a consensus worker that was killed this stays behind. */
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(chmod(path, 0600), 0);
+	close(fd);
+	expect_nothing_piles_up(before);
 }
 
 static void a_path_over_the_limit_is_an_error(void **state)
@@ -829,6 +884,7 @@ int main(int argc, char **argv)
 		TEST(a_peer_that_died_while_it_connected_does_not_deafen_the_listener),
 		TEST(a_dialer_that_was_hung_up_on_dials_again),
 		TEST(a_listener_that_refused_a_second_dialer_is_not_deafened_either),
+		TEST(dialers_without_a_listener_pile_nothing_up),
 		TEST(a_path_over_the_limit_is_an_error),
 		TEST(a_killed_process_is_gone_and_its_successor_here),
 		TEST(the_cost_of_a_round_trip_is_printed),
