@@ -1,10 +1,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tests/sim/sim_disk.h"
 #include "tests/sim/universe.h"
 
 /* How often a call that hangs looks whether it still does. */
 #define HANG_STEP span_ms(10)
+/* Lent at a time to a call that finds no space. */
+#define LOAN 65536
 
 static const struct event_kind work_kind, done_kind;
 
@@ -44,7 +47,9 @@ static void on_work(struct universe *u, const struct event *e)
 	if (l == NULL)
 		return;
 	STAILQ_CONCAT(&l->running, &l->queued);
+	n->in_lane = true;
 	l->work.turn(l->work.arg, &l->running);
+	n->in_lane = false;
 	universe_add(u, (struct span){ (int64_t)e->b }, &done_kind, e->node, e->a, 0, NULL);
 	node_check_disk(n);
 }
@@ -116,4 +121,46 @@ static struct lane *sim_make(struct lane_maker *maker, const char *name, struct 
 void lanes_init(struct node *n)
 {
 	n->lanes.make = sim_make;
+}
+
+/* ---- space ---- */
+
+/* As in the product a lane that finds no space, nor ballast, waits for some, and a start does not. Nobody can wait in the
+ * middle of a turn here: the call is lent what it lacks, has its effect, and like one that hangs does not come back
+ * before there is space. */
+static bool relieve(struct disk_relief *relief)
+{
+	struct node *n = (struct node *)((char *)relief - offsetof(struct node, relief));
+	uint64_t free;
+
+	if (n->ballast_relief->relieve(n->ballast_relief))
+		return true;
+	if (!n->in_lane || !node_is_filled(n) || disk_space(n->disk, &free) != ERR_OK)
+		return false;
+	if (n->hung_until.ns < n->full_until.ns) {
+		story_tell(n->universe, n->number, "waits for space");
+		n->hung_until = n->full_until;
+	}
+	sim_disk_set_free(n->disk, free + LOAN);
+	return true;
+}
+
+enum err ballast_begin(struct node *n)
+{
+	enum err e =
+	    ballast_open(&n->ballast, n->disk, replica_ballast_bytes(n->universe->plan.segment_bytes));
+
+	if (e != ERR_OK)
+		return e;
+	n->ballast_relief = n->disk->relief;
+	n->relief.relieve = relieve;
+	n->disk->relief = &n->relief;
+	return ERR_OK;
+}
+
+void ballast_end(struct node *n)
+{
+	n->disk->relief = NULL;
+	ballast_close(n->ballast);
+	n->ballast = NULL;
 }

@@ -263,22 +263,20 @@ bool strike_disk_error(struct universe *u)
 bool strike_full(struct universe *u)
 {
 	struct node *n = nemesis_victim(u);
+	struct span length;
 
-	if (n->filled)
+	if (node_is_filled(n))
 		return false;
-	n->filled = true;
 	sim_disk_set_free(n->disk, dice_chance(dice(u), 500000) ? 0 : random_below(dice(u), 8 << 20));
-	universe_add(u, dice_span_skewed(dice(u), span_ms(100), span_ms(8000)), &empty_kind, NOBODY,
-	    (uint64_t)n->number, 0, NULL);
+	length = dice_span_skewed(dice(u), span_ms(100), span_ms(8000));
+	n->full_until = instant_add(u->now, length);
+	universe_add(u, length, &empty_kind, NOBODY, (uint64_t)n->number, 0, NULL);
 	return true;
 }
 
 static void on_empty(struct universe *u, const struct event *e)
 {
-	struct node *n = &u->nodes[e->a];
-
-	n->filled = false;
-	sim_disk_set_free(n->disk, UINT64_MAX);
+	sim_disk_set_free(u->nodes[e->a].disk, UINT64_MAX);
 }
 
 /* While nobody runs on it. */
@@ -299,7 +297,7 @@ void machines_heal(struct universe *u)
 	for (int i = 0; i < u->plan.nodes; i++) {
 		struct node *n = &u->nodes[i];
 
-		n->slow_until = n->hung_until = u->now;
+		n->slow_until = n->hung_until = n->full_until = u->now;
 		n->fuse = 0;
 		sim_disk_set_fuse(n->disk, 0);
 		sim_disk_set_error(n->disk, 0);

@@ -14,6 +14,11 @@ bool node_up(const struct node *n)
 	return n->replica != NULL;
 }
 
+bool node_is_filled(const struct node *n)
+{
+	return n->full_until.ns > n->universe->now.ns;
+}
+
 /* ---- clock ---- */
 
 static int64_t rate(const struct node *n)
@@ -266,7 +271,7 @@ static enum err open_replica(struct node *n)
 	struct universe *u = n->universe;
 	const struct plan *p = &u->plan;
 	struct buf members = { 0 };
-	enum err e = ballast_open(&n->ballast, n->disk, replica_ballast_bytes(p->segment_bytes));
+	enum err e = ballast_begin(n);
 	struct replica_env env = {
 		.disk = n->disk,
 		.ballast = n->ballast,
@@ -307,7 +312,7 @@ static enum err open_replica(struct node *n)
 static void begin_life(struct node *n)
 {
 	n->life++;
-	n->turn_open = n->in_request = false;
+	n->turn_open = n->in_request = n->in_lane = false;
 	n->doomed = NULL;
 	n->tick_at = n->paused_until = n->hung_until = (struct instant){ 0 };
 	n->commit = n->applied = n->led_term = n->told_revision = 0;
@@ -344,7 +349,7 @@ bool node_start(struct node *n)
 	if ((e = open_replica(n)) != ERR_OK) {
 		n->replica = NULL;
 		/* Without any room, and nothing put by yet, it says so and ends. */
-		if (e == ERR_NO_SPACE && n->filled) {
+		if (e == ERR_NO_SPACE && node_is_filled(n)) {
 			node_crash(n, false);
 			node_restart_later(n, span_ms(500));
 			return false;
@@ -373,8 +378,7 @@ void node_crash(struct node *n, bool power)
 	if (n->replica != NULL)
 		replica_close(n->replica);
 	n->replica = NULL;
-	ballast_close(n->ballast);
-	n->ballast = NULL;
+	ballast_end(n);
 	clients_on_crash(u, n);
 	n->life++; /* whatever is on its way to it does not arrive */
 	net_detach(u, n, power);
@@ -466,7 +470,7 @@ void nodes_fini(struct universe *u)
 		sim_disk_die(n->disk);
 		if (n->replica != NULL)
 			replica_close(n->replica);
-		ballast_close(n->ballast);
+		ballast_end(n);
 		net_detach(u, n, false);
 		u->deeds.writes_lost += c->writes.lost;
 		u->deeds.writes_torn += c->writes.torn;

@@ -41,7 +41,9 @@ struct node {
 	struct random dice;
 	struct disk *disk;
 	struct ballast *ballast; /* of this life */
-	bool filled; /* the filesystem, by somebody else */
+	struct disk_relief relief; /* the ballast's, and patience */
+	struct disk_relief *ballast_relief;
+	struct instant full_until; /* the filesystem, filled by somebody else */
 	struct sim_table table;
 
 	unsigned life; /* of the process, from 1 */
@@ -50,6 +52,7 @@ struct node {
 	struct lane_maker lanes;
 	struct sim_lane *lane[LANES_MAX];
 	unsigned lane_count;
+	bool in_lane; /* a lane is at work: a call that finds no space waits */
 	bool turn_open; /* the turn's end is due */
 	bool in_request; /* replica_request() is running: no answer may come */
 	const char *doomed; /* the replica says that it cannot go on */
@@ -79,6 +82,8 @@ void node_restart_later(struct node *n, struct span delay);
 void node_pause(struct node *n, struct span length, bool clock_too);
 
 bool node_up(const struct node *n);
+/* Its filesystem has been filled by somebody else, and not emptied yet. */
+bool node_is_filled(const struct node *n);
 /* Its disk is dead: nothing that it does has an effect any more. */
 bool node_dies(const struct node *n);
 /* Its disk takes its time or hangs, or did a moment ago. */
@@ -91,6 +96,9 @@ struct instant node_now(const struct node *n);
 void node_touch(struct node *n);
 /* Lets a node make its lanes (lanes.c). */
 void lanes_init(struct node *n);
+/* Opens and closes the ballast of a life; in between lanes wait for space as the product's do (lanes.c). */
+enum err ballast_begin(struct node *n);
+void ballast_end(struct node *n);
 /* The node that leads in the highest term, NULL when none believes so. */
 struct node *node_leading(struct universe *u);
 
