@@ -5,6 +5,9 @@
 
 #include "tests/sim/plan.h"
 
+/* An entry of a client's write without its value, about. */
+#define ENTRY_BYTES 128
+
 struct fault_row {
 	const char *name, *text;
 	int nodes;
@@ -124,6 +127,22 @@ static void draw_clients(struct plan *p, struct random *r)
 	p->impatient = dice_chance(r, 300000);
 }
 
+/* A narrow window makes a round trip of each of its loads. What all clients and probers ask must get through in half the
+ * time that a request has: else every attempt comes too late, its repetition makes the others late, and nobody is
+ * ever served however whole the cluster is. */
+static void quicken(struct plan *p)
+{
+	int64_t askers = p->clients + p->nodes, loads;
+	struct span most;
+
+	if (p->window_bytes == 0)
+		return;
+	loads = 1 + (int64_t)(p->window_bytes / (p->value_most + ENTRY_BYTES));
+	most.ns = p->request.ns * loads / (4 * askers);
+	if (p->latency_most.ns > most.ns)
+		p->latency_most = most;
+}
+
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
 {
 	struct random r = { seed * 2 + 1 };
@@ -141,6 +160,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	p->disk_slow_most = dice_span_skewed(&r, span_ms(50), span_ms(3000));
 	p->sweep_from = dice_skewed(&r, 1, 200);
 	draw_clients(p, &r);
+	quicken(p);
 }
 
 void plan_command(const struct plan *p, struct buf *out)
