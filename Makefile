@@ -17,7 +17,7 @@ LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' config
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
 TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd valgrind \
 	iproute2 iptables libfaketime libnetfilter-queue-dev util-linux
-NSPAWN_PACKAGES = $(TEST_PACKAGES) debootstrap systemd-container
+NSPAWN_PACKAGES = $(TEST_PACKAGES) binutils debootstrap python3-yaml systemd-container
 TIDY_PACKAGES = python3 clang-format
 BENCH_PACKAGES = python3 python3-pytest python3-requests wrk
 DEMO_PACKAGES = python3 curl
@@ -239,7 +239,7 @@ valgrind: $(filter build/holdfast% build/tests/system/%,$(PROGRAMS_build)) | pac
 	@/usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/system/valgrind_test.py
 
 .PHONY: nspawn
-nspawn: all | packages-nspawn ## the service under a real systemd, in a container; takes root, and the network once
+nspawn: all | packages-nspawn ## the service under a real systemd, in a container, and the nodes of docker/; takes root, and the network once
 	@tests/run nspawn
 
 etc/holdfast.conf: build/etc/print_conf

@@ -1,6 +1,7 @@
 """A machine with systemd as its first process, in a container: systemd-nspawn over a Debian made by debootstrap.
 
-    with Machine() as m:            # booted, with what `make install` installs
+    make_root()                     # TREE, with what `make install` installs
+    with Machine() as m:            # booted
         m.run("systemctl start holdfast")
 
 The root lies in build/nspawn and is made once; what a machine writes goes into memory and is gone with it. It has a
@@ -48,8 +49,13 @@ def libraries():
     linked = output_of("ldd", os.path.join(BUILD, "holdfastd"), os.path.join(BUILD, "holdfast-worker"))
     paths = {os.path.realpath(line.split()[2]) for line in linked.split("\n") if "=> /" in line}
     # Some packages still say /lib for what lies in /usr/lib.
-    ends = ["*/" + "/".join(path.split("/")[-2:]) for path in sorted(paths)]
-    return sorted({line.split(":")[0] for line in output_of("dpkg-query", "-S", *ends).split("\n") if line})
+    return package_of("/".join(path.split("/")[-2:]) for path in paths)
+
+
+def package_of(names):
+    """The packages that these files, named by the end of their paths, belong to."""
+    listed = output_of("dpkg-query", "-S", *(f"*/{name}" for name in sorted(names)))
+    return sorted({line.split(":")[0] for line in listed.split("\n") if line})
 
 
 def make_tree():
@@ -73,6 +79,16 @@ def install():
     # Perhaps this runs under another make, whose children should not become its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     subprocess.run(["make", "-s", "-C", ROOT, "install", f"DESTDIR={TREE}"], env=environment, check=True)
+
+
+def make_root():
+    if os.geteuid() != 0:
+        raise Unable("it takes root")
+    for program in ("debootstrap", "systemd-nspawn", "nsenter"):
+        if shutil.which(program) is None:
+            raise Unable(f"there is no {program}")
+    make_tree()
+    install()
 
 
 class Cgroups:
@@ -108,13 +124,6 @@ class Cgroups:
 
 class Machine:
     def __init__(self):
-        if os.geteuid() != 0:
-            raise Unable("it takes root")
-        for program in ("debootstrap", "systemd-nspawn", "nsenter"):
-            if shutil.which(program) is None:
-                raise Unable(f"there is no {program}")
-        make_tree()
-        install()
         self.name = f"holdfast-{os.getpid()}"
         self.console = os.path.join(PLACE, "console")
         self.cgroups = None
