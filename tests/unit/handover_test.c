@@ -137,6 +137,23 @@ static void follower_tells_the_leader_once(void **state)
 	alone_free(a);
 }
 
+/* On a busy machine the last of a new cluster was asked before it had heard that there is one, and said 409. */
+static void node_that_is_about_to_be_a_member_lets_it_wait(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	ask(a, 1, "n3");
+	assert_null(alone_answered(a, 1));
+	alone_form(a);
+	assert_null(alone_answered(a, 1));
+	other_leads(a, 2, alone_view(a).term + 1);
+	assert_int_equal(alone_sent(a, PEER_HAND_OVER), 1);
+	other_leads(a, 3, alone_view(a).term + 1);
+	expect(a, 1, ERR_OK, APPLIED_NO);
+	alone_free(a);
+}
+
 static void refuse_last(struct alone *a, enum err e)
 {
 	struct bytes last = blob_bytes(a->frames[a->frame_count - 1].bytes);
@@ -211,6 +228,7 @@ int main(void)
 		cmocka_unit_test(another_than_asked_for_is_no_success),
 		cmocka_unit_test(transfer_that_comes_to_nothing_is_unknown),
 		cmocka_unit_test(follower_tells_the_leader_once),
+		cmocka_unit_test(node_that_is_about_to_be_a_member_lets_it_wait),
 		cmocka_unit_test(follower_passes_on_what_the_leader_says),
 		cmocka_unit_test(leader_takes_it_from_another_node_in_its_term),
 	};

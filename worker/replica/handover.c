@@ -71,12 +71,20 @@ static void ask_leader(struct replica *r, struct pending *p, const struct raft_v
 	pending_move(&r->pendings, p, send_frame(r, v->leader) ? STAGE_HANDED : STAGE_ROUTE);
 }
 
+/* Unformed, but about to be a member of a cluster with others, whom the others may know already. */
+static bool is_expected(const struct replica *r)
+{
+	return r->foreign == NULL && (r->o.joins || r->listed_count > 1);
+}
+
 void handover_route(struct replica *r, struct pending *p, const struct raft_view *v)
 {
 	struct raft_member leader;
 	enum err e;
 
-	if (r->raft == NULL) {
+	if (r->raft == NULL && is_expected(r)) {
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+	} else if (r->raft == NULL) {
 		answer_error(
 		    r, p, ERR_CONFLICT, APPLIED_NO, "this node has not formed or joined a cluster yet");
 	} else if (!leader_find(r, v->leader, &leader)) {
