@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/common/mem_table.h"
@@ -22,9 +23,13 @@ static void hear_hello(struct transport *t, const struct peer_hello *hello)
 
 static void hear_peers(struct transport *t, const struct bytes *addresses, size_t count)
 {
-	(void)t;
-	(void)addresses;
-	(void)count;
+	struct alone *a = alone_of(t);
+	size_t used = 0;
+
+	a->peers[0] = '\0';
+	for (size_t i = 0; i < count && used + addresses[i].size + 2 < sizeof(a->peers); i++)
+		used += (size_t)sprintf(
+		    a->peers + used, "%.*s ", (int)addresses[i].size, (const char *)addresses[i].data);
 }
 
 static bool keep_frame(struct transport *t, uint64_t to, struct bytes frame)

@@ -47,6 +47,7 @@ struct alone {
 	size_t answer_count;
 	struct alone_frame frames[ALONE_KEPT_MAX];
 	size_t frame_count;
+	char peers[256]; /* the addresses that it dials, each with a blank behind it */
 	bool deaf; /* no connection carries anything */
 	bool state_waits; /* the state lane does nothing, but by alone_state_turn() */
 	bool log_waits; /* nor the log lane, but by alone_log_turn() */

@@ -107,6 +107,18 @@ static bool is_passed_on(const struct peer_ask *m)
 	return false;
 }
 
+/* A read may be done twice. */
+static bool is_old_ask(struct acquaintance *a, const struct peer_ask *m)
+{
+	if (m->kind == REQUEST_READ)
+		return false;
+	if (a->asked_start == a->start && m->number <= a->asked)
+		return true;
+	a->asked_start = a->start;
+	a->asked = m->number;
+	return false;
+}
+
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
 {
 	struct acquaintance *a = acquaintance_find(r, from);
@@ -119,8 +131,8 @@ void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
 	struct pending *p;
 	enum err e;
 
-	/* Not answered, as if lost: the asker tries another one. */
-	if (a == NULL || !is_passed_on(m) ||
+	/* Not answered, as if lost: the asker tries another one. What was here before may be done already. */
+	if (a == NULL || !is_passed_on(m) || is_old_ask(a, m) ||
 	    (p = request_take(r, CLIENT_REMOTE, r->pendings.next_number, &q, &e)) == NULL)
 		return;
 	p->remote = from;

@@ -126,12 +126,12 @@ static void claim(struct replica *r, const struct peer_hello *hello)
 void formation_hello(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed)
 {
 	acquaintance_learn(r, hello, dialed);
-	if (removal_is_gone(r, hello->incarnation)) {
+	if (dialed == NULL)
 		formation_set_peers(r);
+	if (removal_is_gone(r, hello->incarnation))
 		removal_tell(r, hello->incarnation);
-	} else if (dialed != NULL && hello->cluster == 0) {
+	else if (dialed != NULL && hello->cluster == 0)
 		claim(r, hello);
-	}
 	if (r->identity.phase != IDENTITY_UNFORMED || r->forming)
 		return;
 	r->form_again = r->now;
@@ -177,7 +177,8 @@ static void add_members(const struct replica *r, const struct raft_config *c, st
 	struct raft_member m;
 
 	for (size_t i = 0; i < c->count; i++)
-		if (c->members[i] != r->identity.incarnation && raft_config_find(c, c->members[i], &m))
+		if (c->members[i] != r->identity.incarnation && raft_config_find(c, c->members[i], &m) &&
+		    !bytes_equal(m.peer, bytes_text(r->o.peer)))
 			a->list[a->count++] = m.peer;
 }
 
@@ -193,11 +194,12 @@ static void add_newcomers(const struct replica *r, struct addresses *a)
 	}
 }
 
-/* Who is out and still comes by is answered. */
-static void add_the_gone(const struct replica *r, struct addresses *a)
+/* Whoever of this cluster comes by is answered: one that is out and has to be told, and a leader that this node's log,
+ * which may be long behind, does not know yet. */
+static void add_guests(const struct replica *r, struct addresses *a)
 {
 	for (size_t i = 0; i < r->acquaintance_count; i++)
-		if (r->acquaintances[i].guest && removal_is_gone(r, r->acquaintances[i].incarnation))
+		if (r->acquaintances[i].guest && r->acquaintances[i].cluster == r->identity.cluster)
 			a->list[a->count++] = bytes_text(r->acquaintances[i].peer);
 }
 
@@ -213,7 +215,7 @@ void formation_set_peers(struct replica *r)
 		if (raft_config_committed(r->raft) != raft_config(r->raft))
 			add_members(r, raft_config_committed(r->raft), &a);
 		add_newcomers(r, &a);
-		add_the_gone(r, &a);
+		add_guests(r, &a);
 	}
 	transport_set_peers(r->env.transport, a.list, a.count);
 }

@@ -98,6 +98,8 @@ struct forwarder {
 /* Another node, as its last hello said. */
 struct acquaintance {
 	uint64_t incarnation, cluster, start;
+	uint64_t asked_start,
+	    asked; /* the last request, other than a read, that it passed on, and in which life */
 	char *id, *peer, *http, *build;
 	char *dialed; /* the address at which this node reached it; NULL: it came by itself */
 	bool reachable; /* the dialed connection is up */

@@ -27,6 +27,7 @@ static bool is_there(const struct raft_config *config, const struct member_chang
 	struct raft_member m;
 
 	return newcomer != 0 && raft_config_has(config, newcomer) && raft_config_find(config, newcomer, &m) &&
+	       bytes_equal(m.peer, c->peer) && (c->http.size == 0 || bytes_equal(m.http, c->http)) &&
 	       (!c->wait || (m.roles & RAFT_LEARNER) == 0);
 }
 
@@ -54,6 +55,8 @@ static bool is_done(const struct replica *r, const struct pending *p)
 	const struct raft_config *config = raft_config_committed(r->raft);
 	struct member_change c = change_of(p->data);
 
+	if (config->index < p->index)
+		return false; /* this node is behind */
 	if (c.kind == MEMBER_REMOVE)
 		return is_away(config, &c);
 	return is_there(config, &c, p->newcomer);
@@ -140,6 +143,7 @@ static void take_answer(struct replica *r, const struct peer_changed *m)
 		return;
 	if (e == ERR_OK) {
 		p->newcomer = m->incarnation;
+		p->index = m->index;
 		p->accepted = true;
 	} else if (e == ERR_NOT_LEADER) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
@@ -181,10 +185,12 @@ static enum err take_ask(
 	return ERR_OK;
 }
 
-static void answer(
-    struct replica *r, const struct change_ask *a, enum err e, uint64_t newcomer, const char *text)
+static void answer(struct replica *r, const struct change_ask *a, const struct peer_changed *what)
 {
-	struct peer_changed m = { a->term, a->number, (uint16_t)e, newcomer, bytes_text(text) };
+	struct peer_changed m = *what;
+
+	m.term = a->term;
+	m.number = a->number;
 
 	if (a->from == r->identity.incarnation) {
 		take_answer(r, &m);
@@ -210,7 +216,7 @@ void on_change(struct replica *r, uint64_t from, const struct peer_change *m)
 		? take_ask(r, from, m->number, m->what, instant_add(r->now, span_ms(m->time_ms)))
 		: ERR_NOT_LEADER;
 	if (e != ERR_OK)
-		answer(r, &refused, e, 0, "");
+		answer(r, &refused, &(struct peer_changed){ .error = (uint16_t)e });
 }
 
 static const char *reason(enum err e)
@@ -265,14 +271,14 @@ static void warn_of_replacement(const struct replica *r, const struct raft_membe
 			    (const char *)m->peer.data);
 }
 
-static enum err add(struct replica *r, const struct member_change *c, const struct acquaintance *a)
+static enum err add(
+    struct replica *r, const struct member_change *c, const struct acquaintance *a, struct raft_pos *pos)
 {
 	struct raft_member m = { .incarnation = a->incarnation,
 		.id = bytes_text(a->id),
 		.peer = c->peer,
 		.http = c->http.size > 0 ? c->http : bytes_text(a->http) };
-	struct raft_pos pos;
-	enum err e = raft_change(r->raft, RAFT_ADD, &m, r->now, &pos);
+	enum err e = raft_change(r->raft, RAFT_ADD, &m, r->now, pos);
 
 	if (e == ERR_OK)
 		warn_of_replacement(r, &m);
@@ -280,16 +286,15 @@ static enum err add(struct replica *r, const struct member_change *c, const stru
 }
 
 static enum err carry_out(struct replica *r, const struct change_ask *a, const struct member_change *c,
-    const struct acquaintance *there)
+    const struct acquaintance *there, struct raft_pos *pos)
 {
 	struct raft_member named = { .id = c->id };
-	struct raft_pos pos;
 
 	if (c->kind == MEMBER_REMOVE)
-		return raft_change(r->raft, RAFT_REMOVE, &named, r->now, &pos);
+		return raft_change(r->raft, RAFT_REMOVE, &named, r->now, pos);
 	if (objection(a, c, there) != NULL)
 		return ERR_CONFLICT;
-	return there != NULL ? add(r, c, there) : ERR_UNREACHABLE;
+	return there != NULL ? add(r, c, there, pos) : ERR_UNREACHABLE;
 }
 
 /* False: not yet. */
@@ -299,15 +304,20 @@ static bool work_on(struct replica *r, const struct change_ask *a)
 	const struct acquaintance *there = c.kind == MEMBER_ADD ? acquaintance_at(r, c.peer) : NULL;
 	const char *why = c.kind == MEMBER_ADD ? objection(a, &c, there) : NULL;
 	struct raft_view v = raft_view(r->raft);
+	struct raft_pos pos = { 0 };
+	struct peer_changed m = { .incarnation = there != NULL ? there->incarnation : 0 };
 	char *text;
 	enum err e;
 
-	e = v.role == RAFT_LEADER && v.term == a->term ? carry_out(r, a, &c, there) : ERR_NOT_LEADER;
+	e = v.role == RAFT_LEADER && v.term == a->term ? carry_out(r, a, &c, there, &pos) : ERR_NOT_LEADER;
 	if ((e == ERR_CHANGING && !instant_passed(a->until, r->now)) ||
 	    (e == ERR_UNREACHABLE && !instant_passed(a->dial_until, r->now)))
 		return false;
 	text = why == NULL ? xstrdup(reason(e)) : xasprintf("the node at that address %s", why);
-	answer(r, a, e, there != NULL ? there->incarnation : 0, text);
+	m.error = (uint16_t)e;
+	m.index = pos.index;
+	m.text = bytes_text(text);
+	answer(r, a, &m);
 	free(text);
 	return true;
 }

@@ -46,7 +46,8 @@ struct pending {
 	struct instant begun;
 	struct instant asked; /* WRITTEN, INDEXING, ASKED: when */
 	struct instant known; /* a read's index: when */
-	uint64_t term, index, batch, min_revision;
+	uint64_t term, index, batch,
+	    min_revision; /* index: a read waits for it to be applied, a CHANGE for a configuration */
 	bool leader_only; /* not decided yet: elsewhere it is refused, and nothing was done for it */
 	struct instant patience; /* the deadline once that is decided */
 	bool accepted; /* CHANGE: a leader has it in its log */

@@ -70,17 +70,15 @@ void on_gone(struct replica *r, uint64_t from, const struct peer_gone *m)
 	removal_leave(r, m->revision);
 }
 
-/* A node that was removed serves what any member that it knew answers; one after the other, as some may be gone too. */
+/* A node that was removed serves what any node of its cluster answers that it still reaches, at the addresses that it knew;
+ * one after the other, as some may be gone too. */
 void removal_route(struct replica *r, struct pending *p)
 {
-	const struct raft_config *c = raft_config_committed(r->raft);
+	for (size_t i = 0; i < r->acquaintance_count; i++) {
+		const struct acquaintance *a = &r->acquaintances[r->passed++ % r->acquaintance_count];
 
-	for (size_t i = 0; i < c->count; i++) {
-		uint64_t whom = c->members[r->passed++ % c->count];
-		const struct acquaintance *a = acquaintance_find(r, whom);
-
-		if (whom != r->identity.incarnation && a != NULL && a->reachable) {
-			request_ask(r, p, whom, LEVEL_LINEARIZABLE);
+		if (a->reachable && a->cluster == r->identity.cluster) {
+			request_ask(r, p, a->incarnation, LEVEL_LINEARIZABLE);
 			return;
 		}
 	}

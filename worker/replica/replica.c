@@ -331,8 +331,7 @@ void replica_on_lost(struct replica *r, uint64_t incarnation, struct instant now
 	r->now = now;
 	if (a != NULL)
 		a->guest = false;
-	if (removal_is_gone(r, incarnation))
-		formation_set_peers(r);
+	formation_set_peers(r);
 	if (r->raft != NULL)
 		raft_lost(r->raft, incarnation, now);
 }
@@ -517,10 +516,11 @@ void replica_flush(struct replica *r, struct instant now)
 	if (r->raft != NULL)
 		note_change(r);
 	request_route(r);
-	if (takes_part(r))
+	/* Who finds itself out in this turn still says what it has to, as that another one should lead. */
+	if (takes_part(r)) {
 		membership_turn(r);
-	if (takes_part(r))
 		run_raft(r);
+	}
 	state_read(r);
 	request_prompt(r);
 	measure_turn(r);
@@ -532,6 +532,7 @@ struct replica_view replica_view(const struct replica *r)
 		.incarnation = r->identity.incarnation,
 		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.applied = r->meta.applied_index,
+		.removed = r->removed != NULL,
 		.requests = r->pendings.count + r->prompt_count,
 	};
 	struct raft_view v;

@@ -106,6 +106,7 @@ void replica_flush(struct replica *r, struct instant now);
 struct replica_view {
 	uint64_t incarnation, cluster, term, leader, commit, applied, last;
 	bool leads;
+	bool removed; /* it knows that it is no member any more */
 	size_t requests; /* not answered yet; those of other nodes included */
 };
 struct replica_view replica_view(const struct replica *r);

@@ -543,6 +543,11 @@ static void expire(struct replica *r, struct pending *p)
 		break;
 	case STAGE_NEW:
 	case STAGE_ROUTE:
+		if (p->kind == REQUEST_CHANGE && p->term != 0) { /* a leader that fell may have begun it */
+			answer_error(r, p, ERR_TIMEOUT, APPLIED_UNKNOWN, "");
+			break;
+		}
+		/* fall through */
 	case STAGE_ASKED:
 	case STAGE_INDEX:
 	case STAGE_INDEXING:
