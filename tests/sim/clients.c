@@ -124,7 +124,8 @@ static void ask(struct universe *u, uint64_t number)
 	struct node *n = &u->nodes[choose_node(u, number)];
 	struct span patience;
 
-	if (!node_up(n)) {
+	/* Who is out serves as long as it knows somebody: nothing to wait for in the end. */
+	if (!node_serves(n) || (u->healed && u->laws.config.data != NULL && !laws_member(u, n))) {
 		ring(u, number, short_while(u));
 		return;
 	}
@@ -273,6 +274,8 @@ static bool may_happen(const struct universe *u, enum err e)
 	case ERR_STARTING:
 	case ERR_TIMEOUT:
 		return true;
+	case ERR_FOREIGN:
+		return u->plan.faults[FAULT_WIPE];
 	case ERR_FULL:
 		return u->plan.faults[FAULT_FULL];
 	default:
@@ -441,6 +444,8 @@ void clients_start(struct universe *u)
 void clients_probe(struct universe *u)
 {
 	for (int i = 0; i < u->plan.nodes; i++) {
+		if (!laws_member(u, &u->nodes[i]))
+			continue;
 		client_of(u, (uint64_t)(CLIENTS_MAX + i))->probes = PROBES;
 		think(u, (uint64_t)(CLIENTS_MAX + i));
 	}

@@ -20,6 +20,7 @@ void laws_fini(struct laws *l)
 		HASH_DEL(l->entries, e);
 		free(e);
 	}
+	raft_config_free(&l->config);
 	free(l->leaders);
 	free(l->indexes);
 }
@@ -333,6 +334,64 @@ static void check_complete(
 	}
 }
 
+/* ---- members ---- */
+
+bool laws_member(const struct universe *u, const struct node *n)
+{
+	return n->incarnation != 0 && raft_config_has(&u->laws.config, n->incarnation);
+}
+
+void laws_see_members(struct universe *u, const struct raft *r)
+{
+	const struct raft_config *sure = raft_config_committed(r);
+
+	if (sure->index <= u->laws.config.index)
+		return;
+	raft_config_free(&u->laws.config);
+	u->laws.config = *sure;
+	blob_ref(u->laws.config.data);
+}
+
+static bool same_half(const struct quorum_half *a, const struct quorum_half *b)
+{
+	for (size_t i = 0; i < a->count; i++)
+		if (!quorum_half_has(b, a->ids[i]))
+			return false;
+	return a->count == b->count;
+}
+
+/* §4.3: a leader adds no configuration to its log before the last one is committed, and none that could be in force beside
+ * it without sharing its majorities. */
+static void check_step(
+    struct universe *u, struct node *n, const struct raft_config *now, const struct raft_view *v)
+{
+	const struct raft_config *was = &n->config;
+	bool joint = now->quorum.outgoing.count > 0, was_joint = was->quorum.outgoing.count > 0;
+	const struct quorum_half *kept = joint ? &now->quorum.outgoing : &now->quorum.incoming;
+
+	if (was->index > v->commit)
+		universe_fail(u, "n%d changes the members at %" PRIu64 " before %" PRIu64 " is committed",
+		    n->number + 1, now->index, was->index);
+	if ((joint && was_joint) || !same_half(kept, &was->quorum.incoming))
+		universe_fail(u, "n%d changes the voters from %" PRIu64 " to %" PRIu64 " in one step",
+		    n->number + 1, was->index, now->index);
+}
+
+static void check_members(struct universe *u, struct node *n, const struct raft *r, const struct raft_view *v)
+{
+	const struct raft_config *now = raft_config(r);
+
+	laws_see_members(u, r);
+	if (v->role != RAFT_LEADER)
+		return;
+	if (n->led_term != v->term && !quorum_has(&now->quorum, n->incarnation))
+		universe_fail(u, "n%d leads and is no voter", n->number + 1);
+	if (n->led_term == v->term && now->index != n->config.index)
+		check_step(u, n, now, v);
+	n->config = *now;
+	n->config.data = NULL;
+}
+
 void laws_on_turn(struct universe *u, struct node *n)
 {
 	const struct raft *r = replica_raft(n->replica);
@@ -346,6 +405,7 @@ void laws_on_turn(struct universe *u, struct node *n)
 		    n->commit, v.commit);
 	if (v.commit > n->commit)
 		check_committed(u, n, r, &v);
+	check_members(u, n, r, &v);
 	if (v.role != RAFT_LEADER || n->led_term == v.term)
 		return;
 	n->led_term = v.term;

@@ -14,6 +14,8 @@
  *	an entry's position tells its content and its predecessor	(frames)
  *	what is committed stays, the same everywhere, and every later
  *	leader has it							(views)
+ *	members change one step at a time: learners, or into and out of a
+ *	joint configuration; who leads is a voter		(views)
  *	states are equal at equal indexes, and only grow in one life	(tables)
  */
 struct universe;
@@ -50,6 +52,7 @@ struct laws {
 	struct law_index *indexes;
 	size_t index_room;
 	uint64_t committed; /* the highest index known to be */
+	struct raft_config config; /* the last one known to be */
 };
 
 void laws_fini(struct laws *l);
@@ -57,6 +60,10 @@ void laws_fini(struct laws *l);
 void laws_on_frame(struct universe *u, struct node *from, struct bytes frame);
 /* A node's table committed. */
 void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *meta);
+/* What a node knows of the members before its turn is over. */
+void laws_see_members(struct universe *u, const struct raft *r);
+/* This node, as it is now, is a member by the last committed configuration. */
+bool laws_member(const struct universe *u, const struct node *n);
 /* A node's turn is over. */
 void laws_on_turn(struct universe *u, struct node *n);
 

@@ -31,6 +31,9 @@ static bool (*const strikes[FAULTS])(struct universe *u) = {
 	[FAULT_DISK_ERROR] = strike_disk_error,
 	[FAULT_FLIP] = strike_flip,
 	[FAULT_FULL] = strike_full,
+	[FAULT_MEMBERS] = strike_members,
+	[FAULT_WIPE] = strike_wipe,
+	[FAULT_COPY] = strike_copy,
 };
 
 void nemesis_count(struct universe *u, enum fault f)

@@ -86,4 +86,10 @@ bool strike_flip(struct universe *u);
 void trap_on_moment(struct universe *u, const struct node *n, enum moment m);
 void machines_heal(struct universe *u);
 
+/* ---- churn.c ---- */
+
+bool strike_members(struct universe *u);
+bool strike_wipe(struct universe *u);
+bool strike_copy(struct universe *u);
+
 #endif

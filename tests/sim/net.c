@@ -176,31 +176,36 @@ static struct peer_hello read_hello(struct bytes from)
 	return h;
 }
 
-static bool welcome(struct universe *u, int here, int there, const struct peer_hello *theirs)
+static enum hello_verdict judge(struct universe *u, int here, int there, const struct peer_hello *theirs)
 {
 	struct peer_hello mine = read_hello(buf_bytes(&u->nodes[here].transport.hello));
 	enum hello_verdict v = hello_check(&mine, theirs, u->net.known[here][there]);
 
 	if (v != HELLO_WELCOME) {
 		story_tell(u, here, "n%d %s", there + 1, hello_verdict_text(v));
-		return false;
+		return v;
 	}
 	u->net.known[here][there] = (struct hello_known){ theirs->start, theirs->boot };
-	return true;
+	return v;
 }
 
 static void on_hello(struct universe *u, const struct event *e)
 {
 	struct peer_hello hello = read_hello(blob_bytes(e->data));
+	enum hello_verdict v;
 	struct node *here;
 	struct link *l;
 	int from, to;
 
 	l = link_named(u, e->a, &from, &to);
 	here = &u->nodes[to];
-	if (e->b != l->generation || l->broken || !wire_whole(u, from, to))
+	if (e->b != l->generation || l->broken || !wire_whole(u, from, to) || here->transport.hello.size == 0)
 		return;
-	if (here->transport.hello.size == 0 || !welcome(u, to, from, &hello))
+	v = judge(u, to, from, &hello);
+	if (v == HELLO_WELCOME || hello_verdict_shared(v))
+		add_for(u, &hello_back_kind, from, from, to, latency(u, to, from),
+		    blob_new(buf_bytes(&here->transport.hello)));
+	if (v != HELLO_WELCOME)
 		return;
 	if (l->accepted_up) /* it still believed in the one before */
 		replica_on_lost(here->replica, l->near, node_now(here));
@@ -208,8 +213,6 @@ static void on_hello(struct universe *u, const struct event *e)
 	l->accepted = l->generation;
 	l->near = hello.incarnation;
 	replica_on_hello(here->replica, &hello, NULL, node_now(here));
-	add_for(u, &hello_back_kind, from, from, to, latency(u, to, from),
-	    blob_new(buf_bytes(&here->transport.hello)));
 	node_touch(here);
 }
 
@@ -217,18 +220,24 @@ static void on_hello_back(struct universe *u, const struct event *e)
 {
 	struct peer_hello hello = read_hello(blob_bytes(e->data));
 	struct bytes address;
+	enum hello_verdict v;
 	struct node *here;
 	struct link *l;
 	int from, to;
 
 	l = link_named(u, e->a, &from, &to);
 	here = &u->nodes[from];
-	if (e->b != l->generation || l->broken || !wire_whole(u, from, to) || !welcome(u, from, to, &hello))
+	if (e->b != l->generation || l->broken || !wire_whole(u, from, to))
 		return;
+	address = bytes_text(u->nodes[to].address);
+	if ((v = judge(u, from, to, &hello)) != HELLO_WELCOME) {
+		replica_on_refused(here->replica, &address, hello_verdict_text(v), node_now(here));
+		node_touch(here);
+		return;
+	}
 	l->dialing = false;
 	l->dialed_up = true;
 	l->far = hello.incarnation;
-	address = bytes_text(u->nodes[to].address);
 	story_note(u, from, "connected to n%" PRIu64, (uint64_t[6]){ (uint64_t)to + 1 });
 	replica_on_hello(here->replica, &hello, &address, node_now(here));
 	node_touch(here);
@@ -471,7 +480,38 @@ void net_detach(struct universe *u, struct node *n, bool power)
 	buf_free(&n->transport.hello);
 }
 
+void net_forget(struct universe *u, const struct node *n)
+{
+	for (int here = 0; here < u->plan.nodes; here++)
+		u->net.known[here][n->number] = (struct hello_known){ 0 };
+}
+
 /* ---- what the nemesis does ---- */
+
+/* Its start counter rose once more when it was started, at most to where the original is. */
+bool net_present_copy(struct universe *u, const struct node *n)
+{
+	bool any = false;
+	struct peer_hello hello;
+
+	if (n->transport.hello.size == 0)
+		return false;
+	hello = read_hello(buf_bytes(&n->transport.hello));
+	hello.boot ^= 1;
+	hello.start = dice_between(&u->net.dice, 1, hello.start);
+	for (int here = 0; here < u->plan.nodes; here++) {
+		enum hello_verdict v;
+
+		if (u->nodes[here].transport.hello.size == 0 ||
+		    u->net.known[here][n->number].start < hello.start)
+			continue;
+		v = judge(u, here, n->number, &hello);
+		if (v != HELLO_OLD && v != HELLO_COPY)
+			universe_fail(u, "n%d takes in a copy of n%d", here + 1, n->number + 1);
+		any = true;
+	}
+	return any;
+}
 
 void net_cut(struct universe *u, int from, int to)
 {

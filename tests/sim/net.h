@@ -57,6 +57,12 @@ void net_attach(struct universe *u, struct node *n);
 /* The node died: its ends are gone, the others hear of it soon, or with the power late. */
 void net_detach(struct universe *u, struct node *n, bool power);
 
+/* The node begins anew, as somebody else: what was heard of it is nobody's. */
+void net_forget(struct universe *u, const struct node *n);
+/* A process on an older copy of the node's data directory says hello to everybody. False: nobody was there who had heard
+ * a later start. */
+bool net_present_copy(struct universe *u, const struct node *n);
+
 /* Cuts or mends the wire in one direction. */
 void net_cut(struct universe *u, int from, int to);
 void net_mend(struct universe *u, int from, int to);

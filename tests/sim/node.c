@@ -247,6 +247,10 @@ static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answe
 	if (n->in_request)
 		universe_fail(n->universe, "n%d answers request %" PRIu64 " from within replica_request()",
 		    n->number + 1, answer->id);
+	if (client == CHURN_CLIENT) {
+		churn_on_answer(n->universe, n, answer);
+		return;
+	}
 	clients_on_answer(n->universe, n, client, answer);
 	if (n->universe->sabotage == SABOTAGE_ANSWER && dice_chance(&n->dice, 10000))
 		clients_on_answer(n->universe, n, client, answer);
@@ -262,7 +266,7 @@ static void on_fatal(void *arg, int status, const char *why)
 
 static void members_text(const struct universe *u, struct buf *out)
 {
-	for (int i = 0; u->plan.nodes > 1 && i < u->plan.nodes; i++)
+	for (int i = 0; u->plan.members > 1 && i < u->plan.members; i++)
 		buf_printf(out, "%s%s=%s", i == 0 ? "" : ", ", u->nodes[i].id, u->nodes[i].address);
 }
 
@@ -302,7 +306,8 @@ static enum err open_replica(struct node *n)
 
 	if (e != ERR_OK)
 		return e;
-	members_text(u, &members);
+	if (!n->unlisted)
+		members_text(u, &members);
 	o.members = buf_text(&members);
 	e = replica_open(&n->replica, &o, &env, node_now(n));
 	buf_free(&members);
@@ -316,6 +321,7 @@ static void begin_life(struct node *n)
 	n->doomed = NULL;
 	n->tick_at = n->paused_until = n->hung_until = (struct instant){ 0 };
 	n->commit = n->applied = n->led_term = n->told_revision = 0;
+	n->config = (struct raft_config){ 0 };
 	n->clock_offset_ns = (int64_t)dice_between(&n->dice, 1000000000, 1000000000000);
 	n->burning = n->fuse > 0;
 	sim_disk_set_fuse(n->disk, n->fuse);
@@ -387,6 +393,37 @@ void node_crash(struct node *n, bool power)
 	u->deeds.crashes++;
 }
 
+static void add_losses(struct node *n)
+{
+	const struct sim_disk_counts *c = sim_disk_counts(n->disk);
+
+	n->universe->deeds.writes_lost += c->writes.lost;
+	n->universe->deeds.writes_torn += c->writes.torn;
+	n->universe->deeds.names_lost += c->names_lost;
+}
+
+void node_wipe(struct node *n)
+{
+	if (node_up(n))
+		node_crash(n, false);
+	story_tell(n->universe, n->number, "gets an empty disk");
+	add_losses(n);
+	sim_disk_free(n->disk);
+	mem_table_free(n->table.inside);
+	n->disk = sim_disk_new(random_next(&n->dice));
+	n->table.inside = mem_table_new();
+	n->incarnation = 0;
+	n->full_until = n->universe->now;
+	n->wiped = true;
+	net_forget(n->universe, n);
+}
+
+bool node_serves(const struct node *n)
+{
+	return node_up(n) && (replica_view(n->replica).cluster != 0 ||
+				 (!n->wiped && n->number < n->universe->plan.members));
+}
+
 static void on_start(struct universe *u, const struct event *e)
 {
 	if (u->nodes[e->a].replica == NULL)
@@ -455,6 +492,7 @@ void nodes_init(struct universe *u)
 		if (u->sabotage == SABOTAGE_DISK)
 			sim_disk_lie(n->disk);
 		n->table = (struct sim_table){ { &sim_table_ops }, mem_table_new(), n };
+		n->unlisted = i >= u->plan.members;
 		lanes_init(n);
 		node_restart_later(
 		    n, u->plan.together ? span_ms(1) : dice_span_skewed(&n->dice, span_us(1), span_ms(300)));
@@ -465,16 +503,13 @@ void nodes_fini(struct universe *u)
 {
 	for (int i = 0; i < u->plan.nodes; i++) {
 		struct node *n = &u->nodes[i];
-		const struct sim_disk_counts *c = sim_disk_counts(n->disk);
 
 		sim_disk_die(n->disk);
 		if (n->replica != NULL)
 			replica_close(n->replica);
 		ballast_end(n);
 		net_detach(u, n, false);
-		u->deeds.writes_lost += c->writes.lost;
-		u->deeds.writes_torn += c->writes.torn;
-		u->deeds.names_lost += c->names_lost;
+		add_losses(n);
 		sim_disk_free(n->disk);
 		mem_table_free(n->table.inside);
 	}

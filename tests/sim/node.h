@@ -5,6 +5,7 @@
 #include "common/random.h"
 #include "tests/sim/net.h"
 #include "worker/kv/kv.h"
+#include "worker/raft/config.h"
 #include "worker/replica/replica.h"
 
 /*
@@ -44,6 +45,8 @@ struct node {
 	struct disk_relief relief; /* the ballast's, and patience */
 	struct disk_relief *ballast_relief;
 	struct instant full_until; /* the filesystem, filled by somebody else */
+	bool wiped; /* it is not the disk that it began with */
+	bool unlisted; /* its command line names no members */
 	struct sim_table table;
 
 	unsigned life; /* of the process, from 1 */
@@ -66,6 +69,7 @@ struct node {
 
 	/* as last seen, for the laws */
 	uint64_t incarnation, commit, applied, led_term, told_revision;
+	struct raft_config config; /* of the leader, copied without its data */
 };
 
 void nodes_init(struct universe *u);
@@ -77,6 +81,10 @@ bool node_start(struct node *n);
 void node_crash(struct node *n, bool power);
 /* Another start of the process after a while. */
 void node_restart_later(struct node *n, struct span delay);
+/* Ends the process, if there is one, and puts an empty disk into the machine. */
+void node_wipe(struct node *n);
+/* It may be asked for keys: one that has no cluster, nor a list of others, would form one of its own. */
+bool node_serves(const struct node *n);
 /* Stops one that runs, for as long or until all is healed, unless it is stopped: what comes for it waits. By `clock_too`
  * its clock does not see that time pass. */
 void node_pause(struct node *n, struct span length, bool clock_too);

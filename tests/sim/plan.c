@@ -143,6 +143,24 @@ static void quicken(struct plan *p)
 		p->latency_most = most;
 }
 
+/* Where disks are lost for good nobody is removed: both at once can leave a majority that is no more. */
+static void draw_members(struct plan *p, struct random *r)
+{
+	p->members = p->nodes;
+	if (p->nodes < rows[FAULT_MEMBERS].nodes || !dice_chance(r, 350000))
+		return;
+	/* Who is added gets the whole log, and must have it soon. */
+	p->message_bytes = 0;
+	p->window_bytes = 0;
+	p->faults[FAULT_COPY] = dice_chance(r, 500000);
+	p->faults[FAULT_WIPE] = p->nodes >= rows[FAULT_WIPE].nodes && dice_chance(r, 400000);
+	p->faults[FAULT_MEMBERS] = !p->faults[FAULT_WIPE] || dice_chance(r, 500000);
+	if (p->faults[FAULT_WIPE])
+		p->members = p->nodes - (p->nodes > 3 && dice_chance(r, 500000));
+	else
+		p->members = (int)dice_between(r, 1, (uint64_t)p->nodes);
+}
+
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
 {
 	struct random r = { seed * 2 + 1 };
@@ -160,6 +178,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	p->disk_slow_most = dice_span_skewed(&r, span_ms(50), span_ms(3000));
 	p->sweep_from = dice_skewed(&r, 1, 200);
 	draw_clients(p, &r);
+	draw_members(p, &r);
 	quicken(p);
 }
 

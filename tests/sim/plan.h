@@ -30,6 +30,7 @@ struct plan {
 	uint64_t without; /* what plan_drop() switched off */
 	bool together; /* all nodes start at one moment */
 	int nodes;
+	int members; /* of the list, the first ones; the others have to be added */
 	bool faults[FAULTS];
 	struct span quiet_least, quiet_most; /* between two faults */
 

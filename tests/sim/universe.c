@@ -108,16 +108,20 @@ static const struct event_kind watch_kind = { "watch", on_watch };
 
 static bool all_equal(struct universe *u)
 {
+	bool first = true;
 	uint64_t applied = 0;
 
 	for (int i = 0; i < u->plan.nodes; i++) {
 		struct replica_view v;
 
+		if (!laws_member(u, &u->nodes[i]))
+			continue;
 		if (!node_up(&u->nodes[i]))
 			return false;
 		v = replica_view(u->nodes[i].replica);
-		if (i == 0)
+		if (first)
 			applied = v.applied;
+		first = false;
 		if (v.applied != applied || v.commit != applied || v.last != applied ||
 		    u->nodes[i].applied != applied)
 			return false;
@@ -151,13 +155,15 @@ static void end_well(struct universe *u)
 {
 	nemesis_heal(u);
 	u->healed = true;
+	run_until(u, churn_settled, "the members are not those that were wanted");
 	clients_probe(u);
 	run_until(u, probed, "some node does not serve");
 	clients_stop(u);
 	run_until(u, quiet, "some client is not served");
 	run_until(u, all_equal, "the nodes have not come to one state");
 	for (int i = 0; i < u->plan.nodes; i++)
-		history_check_state(u, &u->nodes[i]);
+		if (laws_member(u, &u->nodes[i]))
+			history_check_state(u, &u->nodes[i]);
 	history_check_reads(u);
 	registers_check(u);
 }
@@ -178,6 +184,7 @@ static void begin(struct universe *u, const struct plan *p, enum sabotage sabota
 	nodes_init(u);
 	clients_start(u);
 	nemesis_start(u);
+	churn_start(u);
 	universe_add(u, SECOND, &watch_kind, NOBODY, 0, 0, NULL);
 }
 

@@ -1,6 +1,7 @@
 #ifndef TESTS_SIM_UNIVERSE_H
 #define TESTS_SIM_UNIVERSE_H
 
+#include "tests/sim/churn.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/laws.h"
 #include "tests/sim/nemesis.h"
@@ -51,6 +52,7 @@ struct universe {
 	struct clients clients;
 	struct history history;
 	struct nemesis nemesis;
+	struct churn churn;
 	struct deeds deeds;
 	struct story story;
 };
