@@ -384,7 +384,8 @@ static void check_members(struct universe *u, struct node *n, const struct raft 
 	laws_see_members(u, r);
 	if (v->role != RAFT_LEADER)
 		return;
-	if (n->led_term != v->term && !quorum_has(&now->quorum, n->incarnation))
+	if (n->led_term != v->term && !quorum_has(&now->quorum, n->incarnation) &&
+	    !quorum_has(&raft_config_committed(r)->quorum, n->incarnation))
 		universe_fail(u, "n%d leads and is no voter", n->number + 1);
 	if (n->led_term == v->term && now->index != n->config.index)
 		check_step(u, n, now, v);

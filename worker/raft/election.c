@@ -150,9 +150,16 @@ static void count_votes(struct raft *r, struct instant now)
 	}
 }
 
+/* §4.2.2: one that its last configuration leaves out is needed until that is committed, for nobody else may have it; its own
+ * vote does not count then. */
+static bool may_be_needed(const struct raft *r)
+{
+	return is_voter(r) || quorum_has(&raft_config_committed(r)->quorum, r->o.self);
+}
+
 void stand(struct raft *r, struct instant now)
 {
-	if (!is_voter(r) || r->unfit) { /* E12 */
+	if (!may_be_needed(r) || r->unfit) { /* E12 */
 		r->leader = 0;
 		reset_election(r, now);
 		return;
