@@ -15,7 +15,7 @@ endif
 
 LIBRARY_PACKAGES = $(shell sed -n 's/^HF_LIBRARY(.*\[\([^]]*\)\])$$/\1/p' configure.ac)
 BUILD_PACKAGES = gcc libc6-dev make autoconf $(LIBRARY_PACKAGES)
-TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests systemd valgrind \
+TEST_PACKAGES = libcmocka-dev python3 python3-pytest python3-requests curl systemd valgrind \
 	iproute2 iptables libfaketime libnetfilter-queue-dev util-linux
 NSPAWN_PACKAGES = $(TEST_PACKAGES) binutils debootstrap python3-yaml systemd-container
 TIDY_PACKAGES = python3 clang-format
