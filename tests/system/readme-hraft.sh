@@ -33,6 +33,7 @@ host terminal3 127.0.0.1:8082
 holdfastd -id node2 -haddr 127.0.0.1:8082 -raddr 127.0.0.1:9002 -join 127.0.0.1:8080 ~/node3
 ready terminal3
 voters terminal1 2
+lead terminal1 node1
 cat "$PLACE"/terminal*.log >"$PLACE/said"
 grep -q 'node node2 is REPLACED' "$PLACE/said" || fail "nobody says that node2 is replaced"
 
@@ -56,7 +57,7 @@ curl -XPOST localhost:8080/key -d '{"user1": "aly", "user2": "bloom"}'
 gives 200 ''
 
 # Of two the leader dies: the others say that there is none, until it is started again.
-leads terminal1
+lead terminal1 node1
 crash terminal1
 alone terminal3
 curl -XPOST localhost:8082/key -d '{"user2": "bloom"}'

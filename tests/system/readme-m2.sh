@@ -57,7 +57,7 @@ gives 200 'ok'
 curl "http://localhost:8001/raft/leave?nodeid=2&addr=127.0.0.1:18002"
 gives 200 'removed successfully'
 voters 1 1
-leads 1
+lead 1 1
 curl "http://localhost:8001/raft/status"
 gives_status
 
@@ -75,7 +75,7 @@ gives 200 'ok'
 voters 1 2
 
 # Of two the leader dies: the other shows its status and says that there is no leader. It is started again.
-leads 1
+lead 1 1
 crash 1
 alone 2
 curl "http://localhost:8002/raft/status"

@@ -9,7 +9,7 @@ host 2 127.0.0.2:8079
 holdfastd -id node2 -raddr 127.0.0.2:8080 -haddr 127.0.0.2:8079 -join localhost:8079
 ready 1 2
 voters 1 2
-leads 1
+lead 1 node1
 
 #### Try KV options by curl
 curl -XGET "http://127.0.0.1:8079/key?key=raft&level=default"
@@ -60,7 +60,7 @@ gives 200 ''
 voters 1 2
 
 # Of two the leader dies: the other gives what it has, and says that there is no leader. It is started again.
-leads 1
+lead 1 node1
 crash 1
 alone 2
 curl -XGET "http://127.0.0.2:8079/key?key=raft&level=stale"

@@ -103,6 +103,18 @@ leads() {
 	ready "$@"
 }
 
+# lead HOST ID: it does, where the commands take that for granted and a busy machine made it another one.
+lead() {
+	until_true "$1 to lead" leads_or_is_made_to "$1" "$2"
+	ready "$1"
+}
+
+leads_or_is_made_to() {
+	asked "http://${http[$1]}/leader" && return
+	asked -X POST "http://${http[$1]}/v1/leader" -d "{\"id\":\"$2\"}" || true
+	return 1
+}
+
 one_leads() {
 	for leader; do
 		if asked "http://${http[$leader]}/leader"; then return; fi
