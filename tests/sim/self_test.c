@@ -69,7 +69,7 @@ static void draw_cold_start(struct plan *p, uint64_t number)
 {
 	plan_draw(p, number + 1, LENGTH);
 	plan_drop(p, ~UINT64_C(0));
-	p->nodes = (int)(number % NODES_MAX) + 1;
+	p->nodes = p->members = (int)(number % NODES_MAX) + 1;
 	p->together = true;
 	p->election = span_ms(500);
 	p->heartbeat = span_ms(50);
