@@ -5,7 +5,7 @@ import shutil
 import pytest
 import requests
 
-from nodes import PATIENCE, wait_until
+from nodes import PATIENCE, free_port, wait_until
 from under_load import Load, check_history, leader_of, status, wait_equal
 
 
@@ -209,3 +209,18 @@ def test_two_clusters_are_not_merged_and_a_mistaken_add_leaves_no_trace(nodes):
     assert status(other)["cluster"] != status(n1)["cluster"]
     answer = add(n1, other)
     assert answer.status_code == 409 and "belongs to another cluster" in answer.json()["error"]
+
+
+def test_a_member_that_moved_is_found_again(nodes):
+    cluster = nodes.cluster(3)
+    assert put(cluster[0], "a", b"1").status_code == 201
+    leader = leader_of(cluster)
+    moved = next(n for n in cluster if n is not leader)
+    moved.stop()
+    del moved.options["members"]
+    moved.peer = f"127.0.0.1:{free_port()}"
+    moved.start()
+    wait_until(lambda: {m["id"]: m["peer"] for m in requests.get(leader.url + "/v1/members", timeout=PATIENCE).json()["members"]}[moved.id] == moved.peer, "the new address")
+    assert put(moved, "b", b"2").status_code == 201
+    assert get(moved, "b").content == b"2"
+    wait_equal(cluster)

@@ -405,6 +405,32 @@ static void t3_write_that_is_passed_on_twice_is_done_once(void **state)
 	alone_free(a);
 }
 
+static bool is_at(const struct alone *a, uint64_t incarnation, const char *peer)
+{
+	struct raft_member m;
+
+	return raft_config_find(raft_config(replica_raft(a->replica)), incarnation, &m) &&
+	       bytes_equal(m.peer, bytes_text(peer));
+}
+
+/* It was started with other addresses and says so; the leader takes them over once it has reached it there. */
+static void member_that_moved_is_found_again(void **state)
+{
+	struct alone *a = leader();
+
+	(void)state;
+	replica_on_lost(a->replica, 2, a->now);
+	replica_on_unreachable(a->replica, 2, a->now);
+	hello_from(a, 2, "n2", "moved:1", replica_view(a->replica).cluster, false);
+	alone_pass(a, 200);
+	assert_true(is_at(a, 2, "n2:1"));
+	hello_from(a, 2, "n2", "moved:1", replica_view(a->replica).cluster, true);
+	alone_pass(a, 200);
+	assert_true(is_at(a, 2, "moved:1"));
+	assert_true(is_at(a, 3, "n3:1"));
+	alone_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +448,7 @@ int main(void)
 		cmocka_unit_test(node_that_is_out_passes_on_what_it_is_asked),
 		cmocka_unit_test(only_the_own_cluster_says_who_is_out),
 		cmocka_unit_test(t3_write_that_is_passed_on_twice_is_done_once),
+		cmocka_unit_test(member_that_moved_is_found_again),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -353,6 +353,35 @@ static void adopt(struct replica *r)
 	}
 }
 
+/* A member that was started with another peer address, which it says in its hello, and at which it was reached; nobody
+ * answers at the one that the configuration has. */
+static bool has_moved(const struct replica *r, const struct raft_member *m, const struct acquaintance *a)
+{
+	return a != NULL && a->reachable && a->dialed != NULL && strcmp(a->dialed, a->peer) == 0 &&
+	       !bytes_equal(m->peer, bytes_text(a->peer)) && acquaintance_at(r, m->peer) == NULL;
+}
+
+/* Addresses are attributes that change through the log like everything of a member. */
+static void follow_moves(struct replica *r)
+{
+	const struct raft_config *config = raft_config_committed(r->raft);
+	struct raft_pos pos;
+	struct raft_member m;
+
+	for (size_t i = 0; i < config->count; i++) {
+		const struct acquaintance *a = acquaintance_find(r, config->members[i]);
+
+		if (!raft_config_find(config, config->members[i], &m) || !has_moved(r, &m, a))
+			continue;
+		m.peer = bytes_text(a->peer);
+		m.http = bytes_text(a->http);
+		if (raft_change(r->raft, RAFT_ADD, &m, r->now, &pos) == ERR_OK)
+			log_info("member %.*s has moved to %s, %s", (int)m.id.size, (const char *)m.id.data,
+			    a->peer, a->http);
+		return; /* one change at a time: what is refused now is looked at again */
+	}
+}
+
 /* ---- on every node ---- */
 
 static void tell_difference(const struct raft_config *was, const struct raft_config *is)
@@ -408,8 +437,10 @@ void membership_tick(struct replica *r)
 	if (!instant_passed(r->adopt_at, r->now))
 		return;
 	r->adopt_at = instant_add(r->now, r->o.heartbeat);
-	if (raft_view(r->raft).role == RAFT_LEADER)
-		adopt(r);
+	if (raft_view(r->raft).role != RAFT_LEADER)
+		return;
+	adopt(r);
+	follow_moves(r);
 }
 
 void membership_fini(struct replica *r)
