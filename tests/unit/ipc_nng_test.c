@@ -487,6 +487,7 @@ static void a_batch_is_closed_at_8_mib_and_the_rest_waits(void **state)
 {
 	struct end http = { 0 }, consensus = { .silent = true };
 	uint8_t *operation = xcalloc(1, 1024 * 1024);
+	size_t all, gone;
 
 	(void)state;
 	listen_as(&consensus, 1);
@@ -495,11 +496,14 @@ static void a_batch_is_closed_at_8_mib_and_the_rest_waits(void **state)
 	wait_for(&consensus.here, 1);
 	for (uint64_t id = 0; id < 30; id++)
 		send_request(&http, id, bytes_of(operation, 1024 * 1024));
-	assert_true(ipc_waiting(http.ipc) > 30 * 1024 * 1024);
+	all = ipc_waiting(http.ipc);
+	assert_true(all > 30 * 1024 * 1024);
 	ipc_flush(http.ipc);
-	/* Seven fit into a message (each is a little over 1 MiB); there is one in flight. */
-	assert_true(ipc_waiting(http.ipc) > 22 * 1024 * 1024);
-	assert_true(ipc_waiting(http.ipc) < 24 * 1024 * 1024);
+	/* Seven fit into a message (each is a little over 1 MiB); there is one in flight, and NNG, on a busy machine, may
+	 * be done with some before. */
+	gone = 30 - ipc_waiting(http.ipc) / (all / 30);
+	assert_in_range(gone, 7, 28);
+	assert_int_equal(gone % 7, 0);
 	assert_int_equal(http.drained, 0);
 	wait_for(&consensus.requests, 30);
 	wait_for(&http.drained, 1);
