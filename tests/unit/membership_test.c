@@ -230,6 +230,22 @@ static void change_whose_leader_fell_is_of_unknown_outcome(void **state)
 	alone_free(a);
 }
 
+/* The one before may have begun it: what the next one refuses is not «not applied». */
+static void refusal_of_a_second_leader_is_of_unknown_outcome(void **state)
+{
+	struct alone *a = follower_of(2);
+	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = 3, .term = 9 };
+
+	(void)state;
+	change(a, 1, MEMBER_REMOVE, "n2", "");
+	alone_raft(a, &m);
+	alone_pass(a, 200);
+	say_changed(a, 3, ERR_CONFLICT, 0, 0);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_CONFLICT);
+	assert_int_equal(alone_answered(a, 1)->applied, APPLIED_UNKNOWN);
+	alone_free(a);
+}
+
 static void m11_node_that_does_not_answer_is_not_added(void **state)
 {
 	struct alone *a = leader();
@@ -439,6 +455,7 @@ int main(void)
 		cmocka_unit_test(address_is_changed_when_that_is_committed),
 		cmocka_unit_test(change_goes_to_the_next_leader_when_refused_for_want_of_one),
 		cmocka_unit_test(change_whose_leader_fell_is_of_unknown_outcome),
+		cmocka_unit_test(refusal_of_a_second_leader_is_of_unknown_outcome),
 		cmocka_unit_test(m11_node_that_does_not_answer_is_not_added),
 		cmocka_unit_test(node_of_another_name_is_not_added),
 		cmocka_unit_test(change_waits_for_the_one_before),

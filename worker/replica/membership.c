@@ -115,8 +115,10 @@ static void look_at_changing(struct replica *r)
 		next = TAILQ_NEXT(p, in_stage);
 		if (p->accepted && is_done(r, p))
 			answer_status(r, p);
-		else if (p->term < term)
+		else if (p->term < term) {
+			p->told_before = true;
 			pending_move(&r->pendings, p, STAGE_ROUTE);
+		}
 	}
 }
 
@@ -147,11 +149,11 @@ static void take_answer(struct replica *r, const struct peer_changed *m)
 		p->accepted = true;
 	} else if (e == ERR_NOT_LEADER) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
-	} else if (e == ERR_NOT_FOUND && p->accepted) {
+	} else if (e == ERR_NOT_FOUND && p->told_before) {
 		answer_status(r, p); /* an earlier leader had carried it out */
 	} else {
 		text = bytes_dup_text(m->text);
-		answer_error(r, p, e, APPLIED_NO, text);
+		answer_error(r, p, e, p->told_before ? APPLIED_UNKNOWN : APPLIED_NO, text);
 		free(text);
 	}
 }

@@ -51,6 +51,7 @@ struct pending {
 	bool leader_only; /* not decided yet: elsewhere it is refused, and nothing was done for it */
 	struct instant patience; /* the deadline once that is decided */
 	bool accepted; /* CHANGE: a leader has it in its log */
+	bool told_before; /* CHANGE: to a leader that fell, and may have begun it */
 	uint64_t newcomer; /* CHANGE: the incarnation that is being added; 0: not known yet */
 	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id; CHANGE: a member_change */
 	TAILQ_ENTRY(pending) in_stage;
