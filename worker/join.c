@@ -147,9 +147,14 @@ static char *reason(const struct join *j)
 	return text;
 }
 
+static bool was_accepted(const struct join *j)
+{
+	return j->outcome == CURLE_OK && j->status == 200;
+}
+
 static void tell(struct join *j, struct seed *s)
 {
-	bool accepted = j->outcome == CURLE_OK && j->status == 200;
+	bool accepted = was_accepted(j);
 	char *why = accepted ? xstrdup("") : reason(j);
 
 	if (s->told != NULL && strcmp(s->told, why) == 0) {
@@ -178,7 +183,9 @@ static void on_done(void *arg, struct job *job)
 	}
 	tell(j, &j->seeds[j->next]);
 	j->next = (j->next + 1) % j->count;
-	if (j->next != 0) {
+	if (was_accepted(j)) {
+		j->pause_ms = PAUSE_MOST_MS; /* the leader's word should come before */
+	} else if (j->next != 0) {
 		ask_in(j, 0);
 		return;
 	}
