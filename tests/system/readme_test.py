@@ -1,7 +1,7 @@
 """The READMEs of the five servers that Holdfast takes over from, command by command: readme-*.sh, one for each.
 
-A script has every command of its README, with the program's name and the host names changed and nothing else; what our
-own README tells their users to type is in it too.
+A script has every command of its README, with the program's name and the host names changed and nothing else; and
+what our own README tells their users to type to start a node or to ask one.
 """
 
 import os
