@@ -125,6 +125,29 @@ def pause_leaders_in_turn(world, dice, seconds):
         pause([leader_of(world)], dice.uniform(0.5, 1.5))
 
 
+# --- members: a process and a disk at once ---
+
+
+@nemesis("process", goes_on=True)
+def disk_of_a_follower_is_lost(world, dice, seconds):
+    """Its node comes back on an empty one, and takes the place of its former self."""
+    leader = leader_of(world)
+    world.lose_disk(dice.choice([n for n in world.all if n is not leader]))
+    time.sleep(seconds)
+
+
+@nemesis("process", goes_on=True)
+def member_goes_and_comes(world, dice, seconds):
+    """Removed, whoever it is; when it has served for a while without being a member it comes back on an empty disk."""
+    node = dice.choice(world.all)
+    try:
+        requests.delete(f"{dice.choice(world.all).url}/v1/members/{node.id}", timeout=5)
+    except requests.RequestException:
+        pass  # it may have been begun all the same
+    time.sleep(seconds)
+    world.lose_disk(node)
+
+
 # --- network ---
 
 

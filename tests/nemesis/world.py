@@ -8,11 +8,16 @@ and every interface and rule belongs to its namespaces: whatever happens to the 
 """
 
 import errno
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
+
+import requests
 
 import nodes
 from nodes import BUILD, is_alive, wait_until
@@ -166,6 +171,7 @@ class World(nodes.Nodes):
         self.loss = 0  # per cent of what nodes send each other
         self.delays = []  # the processes that hold back what nodes send each other
         self.stopped = 0  # packets that were dropped or delayed
+        self.lost = []  # nodes on an empty disk, that have to be added again
         # A request is given up before its client gives up, so that what is answered then is in the histories.
         self.cluster(count, log_segment="4MiB", limits_request="1s")
 
@@ -243,6 +249,34 @@ class World(nodes.Nodes):
                 node.thaw()
         for node in self.all:
             node.be_there()
+        while self.lost:
+            self.add_again(self.lost.pop())
+
+    def lose_disk(self, node):
+        """It starts on an empty one."""
+        kill_at_once([node])
+        for name in os.listdir(node.data):
+            path = os.path.join(node.data, name)
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        self.lost.append(node)
+        node.launch()
+
+    def ask_about(self, node, method, path, **fields):
+        """A change of members, asked of the others in turn until it is answered as wanted; False: not in so many seconds."""
+        others = itertools.cycle([n for n in self.all if n is not node])
+        end = time.monotonic() + nodes.PATIENCE * 2
+        while time.monotonic() < end:
+            try:
+                if requests.request(method, next(others).url + path, timeout=5, **fields).status_code in (200, 404):
+                    return True
+            except requests.RequestException:
+                pass
+            time.sleep(0.1)
+        return False
+
+    def add_again(self, node):
+        query, body = {"wait": "voter", "timeout": "4s"}, {"id": node.id, "peer": node.peer}
+        assert self.ask_about(node, "POST", "/v1/members", params=query, json=body), f"{node.id} is not taken back"
 
     def dissolve(self):
         """So that there is room for another one."""
