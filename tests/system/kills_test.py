@@ -1,7 +1,7 @@
 """kill -9 of any process of any node, again and again under load: the node is whole again each time, a port is
 closed only while its supervisor is away, and nothing that was acknowledged is lost.
 
-SEED=n repeats the choices of a run.
+SEED=n repeats the choices of a run, KILLS=n makes it longer.
 """
 
 import os
@@ -13,7 +13,7 @@ import threading
 from nodes import PATIENCE, is_alive, wait_until
 from under_load import Load, check_history, is_ready, leader_of, wait_equal
 
-KILLS = 50
+KILLS = int(os.environ.get("KILLS") or 50)
 HTTP_WORKERS = 2
 PROBE_SECONDS = 0.01  # between two connects
 
