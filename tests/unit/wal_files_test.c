@@ -70,7 +70,7 @@ struct filler {
 	pthread_t thread;
 	struct wal *wal;
 	atomic_bool stop;
-	uint64_t steps;
+	atomic_uint steps;
 	enum err e;
 };
 
@@ -82,7 +82,7 @@ static void *fill(void *arg)
 
 	while (!atomic_load(&f->stop) && f->e == ERR_OK) {
 		f->e = wal_fill(f->wal, &more);
-		f->steps += more;
+		atomic_fetch_add(&f->steps, more);
 	}
 	return NULL;
 }
@@ -125,6 +125,9 @@ static void filling_goes_on_beside_appending(void **state)
 	for (int i = 0; i < 300; i++)
 		append_batch(p, data, i % 10 == 0);
 	assert_int_equal(wal_sync(p->wal), ERR_OK);
+	/* On a busy machine the thread may not have had its turn yet. */
+	for (int i = 0; i < 60000 && atomic_load(&f.steps) == 0; i++)
+		usleep(1000);
 	atomic_store(&f.stop, true);
 	assert_int_equal(pthread_join(f.thread, NULL), 0);
 	assert_int_equal(f.e, ERR_OK);

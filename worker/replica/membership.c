@@ -251,7 +251,7 @@ void membership_refused(struct replica *r, struct bytes address, const char *why
 static const char *objection(
     const struct change_ask *a, const struct member_change *c, const struct acquaintance *there)
 {
-	if (a->refused != NULL)
+	if (a->refused != NULL && there == NULL)
 		return a->refused;
 	if (there != NULL && c->id.size > 0 && !bytes_equal(bytes_text(there->id), c->id))
 		return "has another id";
@@ -299,11 +299,33 @@ static enum err carry_out(struct replica *r, const struct change_ask *a, const s
 	return there != NULL ? add(r, c, there, pos) : ERR_UNREACHABLE;
 }
 
+/* Asked for again, when the newcomer leads by now: it is there. */
+static bool is_myself(const struct replica *r, const struct member_change *c)
+{
+	return c->kind == MEMBER_ADD && bytes_equal(c->peer, bytes_text(r->o.peer)) &&
+	       (c->id.size == 0 || bytes_equal(c->id, bytes_text(r->identity.id)));
+}
+
+/* Who is to be added, as far as it is known. */
+static const struct acquaintance *newcomer_of(
+    const struct replica *r, const struct member_change *c, struct acquaintance *myself)
+{
+	if (c->kind != MEMBER_ADD)
+		return NULL;
+	if (!is_myself(r, c))
+		return acquaintance_at(r, c->peer);
+	*myself = (struct acquaintance){
+		.incarnation = r->identity.incarnation, .id = r->identity.id, .http = (char *)r->o.http
+	};
+	return myself;
+}
+
 /* False: not yet. */
 static bool work_on(struct replica *r, const struct change_ask *a)
 {
 	struct member_change c = change_of(a->what);
-	const struct acquaintance *there = c.kind == MEMBER_ADD ? acquaintance_at(r, c.peer) : NULL;
+	struct acquaintance myself;
+	const struct acquaintance *there = newcomer_of(r, &c, &myself);
 	const char *why = c.kind == MEMBER_ADD ? objection(a, &c, there) : NULL;
 	struct raft_view v = raft_view(r->raft);
 	struct raft_pos pos = { 0 };
