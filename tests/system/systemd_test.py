@@ -263,6 +263,7 @@ def test_install_and_uninstall(tmp_path):
         "/usr/lib/tmpfiles.d/holdfast.conf",
         "/usr/libexec/holdfast/holdfast-worker",
         "/usr/sbin/holdfastd",
+        *(f"/usr/share/doc/holdfast/examples/{way}/n{i}.conf" for way in ("join", "static") for i in (1, 2, 3)),
         "/usr/share/man/man5/holdfast.conf.5",
         "/usr/share/man/man8/holdfastd.8",
     ]
