@@ -150,7 +150,7 @@ def test_they_are_shown_while_the_consensus_worker_is_away(node):
         node.kill("consensus")
         assert_rose(before, scrape(node))
         node.wait_workers()
-    wait_until(lambda: put(node, "a").status_code == 200, "a write")
+        wait_until(lambda: put(node, "a").status_code == 200, "a write")  # so it leads, before it is killed again
     after = scrape(node)
     assert_rose(before, after)
     assert after.value("holdfast_worker_restarts_total", worker="consensus") == 2
