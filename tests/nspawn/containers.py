@@ -140,7 +140,11 @@ class Container:
 
     def end(self):
         if self.process is not None:
-            self.process.kill()  # --kill-child: its child goes with it, and with that one all in its namespace
+            # All in its namespace go with its first process. (Of --kill-child nothing is left where that changed its user.)
+            first = self.pid()
+            if first is not None:
+                os.kill(first, signal.SIGKILL)
+            self.process.kill()
             self.process.wait()
 
     def log(self):
