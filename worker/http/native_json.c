@@ -1,5 +1,6 @@
 #include <jansson.h>
 
+#include "worker/http/json_body.h"
 #include "worker/http/native.h"
 #include "worker/http/text.h"
 
@@ -226,15 +227,11 @@ static enum err take_steps(struct batch *b, json_t *steps)
 
 static enum err parse_document(struct batch *b, struct bytes body)
 {
-	json_error_t error;
-	json_t *document;
+	json_t *document = json_body(body, JSON_ALLOW_NUL, b->op);
 	enum err e;
 
-	document =
-	    json_loadb((const char *)body.data, body.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	if (document == NULL)
-		return operation_refuse(b->op, ERR_BAD_REQUEST, "the body is not JSON: line %d column %d",
-		    error.line, error.column);
+		return ERR_BAD_REQUEST;
 	e = take_steps(b, document);
 	json_decref(document);
 	return e;

@@ -1,5 +1,4 @@
-#include <jansson.h>
-
+#include "worker/http/json_body.h"
 #include "worker/http/native.h"
 #include "worker/http/text.h"
 
@@ -30,17 +29,14 @@ static enum err take_member(json_t *document, bool wait, struct operation *op)
 enum err native_parse_add_member(const struct request *q, struct bytes rest, struct operation *op)
 {
 	struct parameters p;
-	json_error_t error;
 	json_t *document;
 	enum err e;
 
 	(void)rest;
 	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT | PARAMETER_WAIT, &p)) != ERR_OK)
 		return e;
-	document = json_loadb((const char *)q->body.data, q->body.size, JSON_REJECT_DUPLICATES, &error);
-	if (document == NULL)
-		return operation_refuse(
-		    op, ERR_BAD_REQUEST, "the body is not JSON: line %d column %d", error.line, error.column);
+	if ((document = json_body(q->body, 0, op)) == NULL)
+		return ERR_BAD_REQUEST;
 	e = take_member(document, p.wait, op);
 	json_decref(document);
 	return e;

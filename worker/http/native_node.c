@@ -1,6 +1,7 @@
 #include <jansson.h>
 
 #include "common/metric_text.h"
+#include "worker/http/json_body.h"
 #include "worker/http/meter.h"
 #include "worker/http/native.h"
 #include "worker/http/text.h"
@@ -173,7 +174,6 @@ static enum err take_target(json_t *document, struct operation *op)
 enum err native_parse_transfer(const struct request *q, struct bytes rest, struct operation *op)
 {
 	struct parameters p;
-	json_error_t error;
 	json_t *document;
 	enum err e;
 
@@ -181,10 +181,8 @@ enum err native_parse_transfer(const struct request *q, struct bytes rest, struc
 	op->kind = REQUEST_TRANSFER;
 	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT, &p)) != ERR_OK || q->body.size == 0)
 		return e;
-	document = json_loadb((const char *)q->body.data, q->body.size, JSON_REJECT_DUPLICATES, &error);
-	if (document == NULL)
-		return operation_refuse(
-		    op, ERR_BAD_REQUEST, "the body is not JSON: line %d column %d", error.line, error.column);
+	if ((document = json_body(q->body, 0, op)) == NULL)
+		return ERR_BAD_REQUEST;
 	e = take_target(document, op);
 	json_decref(document);
 	return e;

@@ -1,5 +1,6 @@
 #include "worker/http/plain.h"
 
+#include "worker/http/json_body.h"
 #include "worker/http/text.h"
 
 #define FORM "application/x-www-form-urlencoded"
@@ -55,17 +56,11 @@ static bool has_strings(json_t *object)
 
 json_t *plain_object(const struct request *q, struct operation *op)
 {
-	json_error_t error;
-	json_t *object = json_loadb(
-	    (const char *)q->body.data, q->body.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	json_t *object = json_body(q->body, JSON_ALLOW_NUL, op);
 
-	if (object != NULL && has_strings(object))
+	if (object == NULL || has_strings(object))
 		return object;
-	if (object == NULL)
-		operation_refuse(
-		    op, ERR_BAD_REQUEST, "the body is not JSON: line %d column %d", error.line, error.column);
-	else
-		operation_refuse(op, ERR_BAD_REQUEST, "the body is an object of strings");
+	operation_refuse(op, ERR_BAD_REQUEST, "the body is an object of strings");
 	json_decref(object);
 	return NULL;
 }

@@ -75,12 +75,12 @@ static bool same_name(const struct raft_member *a, const struct raft_member *b)
 	return bytes_equal(a->id, b->id);
 }
 
-/* Another incarnation of the name that is no voter has nothing to be kept for. */
-static void drop_rivals(struct raft_draft *d, const struct raft_member *m)
+/* Takes out the other incarnations of the name, of those with one of these roles. */
+static void drop_rivals(struct raft_draft *d, const struct raft_member *m, unsigned roles)
 {
 	for (size_t i = d->count; i-- > 0;)
 		if (d->members[i].incarnation != m->incarnation && same_name(&d->members[i], m) &&
-		    d->members[i].roles & RAFT_LEARNER)
+		    d->members[i].roles & roles)
 			draft_remove(d, d->members[i].incarnation);
 }
 
@@ -105,7 +105,7 @@ static enum err add(struct raft *r, const struct raft_member *m, struct instant 
 		known->http = m->http;
 		return propose_draft(r, &d, now, pos);
 	}
-	drop_rivals(&d, m);
+	drop_rivals(&d, m, RAFT_LEARNER); /* what is no voter has nothing to be kept for */
 	if ((e = draft_learner(&d, m)) != ERR_OK)
 		return e;
 	return propose_draft(r, &d, now, pos);
@@ -174,15 +174,6 @@ static bool has_caught_up(const struct raft *r, uint64_t id, struct instant now)
 	return p != NULL && r->mark != 0 && p->match >= r->mark && is_heard(r, p, now);
 }
 
-/* A new incarnation takes the place of the voter that has its name, in the same joint change. */
-static void take_place(struct raft_draft *d, const struct raft_member *m)
-{
-	for (size_t i = d->count; i-- > 0;)
-		if (d->members[i].incarnation != m->incarnation && same_name(&d->members[i], m) &&
-		    d->members[i].roles != RAFT_GONE)
-			draft_remove(d, d->members[i].incarnation);
-}
-
 static void promote(struct raft *r, struct instant now)
 {
 	const struct raft_config *c = config_now(r);
@@ -190,6 +181,8 @@ static void promote(struct raft *r, struct instant now)
 	struct raft_draft d;
 	struct raft_pos pos;
 
+	if (c->count == c->quorum.incoming.count)
+		return; /* nobody learns; this is asked with every message */
 	for (size_t i = 0; i < c->count; i++) {
 		if (!raft_config_find(c, c->members[i], &m) || !(m.roles & RAFT_WANTED) ||
 		    !has_caught_up(r, m.incarnation, now))
@@ -197,7 +190,8 @@ static void promote(struct raft *r, struct instant now)
 		draft_of(&d, c);
 		if (draft_enter(&d) != ERR_OK || draft_voter(&d, &m) != ERR_OK)
 			return;
-		take_place(&d, &m);
+		/* It takes the place of the voter that has its name, in the same joint change. */
+		drop_rivals(&d, &m, RAFT_VOTER | RAFT_LEARNER);
 		if (propose_voters(r, &d, now, &pos) == ERR_OK)
 			return; /* one at a time */
 	}

@@ -138,6 +138,8 @@ void check(const struct raft *r);
 
 /* election.c */
 void become_follower(struct raft *r, uint64_t term, uint64_t leader, struct instant now);
+/* What a member answered to this candidacy; `arg` is the core. */
+enum quorum_vote vote_of(void *arg, uint64_t id);
 void reset_election(struct raft *r, struct instant now);
 void stand(struct raft *r, struct instant now);
 bool leader_is_heard(const struct raft *r, struct instant now);

@@ -136,17 +136,6 @@ void draft_remove(struct raft_draft *d, uint64_t incarnation)
 	bury_the_idle(d);
 }
 
-size_t draft_voters_changed(const struct raft_draft *before, const struct raft_draft *after)
-{
-	size_t both = 0;
-
-	for (size_t i = 0; i < before->count; i++)
-		for (size_t j = 0; j < after->count; j++)
-			both += before->members[i].incarnation == after->members[j].incarnation &&
-				(before->members[i].roles & after->members[j].roles & RAFT_VOTER) != 0;
-	return draft_voters(before) + draft_voters(after) - 2 * both;
-}
-
 struct blob *draft_blob(const struct raft_draft *d)
 {
 	struct buf b = { 0 };

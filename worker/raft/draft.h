@@ -33,8 +33,6 @@ enum err draft_learner(struct raft_draft *d, const struct raft_member *m);
 void draft_remove(struct raft_draft *d, uint64_t incarnation);
 
 size_t draft_voters(const struct raft_draft *d);
-/* How many voters one has that the other has not. */
-size_t draft_voters_changed(const struct raft_draft *before, const struct raft_draft *after);
 /* The data of an ENTRY_CONFIG; the caller has the reference. */
 struct blob *draft_blob(const struct raft_draft *d);
 

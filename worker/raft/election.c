@@ -57,7 +57,7 @@ static void become_leader(struct raft *r, struct instant now)
 	check(r);
 }
 
-static enum quorum_vote vote_of(void *arg, uint64_t id)
+enum quorum_vote vote_of(void *arg, uint64_t id)
 {
 	const struct raft *r = arg;
 	const struct raft_config *c = config_now(r);

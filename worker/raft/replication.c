@@ -13,16 +13,6 @@ struct progress *progress_of(const struct raft *r, uint64_t id)
 	return NULL;
 }
 
-static bool voted_for_me(const struct raft *r, uint64_t id)
-{
-	const struct raft_config *c = config_now(r);
-
-	for (size_t i = 0; i < c->count; i++)
-		if (c->members[i] == id)
-			return r->votes[i] == VOTE_YES;
-	return false;
-}
-
 void start_leading(struct raft *r, struct instant now)
 {
 	struct entry noop = { { r->hard.term, r->log.last.index + 1 }, r->log.last_time_ms, ENTRY_NOOP,
@@ -31,7 +21,7 @@ void start_leading(struct raft *r, struct instant now)
 	follow_config(r);
 	for (size_t i = 0; i < r->peer_count; i++) {
 		r->peers[i].heard = now;
-		if (voted_for_me(r, r->peers[i].id))
+		if (vote_of(r, r->peers[i].id) == VOTE_YES)
 			r->peers[i].confirmed = r->stood;
 	}
 	r->led_since = r->yield_at = now;

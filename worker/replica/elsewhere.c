@@ -36,9 +36,7 @@ static void answer_elsewhere(struct replica *r, struct pending *p, struct bytes 
 		.revision = r->meta.applied_index,
 		.result = http };
 
-	measure_answer(r, p, &a);
-	r->env.answer(r->env.arg, p->client, &a);
-	pending_free(&r->pendings, p);
+	answer_by(r, p, &a);
 }
 
 bool elsewhere_may_go_on(struct replica *r, struct pending *p, const struct raft_view *v)

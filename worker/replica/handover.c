@@ -19,15 +19,6 @@ static bool leader_find(const struct replica *r, uint64_t leader, struct raft_me
 	return leader != 0 && raft_config_find(raft_config(r->raft), leader, out);
 }
 
-static void answer_status(struct replica *r, struct pending *p)
-{
-	struct buf status = { 0 };
-
-	status_put(r, &status);
-	answer_result(r, p, buf_bytes(&status), r->meta.applied_index);
-	buf_free(&status);
-}
-
 static const char *reason(enum err e)
 {
 	switch ((int)e) {

@@ -235,15 +235,23 @@ void upkeep_want(struct replica *r, enum upkeep_kind kind, struct span from_now)
 void upkeep_run(struct replica *r);
 struct instant upkeep_deadline(const struct replica *r);
 
+/* answer.c */
+/* Gives the answer and frees the request. */
+void answer_by(struct replica *r, struct pending *p, struct ipc_answer *a);
+void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text);
+void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision);
+/* With what this node says of itself and of the members. */
+void answer_status(struct replica *r, struct pending *p);
+/* One that does not wait: the error, or for ERR_OK the status, when this turn ends. */
+void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum err e);
+void answer_prompts(struct replica *r);
+
 /* request.c */
 /* The request waits from now on. NULL, and why. */
 struct pending *request_take(
     struct replica *r, uint32_t client, uint64_t id, const struct ipc_request *q, enum err *e);
 /* After this node was removed nothing that it had proposed is answered by its own state. */
 void request_removed(struct replica *r);
-void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text);
-void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision);
-void request_prompt(struct replica *r);
 void request_route(struct replica *r);
 void request_again(struct replica *r);
 void request_expire(struct replica *r);

@@ -62,15 +62,6 @@ static bool is_done(const struct replica *r, const struct pending *p)
 	return is_there(config, &c, p->newcomer);
 }
 
-static void answer_status(struct replica *r, struct pending *p)
-{
-	struct buf status = { 0 };
-
-	status_put(r, &status);
-	answer_result(r, p, buf_bytes(&status), r->meta.applied_index);
-	buf_free(&status);
-}
-
 static void ask_leader(struct replica *r, struct pending *p, const struct raft_view *v)
 {
 	int64_t left_ms = span_to_ms(instant_between(r->now, p->deadline));

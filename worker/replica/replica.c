@@ -522,7 +522,7 @@ void replica_flush(struct replica *r, struct instant now)
 		run_raft(r);
 	}
 	state_read(r);
-	request_prompt(r);
+	answer_prompts(r);
 	measure_turn(r);
 }
 

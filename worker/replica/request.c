@@ -14,88 +14,6 @@
  * again under a new number (decisions/0001).
  */
 
-static void add_prompt(struct replica *r, uint32_t client, uint64_t id, enum err e)
-{
-	if (r->prompt_count == r->prompt_room) {
-		r->prompt_room = r->prompt_room == 0 ? 16 : r->prompt_room * 2;
-		r->prompts = xreallocarray(r->prompts, r->prompt_room, sizeof(*r->prompts));
-	}
-	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e };
-}
-
-static uint64_t leader_age_ms(const struct replica *r)
-{
-	struct raft_view v;
-
-	if (r->raft == NULL)
-		return 0;
-	v = raft_view(r->raft);
-	if (v.role == RAFT_LEADER)
-		return 0;
-	return v.heard.ns == 0 ? UINT64_MAX : (uint64_t)span_to_ms(instant_between(v.heard, r->now));
-}
-
-void request_prompt(struct replica *r)
-{
-	struct buf status = { 0 };
-
-	for (size_t i = 0; i < r->prompt_count; i++) {
-		struct prompt *p = &r->prompts[i];
-		struct ipc_answer a = {
-			.id = p->id, .error = (uint16_t)p->error, .revision = r->meta.applied_index
-		};
-
-		if (p->error == ERR_OK) {
-			if (status.size == 0)
-				status_put(r, &status);
-			a.result = buf_bytes(&status);
-		}
-		r->env.answer(r->env.arg, p->client, &a);
-	}
-	r->prompt_count = 0;
-	buf_free(&status);
-}
-
-static void tell(struct replica *r, const struct pending *p, const struct ipc_answer *a)
-{
-	struct peer_tell m = { p->remote_start, p->id, a->error, a->revision, a->result, a->applied,
-		a->text };
-
-	wire_put_u8(&r->frame, PEER_TELL);
-	peer_tell_put(&r->frame, &m);
-	send_frame(r, p->remote);
-}
-
-static void answer(struct replica *r, struct pending *p, struct ipc_answer *a)
-{
-	if (p->remote != 0) {
-		tell(r, p, a);
-	} else {
-		measure_answer(r, p, a);
-		r->env.answer(r->env.arg, p->client, a);
-	}
-	pending_free(&r->pendings, p);
-}
-
-void answer_error(struct replica *r, struct pending *p, enum err e, enum applied applied, const char *text)
-{
-	answer(r, p,
-	    &(struct ipc_answer){
-		.id = p->id,
-		.error = (uint16_t)e,
-		.applied = (uint8_t)applied,
-		.revision = r->meta.applied_index,
-		.text = bytes_text(text),
-	    });
-}
-
-void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision)
-{
-	answer(r, p,
-	    &(struct ipc_answer){
-		.id = p->id, .revision = revision, .age_ms = leader_age_ms(r), .result = result });
-}
-
 /* Encoded straight into the blob that log, peers and state will share. */
 static struct blob *make_command(const struct kv_command *c)
 {
@@ -192,7 +110,7 @@ void replica_request(struct replica *r, uint32_t client, const struct ipc_reques
 
 	r->now = now;
 	if (q->kind == REQUEST_STATUS || request_take(r, client, q->id, q, &e) == NULL)
-		add_prompt(r, client, q->id, e);
+		answer_at_turn_end(r, client, q->id, e);
 }
 
 void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
