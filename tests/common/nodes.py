@@ -218,9 +218,9 @@ class Nodes:
         self.all.append(node)
         return node
 
-    def cluster(self, count, **options):
-        """Started nodes n1, n2 ... that form one cluster by a static list of members."""
-        made = [self.node(f"n{i + 1}", **options) for i in range(count)]
+    def cluster(self, count, prepare=lambda node: node, **options):
+        """Started nodes n1, n2 ... that form one cluster by a static list of members; each is prepared before any starts."""
+        made = [prepare(self.node(f"n{i + 1}", **options)) for i in range(count)]
         members = ", ".join(f"{n.id}={n.peer}" for n in made)
         for n in made:
             n.options["members"] = members

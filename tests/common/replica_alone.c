@@ -255,22 +255,41 @@ void alone_state_turn(struct alone *a)
 	settle(a);
 }
 
-void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed)
+void alone_hello_as(
+    struct alone *a, uint64_t incarnation, const char *id, const char *peer, uint64_t cluster, bool dialed)
 {
-	struct bytes address = bytes_text(incarnation == 2 ? "n2:1" : "n3:1");
+	struct bytes address = bytes_text(peer);
 	struct peer_hello hello = {
 		.version_least = PEER_VERSION,
 		.version_most = PEER_VERSION,
 		.cluster = cluster,
 		.incarnation = incarnation,
 		.start = 1,
-		.id = bytes_of(address.data, 2),
+		.id = bytes_text(id),
 		.peer = address,
 		.http = bytes_text("http://there"),
 	};
 
 	replica_on_hello(a->replica, &hello, dialed ? &address : NULL, a->now);
 	settle(a);
+}
+
+void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed)
+{
+	bool second = incarnation == 2;
+
+	alone_hello_as(a, incarnation, second ? "n2" : "n3", second ? "n2:1" : "n3:1", cluster, dialed);
+}
+
+struct alone *alone_follower_of(const char *members, uint64_t leader)
+{
+	struct alone *a = alone_new(members);
+	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = leader, .term = 2 };
+
+	alone_form(a);
+	alone_raft(a, &m);
+	alone_clear(a);
+	return a;
 }
 
 void alone_form(struct alone *a)

@@ -74,6 +74,11 @@ void alone_log_turn(struct alone *a);
 void alone_state_turn(struct alone *a);
 /* The node at the other end says who it is: n2 or n3, of this cluster, on the connection dialed or accepted. */
 void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool dialed);
+/* Any node, of any cluster, with this id and peer address. */
+void alone_hello_as(
+    struct alone *a, uint64_t incarnation, const char *id, const char *peer, uint64_t cluster, bool dialed);
+/* n1 of a cluster that is formed, which follows this leader in term 2. */
+struct alone *alone_follower_of(const char *members, uint64_t leader);
 /* Forms the cluster of n1, n2 and n3. */
 void alone_form(struct alone *a);
 /* Elects n1 by the votes of 2; nothing is accepted by the others yet. */

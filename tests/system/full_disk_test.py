@@ -109,13 +109,7 @@ def refused(answer):
 
 
 def test_one_node_is_full_then_two_then_none_under_load(nodes, small):
-    made = [small(nodes.node(f"n{i + 1}", log_segment=SEGMENT)) for i in range(3)]
-    members = ", ".join(f"{n.id}={n.peer}" for n in made)
-    for n in made:
-        n.options["members"] = members
-        n.launch()
-    for n in made:
-        n.wait_workers()
+    made = nodes.cluster(3, prepare=small, log_segment=SEGMENT)
     first = leader_of(made)
     pids = {n.id: n.workers()["consensus"] for n in made}
     load = Load(nodes, made, "--connections", "4", "--tokens", "--retry", "20", "--reads", "30", "--value-size", "200")
@@ -198,13 +192,7 @@ def test_a_node_without_room_to_begin_says_so_and_ends(nodes, small):
 
 
 def test_a_full_follower_catches_up_when_it_has_room(nodes, small):
-    made = [small(nodes.node(f"n{i + 1}", log_segment=SEGMENT)) for i in range(3)]
-    members = ", ".join(f"{n.id}={n.peer}" for n in made)
-    for n in made:
-        n.options["members"] = members
-        n.launch()
-    for n in made:
-        n.wait_workers()
+    made = nodes.cluster(3, prepare=small, log_segment=SEGMENT)
     leader = leader_of(made)
     full = next(n for n in made if n is not leader)
     fill(full, leave=3 * MIB)

@@ -89,12 +89,7 @@ curl -XGET localhost:8083/key/user2
 gives 200 '{"user2":"bloom"}'
 
 # The leader dies: the rest answer, and who does not lead names who does.
-leads terminal1 terminal3 terminal4
-dead=$leader
-crash "$dead"
-rest=()
-for h in terminal1 terminal3 terminal4; do [ "$h" = "$dead" ] || rest+=("$h"); done
-leads "${rest[@]}"
+leader_dies terminal1 terminal3 terminal4
 for h in "${rest[@]}"; do
 	curl -XGET "${http[$h]}/key/user2"
 	gives 200 '{"user2":"bloom"}'

@@ -114,12 +114,7 @@ curl "http://localhost:8003/get?key=foo"
 gives 200 'bar'
 
 # The leader dies: any of the rest takes any request.
-leads 1 2 3
-dead=$leader
-crash "$dead"
-rest=()
-for h in 1 2 3; do [ "$h" = "$dead" ] || rest+=("$h"); done
-leads "${rest[@]}"
+leader_dies 1 2 3
 for h in "${rest[@]}"; do
 	curl "http://localhost:800$h/get?key=foo"
 	gives 200 'bar'

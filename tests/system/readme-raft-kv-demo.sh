@@ -94,12 +94,7 @@ curl -XGET "http://127.0.0.3:8079/key?key=raft&level=stale"
 gives 200 'paxos'
 
 # The leader dies: one of the rest leads, and the other sends there.
-leads 1 2 3
-dead=$leader
-crash "$dead"
-rest=()
-for h in 1 2 3; do [ "$h" = "$dead" ] || rest+=("$h"); done
-leads "${rest[@]}"
+leader_dies 1 2 3
 for h in "${rest[@]}"; do
 	curl -XGET "http://127.0.0.$h:8079/key?key=raft&level=stale"
 	gives 200 'paxos'

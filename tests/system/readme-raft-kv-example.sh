@@ -51,12 +51,7 @@ curl 'http://127.0.0.1:4003/keys/some-key/'
 gives 200 '{"value":"other"}'
 
 ## Example of the election: the leader ends, another one is elected, the old one is started again and follows
-leads 1 2 3
-dead=$leader
-crash "$dead"
-rest=()
-for h in 1 2 3; do [ "$h" = "$dead" ] || rest+=("$h"); done
-leads "${rest[@]}"
+leader_dies 1 2 3
 for h in "${rest[@]}"; do
 	curl "http://127.0.0.1:400$h/keys/some-key/"
 	gives 200 '{"value":"other"}'

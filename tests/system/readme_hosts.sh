@@ -103,6 +103,16 @@ leads() {
 	ready "$@"
 }
 
+# Of these hosts the one that leads is killed, and one of the rest leads: they are $dead and ${rest[@]}.
+leader_dies() {
+	leads "$@"
+	dead=$leader
+	crash "$dead"
+	rest=()
+	for h in "$@"; do [ "$h" = "$dead" ] || rest+=("$h"); done
+	leads "${rest[@]}"
+}
+
 # lead HOST ID: it does, where the commands take that for granted and a busy machine made it another one.
 lead() {
 	until_true "$1 to lead" leads_or_is_made_to "$1" "$2"

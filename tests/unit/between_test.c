@@ -20,17 +20,6 @@
 
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
 
-static struct alone *follower_of(uint64_t leader)
-{
-	struct alone *a = alone_new(LIST);
-	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = leader, .term = 2 };
-
-	alone_form(a);
-	alone_raft(a, &m);
-	alone_clear(a);
-	return a;
-}
-
 static void receive(struct alone *a, uint64_t from, struct buf *frame)
 {
 	replica_on_frame(a->replica, from, buf_bytes(frame), a->now);
@@ -77,7 +66,7 @@ static void tell(struct alone *a, uint64_t start, uint64_t number, enum err e)
 
 static void read_of_level_leader_is_asked_of_the_leader(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	alone_read(a, 1, LEVEL_LEADER, "key");
@@ -92,7 +81,7 @@ static void read_of_level_leader_is_asked_of_the_leader(void **state)
 
 static void leader_that_leads_no_more_is_not_the_last_word(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	alone_read(a, 1, LEVEL_LEADER, "key");
@@ -156,7 +145,7 @@ static void leader_answers_what_others_ask(void **state)
 
 static void follower_tells_that_it_does_not_lead(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	ask(a, 3, 8, true);
@@ -188,7 +177,7 @@ static void refuse(struct alone *a, uint64_t term, uint64_t number, uint16_t err
 
 static void refused_write_goes_to_the_next_leader_or_is_answered(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	alone_write(a, 1, "key");
@@ -207,7 +196,7 @@ static void refused_write_goes_to_the_next_leader_or_is_answered(void **state)
 /* A newer node may know errors that this one does not. */
 static void unknown_error_is_taken_for_busy(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	alone_write(a, 1, "key");
@@ -221,7 +210,7 @@ static void malformed_frames_do_no_harm(void **state)
 {
 	static const uint8_t types[] = { PEER_RAFT, PEER_FORWARD, PEER_REFUSE, PEER_ASK, PEER_TELL, PEER_FORM,
 		PEER_HAND_OVER, PEER_HELLO, 0, 200 };
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 	struct peer_forward m = { .term = 2, .number = 1, .command = bytes_text("no command") };
 	struct buf frame = { 0 };
 
@@ -249,7 +238,7 @@ static void request(struct alone *a, uint32_t client, struct ipc_request q)
 
 static void status_is_answered_at_once(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	request(a, 1, (struct ipc_request){ .id = 1, .kind = REQUEST_STATUS });
@@ -267,7 +256,7 @@ static void status_is_answered_at_once(void **state)
 
 static void what_cannot_be_is_refused_at_once(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 	char token[300];
 
 	(void)state;
@@ -334,7 +323,7 @@ static void leader_hands_over_when_it_is_told_to(void **state)
 
 static void lost_leader_is_followed_at_once(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	replica_on_lost(a->replica, 2, a->now);
@@ -353,7 +342,7 @@ static bool is_sent_to(const struct alone_answer *answer, const char *where)
 
 static void follower_names_the_leader_and_does_nothing(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	alone_write_to_leader(a, 1, "key");

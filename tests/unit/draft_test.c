@@ -2,7 +2,7 @@
  * What a change makes of a configuration, against vectors that others wrote (SHARED/vectors/raft-confchange), and what
  * is Holdfast's own: those that are gone.
  *
- * links: worker/raft/draft.c worker/raft/config.c worker/raft/quorum.c common/wire.c common/mem.c common/buf.c
+ * links: tests/common/vectors.c worker/raft/draft.c worker/raft/config.c worker/raft/quorum.c common/wire.c common/mem.c common/buf.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
+#include "tests/common/vectors.h"
 #include "worker/raft/draft.h"
 
 /* v1 l2 r3 u4: a word each. */
@@ -167,18 +168,14 @@ static void vectors_of_others(void **state)
 	static const char *const names[] = { "joint_autoleave", "joint_idempotency", "joint_learners_next",
 		"joint_safety", "simple_idempotency", "simple_promote_demote", "simple_safety", "update",
 		"zero" };
-	const char *shared = getenv("SHARED") ? getenv("SHARED") : "../shared";
-	char path[512];
+	const char *shared = vectors_folder();
 	size_t cases = 0;
-	FILE *f;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/vectors/README.md", shared);
-	if ((f = fopen(path, "r")) == NULL) {
+	if (shared == NULL) {
 		skip(); /* SHARED is absent */
 		return;
 	}
-	fclose(f);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		cases += check_file(shared, names[i]);
 	print_message("# %zu cases\n", cases);

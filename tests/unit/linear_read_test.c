@@ -2,7 +2,7 @@
  * Histories in files: the verdicts of others on histories of others (SHARED/vectors/histories), and what a line of
  * holdfast-load's says about revisions.
  *
- * links: tests/linear/read.c tests/linear/read_load.c tests/linear/read_jepsen.c tests/linear/words.c
+ * links: tests/common/vectors.c tests/linear/read.c tests/linear/read_load.c tests/linear/read_jepsen.c tests/linear/words.c
  *	tests/linear/linear.c tests/linear/search.c tests/linear/memo.c tests/linear/explain.c common/mem.c
  *	common/buf.c
  */
@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "tests/linear/read.h"
+#include "tests/common/vectors.h"
 
 static enum linear_answer judge_file(const char *path)
 {
@@ -36,17 +37,18 @@ static enum linear_answer judge_file(const char *path)
 
 static void the_verdicts_of_others(void **state)
 {
-	const char *shared = getenv("SHARED") ? getenv("SHARED") : "../shared";
+	const char *shared = vectors_folder();
 	char path[512], name[64], verdict[32];
 	size_t cases[2] = { 0, 0 };
 	FILE *f;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/vectors/histories/VERDICTS", shared);
-	if ((f = fopen(path, "r")) == NULL) {
+	if (shared == NULL) {
 		skip(); /* SHARED is absent */
 		return;
 	}
+	snprintf(path, sizeof(path), "%s/vectors/histories/VERDICTS", shared);
+	assert_non_null(f = fopen(path, "r"));
 	while (fscanf(f, "%63s %31s", name, verdict) == 2) {
 		enum linear_answer expected = strcmp(verdict, "not") == 0 ? LINEAR_NO : LINEAR_YES;
 

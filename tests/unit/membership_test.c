@@ -21,17 +21,6 @@
 
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
 
-static struct alone *follower_of(uint64_t leader)
-{
-	struct alone *a = alone_new(LIST);
-	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = leader, .term = 2 };
-
-	alone_form(a);
-	alone_raft(a, &m);
-	alone_clear(a);
-	return a;
-}
-
 static void accept_all(struct alone *a)
 {
 	alone_accept(a, 2);
@@ -99,25 +88,6 @@ static void say_changed(struct alone *a, uint64_t from, enum err e, uint64_t inc
 	receive(a, from, &frame);
 }
 
-static void hello_from(
-    struct alone *a, uint64_t incarnation, const char *id, const char *peer, uint64_t cluster, bool dialed)
-{
-	struct bytes address = bytes_text(peer);
-	struct peer_hello hello = {
-		.version_least = PEER_VERSION,
-		.version_most = PEER_VERSION,
-		.cluster = cluster,
-		.incarnation = incarnation,
-		.start = 1,
-		.id = bytes_text(id),
-		.peer = address,
-		.http = bytes_text("http://there"),
-	};
-
-	replica_on_hello(a->replica, &hello, dialed ? &address : NULL, a->now);
-	alone_pass(a, 0);
-}
-
 /* The leader 2 commits a configuration of n1 to n3, n3 at this address. */
 static void commit_config(struct alone *a, const char *third)
 {
@@ -173,7 +143,7 @@ static void m7_removed_leader_lets_another_stand(void **state)
 
 static void change_is_there_when_the_asker_knows_its_configuration(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	change(a, 1, MEMBER_REMOVE, "n9", "");
@@ -187,7 +157,7 @@ static void change_is_there_when_the_asker_knows_its_configuration(void **state)
 
 static void address_is_changed_when_that_is_committed(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	change(a, 1, MEMBER_ADD, "n3", "n3:9");
@@ -200,7 +170,7 @@ static void address_is_changed_when_that_is_committed(void **state)
 
 static void change_goes_to_the_next_leader_when_refused_for_want_of_one(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
 	change(a, 1, MEMBER_REMOVE, "n3", "");
@@ -216,7 +186,7 @@ static void change_goes_to_the_next_leader_when_refused_for_want_of_one(void **s
 /* The leader that it was told to fell: nobody here knows whether it had begun it. */
 static void change_whose_leader_fell_is_of_unknown_outcome(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 	struct raft_message m = { .type = RAFT_VOTE_ANSWER, .from = 3, .term = 9 };
 
 	(void)state;
@@ -233,7 +203,7 @@ static void change_whose_leader_fell_is_of_unknown_outcome(void **state)
 /* The one before may have begun it: what the next one refuses is not «not applied». */
 static void refusal_of_a_second_leader_is_of_unknown_outcome(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = 3, .term = 9 };
 
 	(void)state;
@@ -271,7 +241,7 @@ static void node_of_another_name_is_not_added(void **state)
 
 	(void)state;
 	change(a, 1, MEMBER_ADD, "n4", "n4:1");
-	hello_from(a, 4, "n5", "n4:1", 0, true);
+	alone_hello_as(a, 4, "n5", "n4:1", 0, true);
 	assert_int_equal(alone_answered(a, 1)->error, ERR_CONFLICT);
 	change(a, 2, MEMBER_ADD, "n4", "n6:1");
 	replica_on_refused(a->replica, &(struct bytes){ (const uint8_t *)"n6:1", 4 }, "is elsewhere", a->now);
@@ -288,7 +258,7 @@ static void change_waits_for_the_one_before(void **state)
 
 	(void)state;
 	change(a, 1, MEMBER_ADD, "n4", "n4:1");
-	hello_from(a, 4, "n4", "n4:1", 0, true);
+	alone_hello_as(a, 4, "n4", "n4:1", 0, true);
 	change(a, 2, MEMBER_REMOVE, "n3", "");
 	assert_int_equal(alone_view(a).last.index, last + 1);
 	assert_int_equal(alone_sent(a, PEER_ADOPT), 0);
@@ -307,23 +277,23 @@ static void change_waits_for_the_one_before(void **state)
 /* Its log may be too old to name who leads now, and its answers travel on the connection that it dials. */
 static void whoever_of_the_cluster_comes_by_is_dialed(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 	uint64_t cluster = replica_view(a->replica).cluster;
 
 	(void)state;
-	hello_from(a, 9, "n9", "n9:1", cluster, false);
+	alone_hello_as(a, 9, "n9", "n9:1", cluster, false);
 	assert_non_null(strstr(a->peers, "n9:1 "));
 	replica_on_lost(a->replica, 9, a->now);
 	alone_pass(a, 0);
 	assert_null(strstr(a->peers, "n9:1 "));
-	hello_from(a, 8, "n8", "n8:1", 0, false);
+	alone_hello_as(a, 8, "n8", "n8:1", 0, false);
 	assert_null(strstr(a->peers, "n8:1 "));
 	alone_free(a);
 }
 
 static void d12_m12_member_is_not_adopted(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 	uint64_t cluster = replica_view(a->replica).cluster;
 	struct raft_member other = { 5, RAFT_VOTER, bytes_text("n5"), bytes_text("n5:1"),
 		bytes_text("http://n5") };
@@ -357,13 +327,13 @@ static void m10_each_empty_disk_makes_another_incarnation(void **state)
  * comes. */
 static void node_that_is_out_passes_on_what_it_is_asked(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 	uint64_t cluster = replica_view(a->replica).cluster;
 	struct raft_message m = { .type = RAFT_HEARTBEAT, .from = 2, .term = 3 };
 
 	(void)state;
 	alone_write(a, 1, "before");
-	hello_from(a, 2, "n2", "n2:1", cluster, true);
+	alone_hello_as(a, 2, "n2", "n2:1", cluster, true);
 	say_gone(a, 2);
 	assert_int_equal(alone_answered(a, 1)->error, ERR_LOST);
 	assert_int_equal(alone_answered(a, 1)->applied, APPLIED_UNKNOWN);
@@ -386,10 +356,10 @@ static void node_that_is_out_passes_on_what_it_is_asked(void **state)
 /* A stranger, or a node of another cluster, has no say in it. */
 static void only_the_own_cluster_says_who_is_out(void **state)
 {
-	struct alone *a = follower_of(2);
+	struct alone *a = alone_follower_of(LIST, 2);
 
 	(void)state;
-	hello_from(a, 9, "n9", "n9:1", replica_view(a->replica).cluster + 1, false);
+	alone_hello_as(a, 9, "n9", "n9:1", replica_view(a->replica).cluster + 1, false);
 	say_gone(a, 9);
 	say_gone(a, 10);
 	assert_false(replica_view(a->replica).removed);
@@ -405,7 +375,7 @@ static void t3_write_that_is_passed_on_twice_is_done_once(void **state)
 	struct peer_ask m = { .number = 5, .time_ms = 5000, .kind = REQUEST_WRITE };
 
 	(void)state;
-	hello_from(a, 9, "n9", "n9:1", replica_view(a->replica).cluster, false);
+	alone_hello_as(a, 9, "n9", "n9:1", replica_view(a->replica).cluster, false);
 	kv_put_step(&steps, bytes_text("key"), bytes_text("value"), (struct bytes){ NULL, 0 });
 	txn.steps = buf_bytes(&steps);
 	kv_txn_put(&operation, &txn);
@@ -437,10 +407,10 @@ static void member_that_moved_is_found_again(void **state)
 	(void)state;
 	replica_on_lost(a->replica, 2, a->now);
 	replica_on_unreachable(a->replica, 2, a->now);
-	hello_from(a, 2, "n2", "moved:1", replica_view(a->replica).cluster, false);
+	alone_hello_as(a, 2, "n2", "moved:1", replica_view(a->replica).cluster, false);
 	alone_pass(a, 200);
 	assert_true(is_at(a, 2, "n2:1"));
-	hello_from(a, 2, "n2", "moved:1", replica_view(a->replica).cluster, true);
+	alone_hello_as(a, 2, "n2", "moved:1", replica_view(a->replica).cluster, true);
 	alone_pass(a, 200);
 	assert_true(is_at(a, 2, "moved:1"));
 	assert_true(is_at(a, 3, "n3:1"));

@@ -1,7 +1,7 @@
 /*
  * The arithmetic of quorums against vectors that others wrote (SHARED/vectors/raft-quorum), and its edges.
  *
- * links: worker/raft/quorum.c common/mem.c common/buf.c
+ * links: tests/common/vectors.c worker/raft/quorum.c common/mem.c common/buf.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
+#include "tests/common/vectors.h"
 #include "worker/raft/quorum.h"
 
 #define UNKNOWN UINT64_MAX
@@ -176,18 +177,14 @@ static size_t check_file(const char *dir, const char *name)
 
 static void vectors_of_others(void **state)
 {
-	const char *shared = getenv("SHARED") ? getenv("SHARED") : "../shared";
-	char path[512];
+	const char *shared = vectors_folder();
 	size_t cases = 0;
-	FILE *f;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/vectors/README.md", shared);
-	if ((f = fopen(path, "r")) == NULL) {
+	if (shared == NULL) {
 		skip(); /* SHARED is absent */
 		return;
 	}
-	fclose(f);
 	cases += check_file(shared, "majority_vote.txt");
 	cases += check_file(shared, "majority_commit.txt");
 	cases += check_file(shared, "joint_vote.txt");
