@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "worker/replica/inside.h"
+#include "worker/replica/settle.h"
 
 /*
  * The state lane: applies committed entries in order, all of a turn as one atomic unit together with the applied
@@ -26,48 +27,27 @@ static bool is_mine(const struct replica *r, const struct kv_command *c)
 	return c->origin_incarnation == r->identity.incarnation && c->origin_start == r->identity.start;
 }
 
-static enum err do_command(struct state_job *j, const struct entry *e)
+/* The result, as far as somebody here waits for it. */
+static void keep_result(struct state_job *j, const struct entry *e, size_t from)
 {
 	struct reader reader = reader_of(blob_bytes(e->data));
-	size_t from = j->results.size;
 	struct kv_command c;
-	enum err error;
 
-	error = kv_apply_command(
-	    j->r->kv, e->pos.index, e->time_ms, blob_bytes(e->data), j->r->changes, &j->results);
-	if (error != ERR_OK)
-		return error;
-	if (kv_command_get(&reader, &c) && is_mine(j->r, &c))
+	if (e->type == ENTRY_WRITE && kv_command_get(&reader, &c) && is_mine(j->r, &c))
 		add_outcome(
 		    j, (struct outcome){ c.origin_number, e->pos.index, NULL, from, j->results.size - from });
 	else
 		j->results.size = from;
-	return ERR_OK;
 }
 
 static enum err do_entry(struct state_job *j, const struct entry *e)
 {
-	struct replica *r = j->r;
-	enum err error = ERR_VERSION;
+	size_t from = j->results.size;
+	enum err error = settle_entry(j->r->kv, e, j->r->changes, &j->results);
 
-	kv_changes_clear(r->changes);
-	switch (e->type) {
-	case ENTRY_NOOP:
-		error = ERR_OK;
-		break;
-	case ENTRY_CONFIG:
-		error = kv_apply_members(r->kv, e->pos.index, blob_bytes(e->data), r->changes);
-		break;
-	case ENTRY_WRITE:
-		error = do_command(j, e);
-		break;
-	}
-	if (error == ERR_VERSION)
-		log_errorx("an entry of the unknown type %d was committed index=%llu; it must not be skipped",
-		    e->type, (unsigned long long)e->pos.index);
-	if (error != ERR_OK)
-		return error;
-	return kv_settle(r->kv, e->pos.term, e->pos.index, e->time_ms, r->changes);
+	if (error == ERR_OK)
+		keep_result(j, e, from);
+	return error;
 }
 
 static enum err do_job(struct state_job *j)
