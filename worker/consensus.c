@@ -38,7 +38,7 @@ struct consensus {
 	struct worker *worker;
 	struct disk *disk;
 	struct ballast *ballast;
-	struct table *table;
+	struct tables *tables;
 	struct transport *transport;
 	struct replica *replica;
 	struct join *join; /* NULL: there is nothing to join, or not any more */
@@ -62,7 +62,7 @@ static void end(struct consensus *c)
 {
 	ballast_set_patient(c->ballast, false);
 	replica_close(c->replica);
-	store_close(c->table);
+	store_free(c->tables);
 	worker_exit(c->worker, EX_OK);
 }
 
@@ -376,17 +376,16 @@ static void open_transport(struct consensus *c)
 	c->transport = peer_open(w->loop, l.fd, &o, &network_events, c);
 }
 
-static void open_state(struct consensus *c)
+static struct tables *make_store(struct consensus *c)
 {
 	const struct conf *conf = c->worker->conf;
-	const struct store_options o = {
-		.data_dir = conf->node_data,
-		.cache_bytes = conf->state_cache,
-		.log_file_bytes = (uint32_t)replica_state_log_bytes(conf->log_segment),
-		.disk = c->disk,
-	};
 
-	must(store_open(&c->table, &o), "open the state in", conf->node_data);
+	return store_new(&(struct store_options){
+	    .data_dir = conf->node_data,
+	    .cache_bytes = conf->state_cache,
+	    .log_file_bytes = (uint32_t)replica_state_log_bytes(conf->log_segment),
+	    .disk = c->disk,
+	});
 }
 
 static void open_replica(struct consensus *c)
@@ -412,7 +411,7 @@ static void open_replica(struct consensus *c)
 	const struct replica_env env = {
 		.disk = c->disk,
 		.ballast = c->ballast,
-		.table = c->table,
+		.tables = c->tables,
 		.transport = c->transport,
 		.lanes = loop_lane_maker(c->worker->loop),
 		.answer = on_answer,
@@ -516,7 +515,7 @@ static void start(struct worker *w)
 		fatalx(EX_CONFIG, "there is no data directory %s", w->conf->node_data);
 	must(ballast_open(&c->ballast, c->disk, replica_ballast_bytes(w->conf->log_segment)),
 	    "look for the ballast in", w->conf->node_data);
-	open_state(c);
+	c->tables = make_store(c);
 	open_replica(c);
 	/* From here on a write that finds no space and no ballast waits; before, the start says so. */
 	ballast_set_patient(c->ballast, true);

@@ -214,6 +214,11 @@ struct table *mem_table_new(void)
 	return &t->table;
 }
 
+void mem_table_take_back(struct table *table)
+{
+	take_back_open((struct mem_table *)table);
+}
+
 void mem_table_fail_commit(struct table *table)
 {
 	((struct mem_table *)table)->commit_fails = true;

@@ -21,6 +21,9 @@ size_t mem_table_volatile(const struct table *t);
  * mem_table_volatile(), asserted). What is left is durable. The table stays usable, as if just opened. */
 void mem_table_crash(struct table *t, size_t lose);
 
+/* What is not committed is gone. */
+void mem_table_take_back(struct table *t);
+
 /* The next commit fails; its changes are taken back, and what comes after it can be committed. */
 void mem_table_fail_commit(struct table *t);
 

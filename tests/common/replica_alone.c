@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/common/mem_table.h"
+#include "tests/common/mem_tables.h"
 #include "tests/common/replica_alone.h"
 #include "worker/replica/inside.h"
 
@@ -148,7 +148,7 @@ static enum err open_replica(struct alone *a)
 	struct replica_env env = {
 		.disk = fake_disk_of(a->disk),
 		.ballast = a->ballast,
-		.table = a->table,
+		.tables = a->tables,
 		.transport = &a->transport,
 		.lanes = &a->maker,
 		.answer = keep_answer,
@@ -172,7 +172,7 @@ static struct alone *new_alone(const char *members)
 	a->now = (struct instant){ span_ms(1000000).ns };
 	a->members = members;
 	a->disk = fake_disk_new();
-	a->table = mem_table_new();
+	a->tables = mem_tables_new();
 	return a;
 }
 
@@ -211,7 +211,7 @@ enum err alone_restart(struct alone *a)
 	replica_close(a->replica);
 	a->replica = NULL;
 	fake_disk_after_kill(a->disk);
-	mem_table_crash(a->table, 0);
+	mem_tables_crash(a->tables, 0);
 	return open_replica(a);
 }
 
@@ -229,7 +229,7 @@ void alone_free(struct alone *a)
 	alone_clear(a);
 	for (size_t i = 0; i < a->answer_count; i++)
 		blob_unref(a->answers[i].result);
-	mem_table_free(a->table);
+	mem_tables_free(a->tables);
 	ballast_close(a->ballast);
 	fake_disk_free(a->disk);
 	free(a);

@@ -37,7 +37,7 @@ struct alone {
 	bool joins; /* from the next start on it is told to join a cluster */
 	struct fake_disk *disk;
 	struct ballast *ballast; /* NULL: there is always room */
-	struct table *table;
+	struct tables *tables; /* mem_tables */
 	struct alone_lane lanes[4]; /* log, state, upkeep, space */
 	size_t lane_count;
 	struct replica *replica;

@@ -284,7 +284,7 @@ void history_check_state(struct universe *u, struct node *n)
 	struct census c = { .u = u, .node = n, .seen = xcalloc(u->history.count + 1, sizeof(bool)) };
 	struct kv *kv;
 
-	if (kv_open(&kv, n->table.inside) != ERR_OK)
+	if (kv_open(&kv, sim_tables_look(&n->tables)) != ERR_OK)
 		universe_fail(u, "n%d: its state cannot be opened", n->number + 1);
 	c.as_of = kv_meta(kv)->applied_index;
 	while (read_page(&c, kv))

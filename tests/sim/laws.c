@@ -287,6 +287,13 @@ void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *me
 	n->applied = meta->applied_index;
 }
 
+void laws_on_adopt(struct universe *u, struct node *n, const struct kv_meta *meta)
+{
+	if (meta->applied_index < n->applied)
+		n->applied = meta->applied_index;
+	laws_on_commit(u, n, meta);
+}
+
 /* What a node takes for committed is so for everybody and for ever. */
 static void check_committed(
     struct universe *u, struct node *n, const struct raft *r, const struct raft_view *v)

@@ -60,6 +60,8 @@ void laws_fini(struct laws *l);
 void laws_on_frame(struct universe *u, struct node *from, struct bytes frame);
 /* A node's table committed. */
 void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *meta);
+/* Another state took the place of the node's: it may be of an earlier index. */
+void laws_on_adopt(struct universe *u, struct node *n, const struct kv_meta *meta);
 /* What a node knows of the members before its turn is over. */
 void laws_see_members(struct universe *u, const struct raft *r);
 /* This node, as it is now, is a member by the last committed configuration. */

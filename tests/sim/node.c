@@ -143,101 +143,6 @@ static void on_tick(struct universe *u, const struct event *e)
 	}
 }
 
-/* ---- table ---- */
-
-static struct sim_table *table_of(struct table *t)
-{
-	return (struct sim_table *)t;
-}
-
-static bool dead(struct table *t)
-{
-	return sim_disk_dead(table_of(t)->node->disk);
-}
-
-static enum err sim_get(struct table *t, enum kv_table table, struct bytes key, struct buf *record)
-{
-	return dead(t) ? ERR_IO : table_get(table_of(t)->inside, table, key, record);
-}
-
-static enum err sim_put(struct table *t, enum kv_table table, struct bytes key, struct bytes record)
-{
-	return dead(t) ? ERR_IO : table_put(table_of(t)->inside, table, key, record);
-}
-
-static enum err sim_remove(struct table *t, enum kv_table table, struct bytes key)
-{
-	return dead(t) ? ERR_IO : table_remove(table_of(t)->inside, table, key);
-}
-
-static enum err sim_scan(struct table *t, enum kv_table table, struct bytes from,
-    bool (*visit)(void *arg, struct bytes key, struct bytes record), void *arg)
-{
-	return dead(t) ? ERR_IO : table_scan(table_of(t)->inside, table, from, visit, arg);
-}
-
-/* What was committed is read back as the next start would read it. */
-static enum err sim_commit(struct table *t)
-{
-	struct node *n = table_of(t)->node;
-	struct kv *kv;
-	enum err e;
-
-	if (dead(t))
-		return ERR_IO;
-	table_commit(table_of(t)->inside);
-	if ((e = kv_open(&kv, table_of(t)->inside)) != ERR_OK)
-		universe_fail(
-		    n->universe, "n%d: what was committed cannot be read: %s", n->number + 1, err_text(e));
-	laws_on_commit(n->universe, n, kv_meta(kv));
-	kv_close(kv);
-	return ERR_OK;
-}
-
-static enum err sim_flush(struct table *t)
-{
-	return dead(t) ? ERR_IO : table_flush(table_of(t)->inside);
-}
-
-static enum err sim_checkpoint(struct table *t)
-{
-	return dead(t) ? ERR_IO : table_checkpoint(table_of(t)->inside);
-}
-
-static const struct table_ops sim_table_ops = { sim_get, sim_put, sim_remove, sim_scan, sim_commit, sim_flush,
-	sim_checkpoint };
-
-static bool take_key(void *arg, struct bytes key, struct bytes record)
-{
-	(void)record;
-	buf_append(arg, key);
-	return false;
-}
-
-/* For a control. */
-static void lose_a_record(struct table *t)
-{
-	struct buf key = { 0 };
-
-	table_scan(t, TABLE_KEYS, (struct bytes){ NULL, 0 }, take_key, &key);
-	if (key.size > 0)
-		table_remove(t, TABLE_KEYS, buf_bytes(&key));
-	table_commit(t);
-	buf_free(&key);
-}
-
-static void crash_table(struct node *n, bool power)
-{
-	size_t most = mem_table_volatile(n->table.inside), lose = 0;
-
-	if (power)
-		lose = (size_t)random_below(&n->dice, most + 1);
-	n->universe->deeds.commits_lost += lose;
-	mem_table_crash(n->table.inside, lose);
-	if (n->universe->sabotage == SABOTAGE_TABLE && power)
-		lose_a_record(n->table.inside);
-}
-
 /* ---- life ---- */
 
 static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answer)
@@ -279,7 +184,7 @@ static enum err open_replica(struct node *n)
 	struct replica_env env = {
 		.disk = n->disk,
 		.ballast = n->ballast,
-		.table = &n->table.table,
+		.tables = &n->tables.tables,
 		.transport = &n->transport.transport,
 		.lanes = &n->lanes,
 		.answer = on_answer,
@@ -379,7 +284,8 @@ void node_crash(struct node *n, bool power)
 	uint64_t unsynced = sim_disk_volatile(n->disk);
 
 	story_tell(u, n->number, "%s, %" PRIu64 " bytes and %zu commits were not synced",
-	    power ? "loses its power" : "is killed", unsynced, mem_table_volatile(n->table.inside));
+	    power ? "loses its power" : "is killed", unsynced,
+	    mem_table_volatile(sim_tables_look(&n->tables)));
 	sim_disk_die(n->disk);
 	if (n->replica != NULL)
 		replica_close(n->replica);
@@ -389,7 +295,7 @@ void node_crash(struct node *n, bool power)
 	n->life++; /* whatever is on its way to it does not arrive */
 	net_detach(u, n, power);
 	sim_disk_revive(n->disk, power);
-	crash_table(n, power);
+	sim_tables_crash(&n->tables, power);
 	u->deeds.crashes++;
 }
 
@@ -409,9 +315,9 @@ void node_wipe(struct node *n)
 	story_tell(n->universe, n->number, "gets an empty disk");
 	add_losses(n);
 	sim_disk_free(n->disk);
-	mem_table_free(n->table.inside);
+	sim_tables_fini(&n->tables);
 	n->disk = sim_disk_new(random_next(&n->dice));
-	n->table.inside = mem_table_new();
+	sim_tables_init(&n->tables, n);
 	n->incarnation = 0;
 	n->full_until = n->universe->now;
 	n->wiped = true;
@@ -491,7 +397,7 @@ void nodes_init(struct universe *u)
 		n->disk = sim_disk_new(random_next(&n->dice));
 		if (u->sabotage == SABOTAGE_DISK)
 			sim_disk_lie(n->disk);
-		n->table = (struct sim_table){ { &sim_table_ops }, mem_table_new(), n };
+		sim_tables_init(&n->tables, n);
 		n->unlisted = i >= u->plan.members;
 		lanes_init(n);
 		node_restart_later(
@@ -511,6 +417,6 @@ void nodes_fini(struct universe *u)
 		net_detach(u, n, false);
 		add_losses(n);
 		sim_disk_free(n->disk);
-		mem_table_free(n->table.inside);
+		sim_tables_fini(&n->tables);
 	}
 }

@@ -4,6 +4,7 @@
 #include "common/lane.h"
 #include "common/random.h"
 #include "tests/sim/net.h"
+#include "tests/sim/sim_tables.h"
 #include "worker/kv/kv.h"
 #include "worker/raft/config.h"
 #include "worker/replica/replica.h"
@@ -28,13 +29,6 @@ struct sim_lane {
 	bool busy;
 };
 
-/* Lets the universe see each commit, and loses nothing itself: that is the table's inside. */
-struct sim_table {
-	struct table table;
-	struct table *inside;
-	struct node *node;
-};
-
 struct node {
 	struct universe *universe;
 	int number; /* from 0; shown from 1 */
@@ -47,7 +41,7 @@ struct node {
 	struct instant full_until; /* the filesystem, filled by somebody else */
 	bool wiped; /* it is not the disk that it began with */
 	bool unlisted; /* its command line names no members */
-	struct sim_table table;
+	struct sim_tables tables;
 
 	unsigned life; /* of the process, from 1 */
 	struct replica *replica; /* NULL: down */

@@ -102,6 +102,15 @@ static enum err outcome(enum strength s)
 	return s == WHOLE ? ERR_OK : ERR_IO;
 }
 
+bool sim_disk_changes(struct disk *disk, enum err *e)
+{
+	struct sim_disk *d = disk_of(disk);
+	enum strength s = strength(d);
+
+	*e = outcome(s);
+	return takes_effect(d, s);
+}
+
 static enum err sim_open(struct disk *disk, const char *path, enum disk_open how, struct disk_file **out)
 {
 	struct sim_disk *d = disk_of(disk);

@@ -35,6 +35,10 @@ bool sim_disk_dead(const struct disk *d);
 /* Lives again, for the next life of its node, after a loss of power or only of the process. All files are closed. */
 void sim_disk_revive(struct disk *d, bool power_lost);
 
+/* A change that does not lie on this disk, but dies and fails like one that does: true when it takes place; *e is what
+ * the caller is told. */
+bool sim_disk_changes(struct disk *d, enum err *e);
+
 /* Flips one bit of what lies before the last two syncs of some file, where a reader can tell it from a tail that was
  * never whole. False when there is none. */
 bool sim_disk_flip(struct disk *d);

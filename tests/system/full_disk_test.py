@@ -185,7 +185,7 @@ def test_a_node_without_room_to_begin_says_so_and_ends(nodes, small):
     fill(n)
     n.launch()
     assert n.wait_exit() == 69
-    assert f"cannot open the state in {n.data}: no space is left on the device" in n.log()
+    assert f"cannot start from {n.data}: no space is left on the device" in n.log()
     empty(n)
     n.start()
     assert put(n, "after").ok

@@ -2,8 +2,8 @@
  * How a node without a cluster gets one: alone, from others that have formed it, or not at all.
  *
  * links: worker/replica/ worker/raft/ worker/log/ worker/kv/ tests/common/replica_alone.c
- *	tests/common/fake_disk.c tests/common/mem_table.c common/ballast.c common/buf.c common/clock.c
- *	common/crc.c common/disk.c common/err.c common/lane.c common/log.c common/mem.c common/member.c
+ *	tests/common/fake_disk.c tests/common/mem_table.c tests/common/mem_tables.c common/ballast.c common/buf.c
+ *	common/clock.c common/crc.c common/disk.c common/err.c common/lane.c common/log.c common/mem.c common/member.c
  *	common/metric.c common/random.c common/random_secret.c common/status.c common/wire.c -lxxhash
  */
 #include <setjmp.h>

@@ -3,8 +3,8 @@
  * its process ends.
  *
  * links: worker/replica/ worker/raft/ worker/log/ worker/kv/ tests/common/replica_alone.c
- *	tests/common/fake_disk.c tests/common/mem_table.c common/ballast.c common/buf.c common/clock.c
- *	common/crc.c common/disk.c common/err.c common/lane.c common/log.c common/mem.c common/member.c
+ *	tests/common/fake_disk.c tests/common/mem_table.c tests/common/mem_tables.c common/ballast.c common/buf.c
+ *	common/clock.c common/crc.c common/disk.c common/err.c common/lane.c common/log.c common/mem.c common/member.c
  *	common/metric.c common/random.c common/random_secret.c common/status.c common/wire.c -lxxhash
  */
 #include <setjmp.h>
@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/common/mem_table.h"
+#include "tests/common/mem_tables.h"
 #include "tests/common/replica_alone.h"
 #include "worker/log/wal.h"
 #include "worker/log/wal_format.h"
@@ -111,12 +112,12 @@ static void c11_nothing_is_committed_behind_a_failed_commit(void **state)
 		alone_write(a, id, id == 1 ? "first" : "second");
 		alone_accept(a, 2);
 	}
-	records = mem_table_count(a->table);
-	mem_table_fail_commit(a->table);
+	records = mem_table_count(mem_tables_in_force(a->tables));
+	mem_table_fail_commit(mem_tables_in_force(a->tables));
 	alone_state_turn(a);
 	alone_state_turn(a);
 	assert_true(a->died);
-	assert_int_equal(mem_table_count(a->table), records);
+	assert_int_equal(mem_table_count(mem_tables_in_force(a->tables)), records);
 	assert_int_equal(a->answer_count, 0);
 	a->state_waits = false;
 	alone_free(a);
@@ -138,7 +139,7 @@ static void nothing_is_logged_behind_a_failed_commit(void **state)
 	a->log_waits = true;
 	alone_write(a, 2, "second");
 	calls = fake_disk_calls(a->disk);
-	mem_table_fail_commit(a->table);
+	mem_table_fail_commit(mem_tables_in_force(a->tables));
 	alone_state_turn(a);
 	alone_log_turn(a);
 	assert_true(a->died);

@@ -2,8 +2,8 @@
  * A replica that starts again: what it must not take for its own.
  *
  * links: worker/replica/ worker/raft/ worker/log/ worker/kv/ tests/common/replica_alone.c
- *	tests/common/fake_disk.c tests/common/mem_table.c common/ballast.c common/buf.c common/clock.c
- *	common/crc.c common/disk.c common/err.c common/lane.c common/log.c common/mem.c common/member.c
+ *	tests/common/fake_disk.c tests/common/mem_table.c tests/common/mem_tables.c common/ballast.c common/buf.c
+ *	common/clock.c common/crc.c common/disk.c common/err.c common/lane.c common/log.c common/mem.c common/member.c
  *	common/metric.c common/random.c common/random_secret.c common/status.c common/wire.c -lxxhash
  */
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "tests/common/mem_table.h"
+#include "tests/common/mem_tables.h"
 #include "tests/common/replica_alone.h"
 
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
@@ -115,7 +115,7 @@ static void d7_state_ahead_of_its_log_does_not_start(void **state)
 static void d7_state_of_another_history_than_its_log_does_not_start(void **state)
 {
 	struct alone *a = alone_new(LIST);
-	struct table *old, *young = mem_table_new();
+	struct tables *old, *young = mem_tables_new();
 	struct files before;
 	uint64_t applied;
 
@@ -126,17 +126,17 @@ static void d7_state_of_another_history_than_its_log_does_not_start(void **state
 	alone_accept(a, 2);
 	applied = alone_view(a).applied;
 	put_log(a, &before);
-	old = a->table;
-	a->table = young;
+	old = a->tables;
+	a->tables = young;
 	alone_kill(a);
 	other_leads(a, 3, 7);
 	alone_elect(a);
 	alone_accept(a, 2);
 	assert_int_equal(alone_view(a).applied, applied);
-	a->table = old;
+	a->tables = old;
 	assert_int_equal(alone_restart(a), ERR_DAMAGED);
 	files_free(&before);
-	mem_table_free(young);
+	mem_tables_free(young);
 	alone_free(a);
 }
 

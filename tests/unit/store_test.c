@@ -1,4 +1,4 @@
-/* links: worker/store/store.c worker/store/place.c worker/store/files.c worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/disk.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
+/* links: worker/store/ worker/kv/ common/disk.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
 #define _GNU_SOURCE
 #include <db.h>
 #include <errno.h>
@@ -43,13 +43,31 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* The states of this directory, and the one in force. */
+static struct tables *tables;
+
+static enum err try_store(struct table **out)
+{
+	enum err e;
+
+	tables = store_new(&(struct store_options){ dir, CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL });
+	if ((e = tables_open(tables, out)) != ERR_OK)
+		store_free(tables);
+	return e;
+}
+
 static struct table *open_store(void)
 {
 	struct table *t;
 
-	assert_int_equal(
-	    store_open(&t, &(struct store_options){ dir, CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL }), ERR_OK);
+	assert_int_equal(try_store(&t), ERR_OK);
 	return t;
+}
+
+static void close_store(struct table *t)
+{
+	tables_close(tables, t);
+	store_free(tables);
 }
 
 static void put(struct table *t, const char *key, const char *record)
@@ -81,16 +99,16 @@ static void what_is_committed_is_there_after_a_restart(void **state)
 	put(t, "a", "3");
 	assert_int_equal(table_remove(t, TABLE_KEYS, T("b")), ERR_OK);
 	expect_record(t, "b", NULL);
-	store_close(t);
+	close_store(t);
 	t = open_store();
 	expect_record(t, "a", "1");
 	expect_record(t, "b", "2");
 	assert_int_equal(table_flush(t), ERR_OK);
 	assert_int_equal(table_checkpoint(t), ERR_OK);
-	store_close(t);
+	close_store(t);
 	t = open_store();
 	expect_record(t, "a", "1");
-	store_close(t);
+	close_store(t);
 }
 
 static void the_environment_lies_behind_a_link(void **state)
@@ -99,7 +117,7 @@ static void the_environment_lies_behind_a_link(void **state)
 	struct stat st;
 
 	(void)state;
-	store_close(open_store());
+	close_store(open_store());
 	snprintf(path, sizeof(path), "%s/state", dir);
 	assert_int_equal(readlink(path, to, sizeof(to) - 1), 7);
 	assert_string_equal(to, "state.0");
@@ -113,9 +131,10 @@ static void a_directory_that_is_not_there_is_an_error(void **state)
 	struct table *t;
 
 	(void)state;
-	assert_int_equal(store_open(&t, &(struct store_options){ "/nonexistent/holdfast", CACHE_BYTES,
-					    STORE_LOG_FILE_LEAST, NULL }),
-	    ERR_NOT_FOUND);
+	tables = store_new(
+	    &(struct store_options){ "/nonexistent/holdfast", CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL });
+	assert_int_equal(tables_open(tables, &t), ERR_NOT_FOUND);
+	store_free(tables);
 	assert_null(t);
 }
 
@@ -172,7 +191,7 @@ static void scans_give_every_record_in_order(void **state)
 	uint64_t left = 7;
 	assert_int_equal(table_scan(t, TABLE_KEYS, T(""), count_until, &left), ERR_OK);
 	assert_int_equal(left, 0);
-	store_close(t);
+	close_store(t);
 	mem_table_free(m);
 	buf_free(&is);
 	buf_free(&want);
@@ -199,7 +218,7 @@ static void a_scan_that_begins_between_keys_skips_no_long_record(void **state)
 		assert_int_equal(wire_get_bytes(&r).size, record.size);
 	}
 	assert_true(reader_done(&r));
-	store_close(t);
+	close_store(t);
 	buf_free(&is);
 	buf_free(&record);
 }
@@ -269,7 +288,7 @@ static void c12_the_same_log_gives_the_same_state_on_any_table(void **state)
 			assert_int_equal(table_checkpoint(disk.table), ERR_OK);
 		if (random_below(&r, 1000) == 0) {
 			assert_int_equal(kv_commit(disk.kv), ERR_OK);
-			store_close(disk.table);
+			close_store(disk.table);
 			disk.table = open_store();
 			drive_reopen(&disk);
 		}
@@ -280,7 +299,7 @@ static void c12_the_same_log_gives_the_same_state_on_any_table(void **state)
 	drive_stop(&mem);
 	drive_stop(&disk);
 	mem_table_free(mem.table);
-	store_close(disk.table);
+	close_store(disk.table);
 }
 
 static void *maintain(void *arg)
@@ -335,7 +354,7 @@ static void expect_history(struct drive *model, uint64_t seed, uint64_t committe
 	assert_int_equal(kv_commit(model->kv), ERR_OK);
 	expect_same_state(model, &d);
 	drive_stop(&d);
-	store_close(d.table);
+	close_store(d.table);
 }
 
 /* One in eight dies while it opens what its predecessor left. */
@@ -400,7 +419,7 @@ static enum err read_one(void)
 {
 	struct table *t;
 	struct buf got = { 0 };
-	enum err e = store_open(&t, &(struct store_options){ dir, CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL });
+	enum err e = try_store(&t);
 
 	return e == ERR_OK ? table_get(t, TABLE_KEYS, T("key 7"), &got) : e;
 }
@@ -420,7 +439,7 @@ static void damage_is_found_by_its_checksum(void **state)
 	}
 	assert_int_equal(table_commit(t), ERR_OK);
 	assert_int_equal(table_checkpoint(t), ERR_OK);
-	store_close(t);
+	close_store(t);
 	turn_a_byte_of_each_page();
 	if ((child = fork()) == 0)
 		_exit((int)read_one());
@@ -510,7 +529,7 @@ static void d14_no_log_file_is_relied_upon_before_its_name_is_durable(void **sta
 			assert_int_equal(table_checkpoint(t), ERR_OK);
 	}
 	assert_int_equal(table_checkpoint(t), ERR_OK);
-	store_close(t);
+	close_store(t);
 	assert_true(seen.files >= 3);
 	assert_int_equal(seen.nameless, 0);
 }
@@ -557,7 +576,7 @@ static void a_damaged_head_of_a_log_file_is_found_and_no_crash(void **state)
 	(void)state;
 	put(t, "key 7", "1");
 	assert_int_equal(table_commit(t), ERR_OK);
-	store_close(t);
+	close_store(t);
 	for (off_t at = 4; at < 28; at++)
 		for (size_t i = 0; i < sizeof(by); i++) {
 			turn_a_byte_of_the_log(at, by[i]);
@@ -582,7 +601,7 @@ static void a_sync_that_fails_in_the_recovery_is_no_damage(void **state)
 	(void)state;
 	put(t, "key 7", "1");
 	assert_int_equal(table_commit(t), ERR_OK);
-	store_close(t);
+	close_store(t);
 	db_env_set_func_fsync(fail_to_sync);
 	assert_int_equal(open_aside(), ERR_IO);
 	db_env_set_func_fsync(fdatasync);

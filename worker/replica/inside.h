@@ -139,6 +139,7 @@ struct replica {
 
 	struct raft *raft; /* NULL while unformed */
 	struct wal *wal; /* used by the log lane only */
+	struct table *table; /* the state in force */
 	struct kv *kv; /* used by the state lane only */
 	struct kv_changes *changes;
 	struct lane *log_lane, *state_lane, *upkeep_lane;

@@ -235,7 +235,7 @@ enum err replica_open(
 	upkeep_init(r);
 	r->changes = kv_changes_new();
 	if ((e = space_init(r)) != ERR_OK || (e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
-	    (e = kv_open(&r->kv, env->table)) != ERR_OK)
+	    (e = tables_open(env->tables, &r->table)) != ERR_OK || (e = kv_open(&r->kv, r->table)) != ERR_OK)
 		goto out;
 	r->meta = *kv_meta(r->kv);
 	if (r->identity.phase == IDENTITY_REMOVED)
@@ -280,6 +280,7 @@ void replica_close(struct replica *r)
 	raft_free(r->raft);
 	wal_close(r->wal);
 	kv_close(r->kv);
+	tables_close(r->env.tables, r->table);
 	kv_changes_free(r->changes);
 	pendings_fini(&r->pendings);
 	measure_fini(&r->measure);

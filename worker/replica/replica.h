@@ -7,15 +7,15 @@
 #include "common/ipc.h"
 #include "common/lane.h"
 #include "common/metric.h"
-#include "worker/kv/table.h"
+#include "worker/kv/tables.h"
 #include "worker/replica/transport.h"
 
 /*
  * A replica: raft core, log, state machine and the requests that wait for them, as one unit. Its only contacts
- * with the world are handed in: disk, table, transport, lanes and the time. The consensus worker gives it real
+ * with the world are handed in: disk, tables, transport, lanes and the time. The consensus worker gives it real
  * ones, the simulator simulated ones; the code is the same.
  *
- * One thread (the loop) calls everything here; work on disk and table happens on the lanes.
+ * One thread (the loop) calls everything here; work on disk and tables happens on the lanes.
  */
 struct replica;
 
@@ -23,7 +23,7 @@ struct replica_env {
 	struct disk *disk; /* the data directory; locked by the caller */
 	struct ballast
 	    *ballast; /* of that disk, as replica_ballast_bytes() says; NULL: there is always room */
-	struct table *table; /* open */
+	struct tables *tables; /* none of them open */
 	struct transport *transport;
 	struct lane_maker *lanes;
 	/* Exactly one call for each request; the answer is borrowed for the call. Not called from within

@@ -10,9 +10,9 @@ static enum err do_job(struct upkeep_job *j)
 {
 	switch (j->kind) {
 	case UPKEEP_FLUSH:
-		return table_flush(j->r->env.table);
+		return table_flush(j->r->table);
 	case UPKEEP_CHECKPOINT:
-		return table_checkpoint(j->r->env.table);
+		return table_checkpoint(j->r->table);
 	case UPKEEP_FILL:
 		return wal_fill(j->r->wal, &j->more);
 	}

@@ -59,12 +59,19 @@ void files_keep_names(void)
 }
 
 static struct disk *relieved;
+static _Thread_local bool without_relief;
+
+void files_do_without_relief(bool without)
+{
+	without_relief = without;
+}
 
 /* After a write that failed. What the relief does has errors of its own. */
 static bool may_go_on(void)
 {
 	int error = errno;
-	bool may = error == EINTR || (error == ENOSPC && relieved != NULL && disk_relieve(relieved));
+	bool may = error == EINTR ||
+		   (error == ENOSPC && relieved != NULL && !without_relief && disk_relieve(relieved));
 
 	errno = error;
 	return may;

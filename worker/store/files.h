@@ -13,6 +13,8 @@ void files_keep_names(void);
 /* From now on, in the whole process, a write of Berkeley DB that finds no space asks this disk's relief for some; NULL:
  * nobody. After one that failed it could not even recover before there is space again. */
 void files_relieve(struct disk *d);
+/* Until it is said otherwise the writes of this thread ask for none. */
+void files_do_without_relief(bool without);
 
 /* Looks at the heads of the log files in the directory of an environment. Berkeley DB believes the length in a head
  * before it has checked anything, and a wrong one ends the process. ERR_DAMAGED: file and reason are logged. */

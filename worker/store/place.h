@@ -1,11 +1,28 @@
 #ifndef WORKER_STORE_PLACE_H
 #define WORKER_STORE_PLACE_H
 
+#include <stdint.h>
+
 #include "common/err.h"
 
-/* Where the environment lies: makes DATA/state.0 and the link DATA/state to it, durably, where there is none yet.
- * *home is the path of the link, which the caller frees; NULL after an error, which is logged. */
-enum err place_make(const char *data_dir, char **home);
+/* Directories of states, DATA/state.N, and the link DATA/state that names the one in force. Errors are logged. */
+
+#define PLACE_NONE UINT64_MAX
+
+/* The number of the state in force; PLACE_NONE: there is no link. ERR_DAMAGED: it names nothing of ours. */
+enum err place_find(const char *data_dir, uint64_t *number);
+/* The path of the directory with this number, which the caller frees. */
+char *place_path(const char *data_dir, uint64_t number);
+/* Makes the directory, durably. One that is there is taken, without what a state leaves in it. */
+enum err place_make(const char *data_dir, uint64_t number);
+/* The link names this one from now on, durably; what it names is durable before. */
+enum err place_link(const char *data_dir, uint64_t number);
+/* Removes the files of a state, and the directory if nothing else is in it. */
+enum err place_remove(const char *data_dir, uint64_t number);
+/* Removes all but this one (PLACE_NONE: all). *next is above every number that is left. */
+enum err place_sweep(const char *data_dir, uint64_t number, uint64_t *next);
+/* The one in force gets the name state.N.SUFFIX, and the link goes, durably. */
+enum err place_set_aside(const char *data_dir, uint64_t number, const char *suffix);
 
 /* The names in a directory become durable. */
 enum err place_sync(const char *dir);

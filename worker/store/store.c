@@ -1,337 +1,165 @@
 #include <assert.h>
-#include <db.h>
-#include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
+#include "common/mem.h"
+#include "worker/store/environment.h"
 #include "worker/store/files.h"
 #include "worker/store/place.h"
 #include "worker/store/store.h"
 
-#define PAGE_BYTES 4096U
-#define LOG_BUFFER_BYTES (1024U * 1024)
-#define CACHE_BYTES_MIN (1024U * 1024)
-
-/* A scan reads this much at first and twice as much each time it goes on: most scans are short. */
-#define BULK_BYTES_MIN (2 * PAGE_BYTES)
-#define BULK_BYTES_MAX (256U * 1024)
-
-/* Most records fit; a longer one is asked for a second time. */
-#define GUESS_BYTES 1024U
-
 struct store {
-	struct table table;
-	DB_ENV *env;
-	DB *db;
-	DB_TXN *txn; /* of the unit under way, from its first change on */
-	struct buf key; /* table number and key */
-	struct buf found; /* the key that a scan came to */
-	struct buf bulk; /* what a scan read ahead */
-	char *home;
-	int panic; /* the error for which Berkeley DB gave up; 0: none */
+	struct tables tables;
+	char *data_dir;
+	struct environment_size size;
+	_Atomic(struct table *) in_force; /* NULL: not open */
+	uint64_t next; /* the number of the next state */
 };
 
-static void on_error(const DB_ENV *env, const char *prefix, const char *text)
+static struct store *store_of(struct tables *ts)
 {
-	(void)env;
-	(void)prefix;
-	log_errorx("state: %s", text);
+	return (struct store *)ts;
 }
 
-static void on_event(DB_ENV *env, uint32_t event, void *info)
+static enum err store_make(struct tables *ts, struct table **out)
 {
-	if (event == DB_EVENT_PANIC)
-		((struct store *)env->app_private)->panic = *(int *)info;
-}
-
-static enum err fail(const char *doing, int error)
-{
-	log_errorx("state: cannot %s: %s", doing, db_strerror(error));
-	switch (error) {
-	case DB_RUNRECOVERY:
-	case DB_CHKSUM_FAIL:
-	case DB_LOG_VERIFY_BAD:
-	case DB_VERIFY_BAD:
-	case DB_PAGE_NOTFOUND:
-	case EINVAL:
-		return ERR_DAMAGED;
-	case DB_VERSION_MISMATCH:
-	case DB_OLD_VERSION:
-		return ERR_VERSION;
-	default:
-		return error > 0 ? err_from_errno(error) : ERR_IO;
-	}
-}
-
-static DBT make_key(struct store *s, enum kv_table table, struct bytes key)
-{
-	buf_clear(&s->key);
-	*buf_extend(&s->key, 1) = (uint8_t)table;
-	buf_append(&s->key, key);
-	return (DBT){
-		.data = s->key.data,
-		.size = (uint32_t)s->key.size,
-		.ulen = (uint32_t)s->key.size,
-		.flags = DB_DBT_USERMEM,
-	};
-}
-
-/* All the room behind what a buffer holds, at least `least` bytes. */
-static DBT make_room(struct buf *b, size_t least)
-{
-	uint8_t *at = buf_reserve(b, least);
-	size_t room = b->room - b->size;
-
-	return (DBT){
-		.data = at,
-		.ulen = room > UINT32_MAX ? UINT32_MAX : (uint32_t)room,
-		.flags = DB_DBT_USERMEM,
-	};
-}
-
-static enum err store_get(struct table *t, enum kv_table table, struct bytes key, struct buf *record)
-{
-	struct store *s = (struct store *)t;
-	DBT k = make_key(s, table, key), data = make_room(record, GUESS_BYTES);
-	int error = s->db->get(s->db, s->txn, &k, &data, 0);
-
-	if (error == DB_BUFFER_SMALL) {
-		data = make_room(record, data.size);
-		error = s->db->get(s->db, s->txn, &k, &data, 0);
-	}
-	if (error == DB_NOTFOUND)
-		return ERR_NOT_FOUND;
-	if (error != 0)
-		return fail("read", error);
-	record->size += data.size;
-	return ERR_OK;
-}
-
-static enum err begin(struct store *s)
-{
-	int error;
-
-	if (s->txn != NULL)
-		return ERR_OK;
-	error = s->env->txn_begin(s->env, NULL, &s->txn, 0);
-	return error == 0 ? ERR_OK : fail("begin a transaction", error);
-}
-
-static enum err store_put(struct table *t, enum kv_table table, struct bytes key, struct bytes record)
-{
-	struct store *s = (struct store *)t;
-	DBT k = make_key(s, table, key), data = { 0 };
-	enum err e = begin(s);
-	int error;
-
-	if (e != ERR_OK)
-		return e;
-	data.data = (void *)(uintptr_t)record.data;
-	data.size = (uint32_t)record.size;
-	error = s->db->put(s->db, s->txn, &k, &data, 0);
-	return error == 0 ? ERR_OK : fail("write", error);
-}
-
-static enum err store_remove(struct table *t, enum kv_table table, struct bytes key)
-{
-	struct store *s = (struct store *)t;
-	DBT k = make_key(s, table, key);
-	enum err e = begin(s);
-	int error;
-
-	if (e != ERR_OK)
-		return e;
-	error = s->db->del(s->db, s->txn, &k, 0);
-	assert(error != DB_NOTFOUND);
-	return error == 0 ? ERR_OK : fail("delete", error);
-}
-
-/* Reads what fits into the scan's buffer, which grows for a single record that does not. The key that is found is
- * returned in the place of the one that was asked for, even when the record does not fit: so that is a copy. */
-static int read_ahead(struct store *s, DBC *cursor, uint32_t where, uint32_t size, DBT *data)
-{
-	for (;; size *= 2) {
-		DBT key = { .size = (uint32_t)s->key.size, .ulen = size, .flags = DB_DBT_USERMEM };
-		int error;
-
-		buf_clear(&s->found);
-		buf_reserve(&s->found, size);
-		buf_append(&s->found, buf_bytes(&s->key));
-		key.data = s->found.data;
-		*data = make_room(&s->bulk, size);
-		data->ulen = size;
-		if ((error = cursor->get(cursor, &key, data, where | DB_MULTIPLE_KEY)) != DB_BUFFER_SMALL)
-			return error;
-	}
-}
-
-static bool visit_all(const DBT *data, enum kv_table table,
-    bool (*visit)(void *arg, struct bytes key, struct bytes record), void *arg)
-{
-	uint8_t *key, *record;
-	uint32_t key_size, record_size;
-	void *at;
-
-	DB_MULTIPLE_INIT(at, data);
-	for (;;) {
-		DB_MULTIPLE_KEY_NEXT(at, data, key, key_size, record, record_size);
-		if (at == NULL)
-			return true;
-		if (key[0] != table ||
-		    !visit(arg, bytes_of(key + 1, key_size - 1), bytes_of(record, record_size)))
-			return false;
-	}
-}
-
-static enum err store_scan(struct table *t, enum kv_table table, struct bytes from,
-    bool (*visit)(void *arg, struct bytes key, struct bytes record), void *arg)
-{
-	struct store *s = (struct store *)t;
-	DBT data;
-	uint32_t where = DB_SET_RANGE, size = BULK_BYTES_MIN;
-	DBC *cursor;
-	int error, closing;
-
-	make_key(s, table, from);
-	if ((error = s->db->cursor(s->db, s->txn, &cursor, 0)) != 0)
-		return fail("begin a scan", error);
-	while (
-	    (error = read_ahead(s, cursor, where, size, &data)) == 0 && visit_all(&data, table, visit, arg)) {
-		where = DB_NEXT;
-		size = size < BULK_BYTES_MAX ? size * 2 : size;
-	}
-	closing = cursor->close(cursor);
-	if (s->bulk.room > 4 * BULK_BYTES_MAX)
-		buf_free(&s->bulk);
-	if (error == 0 || error == DB_NOTFOUND)
-		error = closing;
-	return error == 0 ? ERR_OK : fail("scan", error);
-}
-
-static enum err store_commit(struct table *t)
-{
-	struct store *s = (struct store *)t;
-	DB_TXN *txn = s->txn;
-	int error;
-
-	if (txn == NULL)
-		return ERR_OK;
-	s->txn = NULL;
-	error = txn->commit(txn, 0);
-	return error == 0 ? ERR_OK : fail("commit", error);
-}
-
-static enum err store_flush(struct table *t)
-{
-	struct store *s = (struct store *)t;
-	int error = s->env->log_flush(s->env, NULL);
-
-	return error == 0 ? ERR_OK : fail("flush its log", error);
-}
-
-static enum err store_checkpoint(struct table *t)
-{
-	struct store *s = (struct store *)t;
-	int error = s->env->txn_checkpoint(s->env, 0, 0, 0);
-
-	if (error != 0)
-		return fail("checkpoint", error);
-	error = s->env->log_archive(s->env, NULL, DB_ARCH_REMOVE);
-	return error == 0 ? ERR_OK : fail("remove old log files", error);
-}
-
-static const struct table_ops store_ops = {
-	.get = store_get,
-	.put = store_put,
-	.remove = store_remove,
-	.scan = store_scan,
-	.commit = store_commit,
-	.flush = store_flush,
-	.checkpoint = store_checkpoint,
-};
-
-static int configure(struct store *s, const struct store_options *o)
-{
-	DB_ENV *env = s->env;
-	const uint64_t gib = 1024 * 1024 * 1024;
-	uint64_t cache = o->cache_bytes < CACHE_BYTES_MIN ? CACHE_BYTES_MIN : o->cache_bytes;
-	int error;
-
-	env->set_errcall(env, on_error);
-	env->app_private = s;
-	if ((error = env->set_event_notify(env, on_event)) != 0 ||
-	    (error = env->set_cachesize(env, (uint32_t)(cache / gib), (uint32_t)(cache % gib), 1)) != 0 ||
-	    (error = env->set_lg_max(env, o->log_file_bytes)) != 0 ||
-	    (error = env->set_lg_bsize(env, LOG_BUFFER_BYTES)) != 0)
-		return error;
-	return env->set_flags(env, DB_TXN_WRITE_NOSYNC, 1);
-}
-
-static enum err open_environment(struct store *s, const struct store_options *o)
-{
-	const uint32_t flags =
-	    DB_CREATE | DB_PRIVATE | DB_THREAD | DB_RECOVER | DB_INIT_MPOOL | DB_INIT_TXN | DB_INIT_LOG;
-	int error = db_env_create(&s->env, 0);
-
-	if (error != 0)
-		return fail("make an environment", error);
-	if ((error = configure(s, o)) != 0)
-		return fail("configure", error);
-	error = s->env->open(s->env, s->home, flags, 0600);
-	/* Having given up it says no more than that; a disk that fails now is no damage to what it holds. */
-	if (error == DB_RUNRECOVERY && s->panic > 0)
-		error = s->panic;
-	return error == 0 ? ERR_OK : fail("recover", error);
-}
-
-static enum err open_tables(struct store *s)
-{
-	const uint32_t flags = DB_CREATE | DB_AUTO_COMMIT | DB_THREAD;
-	int error = db_create(&s->db, s->env, 0);
-
-	if (error != 0)
-		return fail("make a table", error);
-	if ((error = s->db->set_flags(s->db, DB_CHKSUM)) != 0 ||
-	    (error = s->db->set_pagesize(s->db, PAGE_BYTES)) != 0)
-		return fail("configure a table", error);
-	error = s->db->open(s->db, NULL, "state.db", NULL, DB_BTREE, flags, 0600);
-	return error == 0 ? ERR_OK : fail("open its tables", error);
-}
-
-enum err store_open(struct table **out, const struct store_options *o)
-{
-	struct store *s = xcalloc(1, sizeof(*s));
-	enum err e;
+	struct store *s = store_of(ts);
+	char *home = place_path(s->data_dir, s->next);
+	enum err e = place_make(s->data_dir, s->next);
 
 	*out = NULL;
-	files_relieve(o->disk);
-	s->table.ops = &store_ops;
-	files_keep_names();
-	if ((e = place_make(o->data_dir, &s->home)) != ERR_OK || (e = files_check(s->home)) != ERR_OK ||
-	    (e = open_environment(s, o)) != ERR_OK || (e = open_tables(s)) != ERR_OK ||
-	    (e = store_flush(&s->table)) != ERR_OK || (e = place_sync(s->home)) != ERR_OK)
-		store_close(&s->table);
-	else
-		*out = &s->table;
+	if (e == ERR_OK)
+		e = environment_make(out, home);
+	if (e == ERR_OK)
+		s->next++;
+	free(home);
 	return e;
 }
 
-void store_close(struct table *t)
+static uint64_t number_of(const struct table *t)
 {
-	struct store *s = (struct store *)t;
+	const char *home = environment_home(t);
+
+	return strtoull(strrchr(home, '.') + 1, NULL, 10);
+}
+
+static enum err store_adopt(struct tables *ts, struct table *t)
+{
+	struct store *s = store_of(ts);
+	enum err e = environment_start(t, &s->size);
+
+	if (e == ERR_OK && (e = place_link(s->data_dir, number_of(t))) == ERR_OK)
+		s->in_force = t;
+	return e;
+}
+
+/* The first one comes to be as any other does. */
+static enum err make_first(struct store *s, struct table **out)
+{
+	enum err e = store_make(&s->tables, out);
+
+	if (e == ERR_OK && (e = store_adopt(&s->tables, *out)) != ERR_OK) {
+		environment_close(*out);
+		*out = NULL;
+	}
+	return e;
+}
+
+static enum err open_one(struct store *s, uint64_t number, struct table **out)
+{
+	char *home = place_path(s->data_dir, number);
+	enum err e = environment_open(out, home, &s->size);
+
+	if (e == ERR_OK)
+		s->in_force = *out;
+	free(home);
+	return e;
+}
+
+static enum err store_open(struct tables *ts, struct table **out)
+{
+	struct store *s = store_of(ts);
+	uint64_t number;
+	enum err e;
+
+	*out = NULL;
+	assert(s->in_force == NULL);
+	if ((e = place_find(s->data_dir, &number)) != ERR_OK ||
+	    (e = place_sweep(s->data_dir, number, &s->next)) != ERR_OK)
+		return e;
+	return number == PLACE_NONE ? make_first(s, out) : open_one(s, number, out);
+}
+
+static void store_close(struct tables *ts, struct table *t)
+{
+	struct store *s = store_of(ts);
+	struct table *closed = t;
+
+	atomic_compare_exchange_strong(&s->in_force, &closed, NULL);
+	environment_close(t);
+}
+
+static void store_drop(struct tables *ts, struct table *t)
+{
+	struct store *s = store_of(ts);
+	bool stays = environment_home(t) == NULL || t == s->in_force;
+	uint64_t number = stays ? PLACE_NONE : number_of(t);
+
+	store_close(ts, t);
+	/* What cannot be removed now is removed at the next start. */
+	if (!stays && place_remove(s->data_dir, number) == ERR_OK)
+		place_sync(s->data_dir);
+}
+
+static enum err store_scratch(struct tables *ts, struct table **out)
+{
+	return environment_scratch(out, store_of(ts)->data_dir);
+}
+
+static enum err store_set_aside(struct tables *ts, const char *suffix)
+{
+	struct store *s = store_of(ts);
+	uint64_t number;
+	enum err e;
+
+	assert(s->in_force == NULL);
+	if ((e = place_find(s->data_dir, &number)) != ERR_OK)
+		return e;
+	if (number == PLACE_NONE)
+		return ERR_NOT_FOUND;
+	return place_set_aside(s->data_dir, number, suffix);
+}
+
+static const struct tables_ops store_ops = {
+	.open = store_open,
+	.make = store_make,
+	.adopt = store_adopt,
+	.drop = store_drop,
+	.close = store_close,
+	.scratch = store_scratch,
+	.set_aside = store_set_aside,
+};
+
+struct tables *store_new(const struct store_options *o)
+{
+	struct store *s = xcalloc(1, sizeof(*s));
+
+	s->tables.ops = &store_ops;
+	s->data_dir = xstrdup(o->data_dir);
+	s->size = (struct environment_size){ o->cache_bytes, o->log_file_bytes };
+	files_keep_names();
+	files_relieve(o->disk);
+	return &s->tables;
+}
+
+void store_free(struct tables *ts)
+{
+	struct store *s = store_of(ts);
 
 	if (s == NULL)
 		return;
-	if (s->txn != NULL)
-		s->txn->abort(s->txn);
-	if (s->db != NULL)
-		s->db->close(s->db, 0);
-	if (s->env != NULL)
-		s->env->close(s->env, 0);
-	buf_free(&s->key);
-	buf_free(&s->found);
-	buf_free(&s->bulk);
-	free(s->home);
+	free(s->data_dir);
 	free(s);
 }

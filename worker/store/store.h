@@ -2,33 +2,32 @@
 #define WORKER_STORE_STORE_H
 
 #include "common/disk.h"
-#include "worker/kv/table.h"
+#include "worker/kv/tables.h"
 
 /*
- * The state on disk: all tables in one Berkeley DB btree, key behind the table's number, one transaction for each
- * commit. DATA/state is a link to the directory of the environment (state.0, ...), so that a whole state can be put
- * in the place of another by one rename. There is neither locking nor MVCC: one thread reads and writes; flush and
- * checkpoint may run in one other.
+ * States on disk. Each is a directory DATA/state.N: all tables in one Berkeley DB btree, key behind the table's number,
+ * one transaction for each commit. The link DATA/state names the one in force, so that another takes its place by one
+ * rename. There is neither locking nor MVCC: one thread reads and writes a table; flush and checkpoint may run in one
+ * other.
  *
- * Errors are logged here; any of them, ERR_NOT_FOUND aside, is the end of the process. Commits are atomic through a
- * crash of the process; through one of the machine those are kept that were flushed.
+ * Errors are logged here; any of the state in force, ERR_NOT_FOUND aside, is the end of the process. Commits are atomic
+ * through a crash of the process; through one of the machine those are kept that were flushed. One that is being built
+ * has no log of its own and is nothing until it was adopted.
  */
 
 #define STORE_LOG_FILE_LEAST (4 * 1024 * 1024)
 
-/* Borrowed for store_open(), except the disk. */
 struct store_options {
-	const char *data_dir;
-	uint64_t cache_bytes;
+	const char *data_dir; /* borrowed for store_new() */
+	uint64_t cache_bytes; /* of the state in force; others take little */
 	uint32_t log_file_bytes; /* of the store's own log: STORE_LOG_FILE_LEAST at least */
-	struct disk *
-	    disk; /* whose relief writes ask when they find no space; NULL: none. One for the whole process */
+	/* Whose relief writes to the state in force ask when they find no space; NULL: none. One for the whole process. */
+	struct disk *disk;
 };
 
-/* Opens the state in the data directory, made durably where there is none, and recovers it. ERR_DAMAGED, ERR_VERSION,
- * ERR_NO_SPACE, ERR_PERMISSION, ERR_IO. */
-enum err store_open(struct table **out, const struct store_options *o);
-/* What is not committed is dropped. Accepts NULL. */
-void store_close(struct table *t);
+/* Opens nothing yet. */
+struct tables *store_new(const struct store_options *o);
+/* Its tables are closed before. Accepts NULL. */
+void store_free(struct tables *ts);
 
 #endif
