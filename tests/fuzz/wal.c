@@ -178,7 +178,12 @@ static void make(struct maker *m)
 
 static enum err open_log(struct fake_disk *d, struct wal **w, struct wal_found *found)
 {
-	struct wal_options o = { fake_disk_of(d), CLUSTER, INCARNATION, WAL_SEGMENT_LEAST };
+	struct wal_options o = {
+		.disk = fake_disk_of(d),
+		.cluster = CLUSTER,
+		.incarnation = INCARNATION,
+		.segment_bytes = WAL_SEGMENT_LEAST,
+	};
 
 	*found = (struct wal_found){ 0 };
 	return wal_open(w, &o, found);

@@ -1,4 +1,4 @@
-/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
+/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/ worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,13 +46,18 @@ static bool open_and_die(struct model *m, uint64_t call, size_t bytes, enum revi
 	return false;
 }
 
-/* D6: what an opened log holds does not depend on anything that was not synced. */
+/* D6: what an opened log holds does not depend on anything that was not synced. And nothing is left of what does not
+ * belong to it. */
 static void open_for_good(struct model *m)
 {
+	size_t files;
+
 	model_must_open(m);
 	revive(m, ALL_LOST, 0);
 	model_must_open(m);
 	assert_string_equal(kept_line(LOG_LEVEL_ERROR), "");
+	model_newest(m, &files);
+	assert_int_equal(files, m->wal->segment_count);
 }
 
 /* Something of everything, in 64 KiB segments. Ends early when the disk dies. */
@@ -92,13 +97,52 @@ static bool tell(struct model *m)
 	return tell_first(m) && tell_rest(m);
 }
 
-static uint64_t calls_of_story(void)
+/* Entries over several segments, one part of which is cut away in two steps, with more appended in between. */
+static bool tell_cuts(struct model *m)
+{
+	if (model_create(m) != ERR_OK || model_open(m) != ERR_OK)
+		return false;
+	if (model_append(m, 2, 2, 9, 14000) != ERR_OK || model_hard(m, (struct raft_hard){ 3, 5 }) != ERR_OK)
+		return false;
+	if (model_append(m, 9, 3, 5, 14000) != ERR_OK || model_sync(m) != ERR_OK)
+		return false;
+	if (model_append(m, 14, 3, 2, 500) != ERR_OK || model_cut(m, 8, 0) != ERR_OK)
+		return false;
+	if (model_append(m, 16, 3, 3, 14000) != ERR_OK || model_sweep(m, 1) != ERR_OK)
+		return false;
+	if (model_sync(m) != ERR_OK || model_cut(m, 18, 70000) != ERR_OK || model_sweep(m, 9) != ERR_OK)
+		return false;
+	model_close(m);
+	return model_open(m) == ERR_OK && model_cut(m, 18, 0) == ERR_OK;
+}
+
+/* It begins anew: beyond its end, with entries that were not synced, and, cut before, in its middle. */
+static bool tell_resets(struct model *m)
+{
+	if (!tell_cuts(m) || model_append(m, 19, 3, 2, 500) != ERR_OK)
+		return false;
+	if (model_reset(m, (struct raft_pos){ 4, 40 }, (struct raft_hard){ 5, 1 }) != ERR_OK)
+		return false;
+	if (model_append(m, 41, 5, 12, 14000) != ERR_OK || model_sweep(m, 1) != ERR_OK)
+		return false;
+	if (model_sync(m) != ERR_OK || model_cut(m, 47, 0) != ERR_OK)
+		return false;
+	if (model_reset(m, (struct raft_pos){ 5, 50 }, (struct raft_hard){ 5, 1 }) != ERR_OK)
+		return false;
+	if (model_append(m, 51, 6, 2, 100) != ERR_OK || model_sync(m) != ERR_OK)
+		return false;
+	return model_sweep(m, 9) == ERR_OK && model_append(m, 53, 6, 2, 100) == ERR_OK;
+}
+
+typedef bool story(struct model *);
+
+static uint64_t calls_of_story(story *told)
 {
 	struct model m;
 	uint64_t calls;
 
 	model_init(&m);
-	assert_true(tell(&m));
+	assert_true(told(&m));
 	calls = fake_disk_calls(m.disk);
 	model_fini(&m);
 	return calls;
@@ -119,14 +163,14 @@ static bool is_created(struct model *m)
 	return true;
 }
 
-static void die_in_story(uint64_t call, size_t bytes, enum revival how)
+static void die_in_story(story *told, uint64_t call, size_t bytes, enum revival how)
 {
 	struct model m;
 
 	kept_forget();
 	model_init(&m);
 	fake_disk_die_at(m.disk, call, bytes);
-	tell(&m);
+	told(&m);
 	revive(&m, how, call);
 	if (is_created(&m)) {
 		/* Once more, in the middle of the recovery. */
@@ -142,17 +186,61 @@ static void die_in_story(uint64_t call, size_t bytes, enum revival how)
 	model_fini(&m);
 }
 
-static void c7_death_at_every_call_loses_nothing_that_was_synced(void **state)
+static void die_at_every_call(story *told)
 {
 	static const size_t bytes[] = { 0, 1, 517, SIZE_MAX };
-	uint64_t calls = calls_of_story();
+	uint64_t calls = calls_of_story(told);
 
-	(void)state;
 	assert_in_range(calls, 50, 200);
 	for (uint64_t call = 0; call < calls; call++)
 		for (size_t b = 0; b < sizeof(bytes) / sizeof(bytes[0]); b++)
 			for (enum revival how = 0; how < REVIVALS; how++)
-				die_in_story(call, bytes[b], how);
+				die_in_story(told, call, bytes[b], how);
+}
+
+static void c7_death_at_every_call_loses_nothing_that_was_synced(void **state)
+{
+	(void)state;
+	die_at_every_call(tell);
+}
+
+static void c7_d3_s2_death_at_every_call_of_cuts_and_resets_leaves_the_old_log_or_the_new(void **state)
+{
+	(void)state;
+	die_at_every_call(tell_resets);
+}
+
+static void d3_a_new_log_behind_a_position_is_there_whole_or_not_at_all(void **state)
+{
+	uint64_t call;
+	bool there = false;
+
+	(void)state;
+	for (call = 0; !there; call++) {
+		for (enum revival how = 0; how < REVIVALS; how++) {
+			struct wal_found f = { 0 };
+			struct model m;
+			enum err e;
+
+			model_init(&m);
+			fake_disk_die_at(m.disk, call, 0);
+			there = wal_create_at(&m.o, (struct raft_pos){ 3, 9 }, 77,
+				    (struct raft_hard){ 4, 5 }) == ERR_OK;
+			revive(&m, how, call);
+			e = wal_open(&m.wal, &m.o, &f);
+			assert_true(e == ERR_OK || (e == ERR_NOT_FOUND && !there));
+			if (e == ERR_OK) {
+				assert_true(raft_pos_equal(f.base, (struct raft_pos){ 3, 9 }));
+				assert_true(raft_pos_equal(f.last, f.base));
+				assert_int_equal(f.last_time_ms, 77);
+				assert_int_equal(f.hard.term, 4);
+				assert_int_equal(f.hard.vote, 5);
+			}
+			wal_found_free(&f);
+			model_fini(&m);
+		}
+	}
+	assert_in_range(call, 5, 20);
 }
 
 /* True: the recovery has no such call. */
@@ -328,6 +416,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c7_death_at_every_call_loses_nothing_that_was_synced),
+		cmocka_unit_test(
+		    c7_d3_s2_death_at_every_call_of_cuts_and_resets_leaves_the_old_log_or_the_new),
+		cmocka_unit_test(d3_a_new_log_behind_a_position_is_there_whole_or_not_at_all),
 		cmocka_unit_test(death_at_every_call_of_a_recovery_can_be_repeated),
 		cmocka_unit_test(a_write_torn_at_every_byte_is_there_whole_or_not_at_all),
 		cmocka_unit_test(a_torn_tail_is_logged),

@@ -1,4 +1,4 @@
-/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
+/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/ worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +33,7 @@ static int teardown(void **state)
 }
 
 /* Damage in this file, told with an offset at or before `offset`, and nothing was changed. */
-static void expect_damage(struct model *m, uint64_t number, uint64_t offset)
+static void expect_damage_in(struct model *m, const char *path, uint64_t offset)
 {
 	uint64_t calls = fake_disk_calls(m->disk);
 	const char *line, *at;
@@ -42,14 +42,19 @@ static void expect_damage(struct model *m, uint64_t number, uint64_t offset)
 	assert_int_equal(model_open(m), ERR_DAMAGED);
 	assert_int_equal(fake_disk_calls(m->disk), calls);
 	line = kept_line(LOG_LEVEL_ERROR);
-	if (strstr(line, model_path(number)) == NULL)
-		fail_msg("segment %" PRIu64 " offset %" PRIu64 ": %s", number, offset, line);
+	if (strstr(line, path) == NULL)
+		fail_msg("%s offset %" PRIu64 ": %s", path, offset, line);
 	assert_non_null(strstr(line, "reason=\""));
 	at = strstr(line, "offset=");
 	assert_non_null(at);
 	assert_true(strtoull(at + strlen("offset="), NULL, 10) <= offset);
 	if (offset >= WAL_HEAD_BYTES)
 		assert_true(strtoull(at + strlen("offset="), NULL, 10) + 4 * WAL_BLOCK > offset);
+}
+
+static void expect_damage(struct model *m, uint64_t number, uint64_t offset)
+{
+	expect_damage_in(m, model_path(number), offset);
 }
 
 static void flip_every_byte(struct model *m, uint64_t number, uint64_t from, uint64_t to, uint64_t step)
@@ -207,6 +212,118 @@ static void a_missing_segment_is_damage(void **state)
 		buf_free(&copy);
 	}
 	model_must_open(m);
+}
+
+/* A log of segments 2 to 8, cut before segment 5, not swept. */
+static void make_cut_log(struct model *m)
+{
+	while (model_newest(m, NULL) < 8)
+		assert_int_equal(model_append(m, m->last.index + 1, 2, 1, 10000), ERR_OK);
+	assert_int_equal(model_settle(m), ERR_OK);
+	for (uint64_t index = 1; m->wal->segments[0].head.number < 5; index++)
+		assert_int_equal(model_cut(m, index, 0), ERR_OK);
+	model_close(m);
+}
+
+static void put_begins(struct model *m, struct wal_begins b)
+{
+	uint8_t file[WAL_BEGINS_BYTES];
+
+	wal_put_begins(file, &b);
+	fake_disk_put(m->disk, WAL_BEGINS, bytes_of(file, sizeof(file)));
+}
+
+static void remove_segments(struct model *m, uint64_t from, uint64_t to)
+{
+	for (uint64_t number = from; number < to; number++)
+		assert_int_equal(disk_unlink(m->o.disk, model_path(number)), ERR_OK);
+}
+
+static void a_missing_segment_is_damage_unless_it_was_cut_away(void **state)
+{
+	struct model *m = *state;
+
+	make_cut_log(m);
+	for (uint64_t number = 5; number < 8; number++) {
+		struct buf copy = { 0 };
+
+		buf_append(&copy, fake_disk_file(m->disk, model_path(number)));
+		remove_segments(m, number, number + 1);
+		expect_damage(m, number, 0);
+		fake_disk_put(m->disk, model_path(number), buf_bytes(&copy));
+		buf_free(&copy);
+	}
+	remove_segments(m, 3, 4);
+	model_must_open(m);
+	model_check_reads(m);
+	assert_null(fake_disk_file(m->disk, model_path(2)).data);
+	assert_null(fake_disk_file(m->disk, model_path(4)).data);
+}
+
+static void a_damaged_mark_of_the_beginning_is_damage(void **state)
+{
+	struct model *m = *state;
+	struct buf copy = { 0 };
+
+	make_cut_log(m);
+	for (uint64_t bit = 0; bit < WAL_BEGINS_BYTES * 8; bit++) {
+		fake_disk_flip(m->disk, WAL_BEGINS, bit / 8, (uint8_t)(1 << bit % 8));
+		expect_damage_in(m, WAL_BEGINS, WAL_BEGINS_BYTES);
+		fake_disk_flip(m->disk, WAL_BEGINS, bit / 8, (uint8_t)(1 << bit % 8));
+	}
+	buf_append(&copy, fake_disk_file(m->disk, WAL_BEGINS));
+	for (size_t size = 0; size < WAL_BEGINS_BYTES; size++) {
+		fake_disk_put(m->disk, WAL_BEGINS, bytes_of(copy.data, size));
+		expect_damage_in(m, WAL_BEGINS, WAL_BEGINS_BYTES);
+	}
+	buf_append(&copy, bytes_text("x"));
+	fake_disk_put(m->disk, WAL_BEGINS, buf_bytes(&copy));
+	expect_damage_in(m, WAL_BEGINS, WAL_BEGINS_BYTES);
+	put_begins(m, (struct wal_begins){ MODEL_CLUSTER + 1, MODEL_INCARNATION, 5 });
+	expect_damage_in(m, WAL_BEGINS, WAL_BEGINS_BYTES);
+	put_begins(m, (struct wal_begins){ MODEL_CLUSTER, MODEL_INCARNATION + 1, 5 });
+	expect_damage_in(m, WAL_BEGINS, WAL_BEGINS_BYTES);
+	put_begins(m, (struct wal_begins){ MODEL_CLUSTER, MODEL_INCARNATION, 5 });
+	model_must_open(m);
+	buf_free(&copy);
+}
+
+static void a_missing_mark_of_the_beginning_is_damage_once_segments_are_gone(void **state)
+{
+	struct model *m = *state;
+
+	make_cut_log(m);
+	remove_segments(m, 2, 5);
+	assert_int_equal(disk_unlink(m->o.disk, WAL_BEGINS), ERR_OK);
+	expect_damage(m, 4, 0);
+	assert_non_null(strstr(kept_line(LOG_LEVEL_ERROR), WAL_BEGINS));
+	/* One of an earlier cut is none of this log. */
+	put_begins(m, (struct wal_begins){ MODEL_CLUSTER, MODEL_INCARNATION, 3 });
+	expect_damage(m, 4, 0);
+	put_begins(m, (struct wal_begins){ MODEL_CLUSTER, MODEL_INCARNATION, 5 });
+	model_must_open(m);
+}
+
+/* While all is there a log that forgets that it was cut is only longer. */
+static void a_lost_mark_of_the_beginning_does_no_harm_before_the_sweep(void **state)
+{
+	struct model *m = *state;
+
+	make_cut_log(m);
+	assert_int_equal(disk_unlink(m->o.disk, WAL_BEGINS), ERR_OK);
+	m->cut_least = 0;
+	model_must_open(m);
+	assert_int_equal(wal_base(m->wal).index, 0);
+	model_check_reads(m);
+}
+
+static void a_beginning_behind_the_newest_segment_is_damage(void **state)
+{
+	struct model *m = *state;
+
+	make_cut_log(m);
+	put_begins(m, (struct wal_begins){ MODEL_CLUSTER, MODEL_INCARNATION, 9 });
+	expect_damage(m, 9, 0);
 }
 
 static void a_cut_off_file_is_damage(void **state)
@@ -421,6 +538,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(d5_a_bit_flip_in_a_full_segment_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(d5_a_lost_block_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_missing_segment_is_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_missing_segment_is_damage_unless_it_was_cut_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_mark_of_the_beginning_is_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_missing_mark_of_the_beginning_is_damage_once_segments_are_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_lost_mark_of_the_beginning_does_no_harm_before_the_sweep, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_beginning_behind_the_newest_segment_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cut_off_file_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_segment_under_anothers_name_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(

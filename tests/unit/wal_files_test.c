@@ -1,4 +1,4 @@
-/* links: tests/unit/kept_log.c tests/common/folder.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/disk_posix.c common/err.c common/clock.c common/random.c */
+/* links: tests/unit/kept_log.c tests/common/folder.c worker/log/ worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/disk_posix.c common/err.c common/clock.c common/random.c */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +35,9 @@ static int setup(void **state)
 
 	p.root = folder_new("wal");
 	p.disk = disk_posix_new(p.root);
-	p.o = (struct wal_options){ p.disk, 1, 2, 8 * 1024 * 1024 };
+	p.o = (struct wal_options){
+		.disk = p.disk, .cluster = 1, .incarnation = 2, .segment_bytes = 8 * 1024 * 1024
+	};
 	p.last = 1;
 	if (wal_create(&p.o, &first) != ERR_OK || wal_open(&p.wal, &p.o, &f) != ERR_OK)
 		return -1;

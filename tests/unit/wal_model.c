@@ -9,9 +9,11 @@
 
 #include "tests/unit/wal_model.h"
 
-/* What a number of items make; the entry with index i is items[entries[i - 1]]. */
+/* What a number of items make; the entry with index i, above the base's, is items[entries[i - 1]]. */
 struct state {
 	struct raft_hard hard;
+	struct raft_pos base; /* of the last reset */
+	uint64_t base_time_ms;
 	size_t *entries;
 	size_t count, room;
 };
@@ -20,16 +22,21 @@ static void state_apply(struct state *s, const struct model *m, size_t item)
 {
 	const struct model_item *i = &m->items[item];
 
-	if (i->is_hard) {
+	if (i->is_hard || i->is_reset)
 		s->hard = i->hard;
+	if (i->is_hard)
 		return;
-	}
 	if (s->room < i->pos.index) {
 		s->room = (size_t)i->pos.index * 2;
 		s->entries = xreallocarray(s->entries, s->room, sizeof(*s->entries));
 	}
 	s->count = (size_t)i->pos.index;
-	s->entries[s->count - 1] = item;
+	if (i->is_reset) {
+		s->base = i->pos;
+		s->base_time_ms = i->time_ms;
+	} else {
+		s->entries[s->count - 1] = item;
+	}
 }
 
 static const struct model_item *state_entry(const struct state *s, const struct model *m, uint64_t index)
@@ -37,9 +44,14 @@ static const struct model_item *state_entry(const struct state *s, const struct 
 	return &m->items[s->entries[index - 1]];
 }
 
-static struct raft_pos state_last(const struct state *s, const struct model *m)
+static struct raft_pos state_pos(const struct state *s, const struct model *m, uint64_t index)
 {
-	return s->count == 0 ? (struct raft_pos){ 0, 0 } : state_entry(s, m, s->count)->pos;
+	return index == s->base.index ? s->base : state_entry(s, m, index)->pos;
+}
+
+static uint64_t state_time(const struct state *s, const struct model *m, uint64_t index)
+{
+	return index == s->base.index ? s->base_time_ms : state_entry(s, m, index)->time_ms;
 }
 
 static struct blob *make_data(const struct model_item *i)
@@ -75,9 +87,9 @@ static void add_item(struct model *m, struct model_item item)
 	item.salt = ++m->salt;
 	m->items = xreallocarray(m->items, m->count + 1, sizeof(item));
 	m->items[m->count++] = item;
-	if (item.is_hard) {
+	if (item.is_hard || item.is_reset)
 		m->hard = item.hard;
-	} else {
+	if (!item.is_hard) {
 		m->last = item.pos;
 		m->time_ms = item.time_ms;
 	}
@@ -86,8 +98,12 @@ static void add_item(struct model *m, struct model_item item)
 void model_init(struct model *m)
 {
 	*m = (struct model){ .disk = fake_disk_new() };
-	m->o = (struct wal_options){ fake_disk_of(m->disk), MODEL_CLUSTER, MODEL_INCARNATION,
-		WAL_SEGMENT_LEAST };
+	m->o = (struct wal_options){
+		.disk = fake_disk_of(m->disk),
+		.cluster = MODEL_CLUSTER,
+		.incarnation = MODEL_INCARNATION,
+		.segment_bytes = WAL_SEGMENT_LEAST,
+	};
 }
 
 void model_fini(struct model *m)
@@ -171,20 +187,70 @@ enum err model_fill(struct model *m, unsigned steps)
 	return e;
 }
 
+enum err model_cut(struct model *m, uint64_t index, uint64_t keep_bytes)
+{
+	struct raft_pos before = wal_base(m->wal), after;
+	enum err e;
+
+	m->cut_items = m->count;
+	m->cut_least = before.index;
+	m->cut_most = index > before.index ? index : before.index;
+	if ((e = wal_cut(m->wal, index, keep_bytes)) != ERR_OK)
+		return e;
+	after = wal_base(m->wal);
+	assert_in_range(after.index, m->cut_least, m->cut_most);
+	m->cut_least = m->cut_most = after.index;
+	return ERR_OK;
+}
+
+enum err model_reset(struct model *m, struct raft_pos base, struct raft_hard hard)
+{
+	uint64_t time_ms = m->time_ms + m->salt % 3;
+	enum err e;
+
+	add_item(m, (struct model_item){ .is_reset = true, .hard = hard, .pos = base, .time_ms = time_ms });
+	if ((e = wal_reset(m->wal, base, time_ms, hard)) == ERR_OK)
+		m->durable = m->count;
+	return e;
+}
+
+enum err model_sweep(struct model *m, unsigned steps)
+{
+	bool more = true;
+	enum err e = ERR_OK;
+
+	while (steps-- > 0 && more && e == ERR_OK)
+		e = wal_sweep(m->wal, &more);
+	return e;
+}
+
 void model_close(struct model *m)
 {
 	wal_close(m->wal);
 	m->wal = NULL;
 }
 
-static bool entries_match(const struct model *m, const struct state *s, const struct entries *got)
+static bool entries_match(
+    const struct model *m, const struct state *s, uint64_t base, const struct entries *got)
 {
-	if (got->count != s->count)
+	if (base + got->count != s->count)
 		return false;
-	for (size_t i = 0; i < s->count; i++)
-		if (!entry_is(&got->data[i], state_entry(s, m, i + 1)))
+	for (size_t i = 0; i < got->count; i++)
+		if (!entry_is(&got->data[i], state_entry(s, m, base + i + 1)))
 			return false;
 	return true;
+}
+
+/* May a log of the first `n` items, which make `s`, begin there? */
+static bool base_matches(const struct model *m, const struct state *s, size_t n, struct raft_pos base)
+{
+	for (size_t i = m->cut_items; i < n; i++)
+		if (m->items[i].is_reset)
+			return raft_pos_equal(base, s->base);
+	if (base.index < s->base.index || base.index > s->count)
+		return false;
+	return base.index >= m->cut_least && base.index <= m->cut_most &&
+	       raft_pos_equal(base, state_pos(s, m, base.index));
 }
 
 static void check_found(const struct model *m, const struct state *s, const struct wal_found *f)
@@ -192,9 +258,8 @@ static void check_found(const struct model *m, const struct state *s, const stru
 	uint64_t term = 0;
 	size_t terms = 0, configs = 0;
 
-	assert_int_equal(f->base.index, 0);
-	assert_int_equal(f->last_time_ms, s->count == 0 ? 0 : state_entry(s, m, s->count)->time_ms);
-	for (uint64_t i = 1; i <= s->count; i++) {
+	assert_int_equal(f->last_time_ms, state_time(s, m, s->count));
+	for (uint64_t i = f->base.index + 1; i <= s->count; i++) {
 		const struct model_item *item = state_entry(s, m, i);
 
 		if (item->pos.term != term) {
@@ -216,10 +281,12 @@ static void check_found(const struct model *m, const struct state *s, const stru
 
 static void read_all(struct model *m, struct raft_pos last, struct entries *out)
 {
-	while (out->count < last.index) {
+	uint64_t base = wal_base(m->wal).index;
+
+	while (base + out->count < last.index) {
 		size_t before = out->count;
 
-		assert_int_equal(wal_read(m->wal, before + 1, 1000, out), ERR_OK);
+		assert_int_equal(wal_read(m->wal, base + before + 1, 1000, out), ERR_OK);
 		assert_true(out->count > before);
 	}
 }
@@ -234,10 +301,12 @@ static bool settle_on(struct model *m, const struct wal_found *f, const struct e
 		if (n > 0)
 			state_apply(&s, m, n - 1);
 		if (n < m->durable || s.hard.term != f->hard.term || s.hard.vote != f->hard.vote ||
-		    !raft_pos_equal(state_last(&s, m), f->last) || !entries_match(m, &s, got))
+		    !raft_pos_equal(state_pos(&s, m, s.count), f->last) || !base_matches(m, &s, n, f->base) ||
+		    !entries_match(m, &s, f->base.index, got))
 			continue;
 		check_found(m, &s, f);
-		m->count = m->durable = n;
+		m->count = m->durable = m->cut_items = n;
+		m->cut_least = m->cut_most = f->base.index;
 		m->hard = s.hard;
 		m->last = f->last;
 		m->time_ms = f->last_time_ms;
@@ -257,9 +326,10 @@ enum err model_open(struct model *m)
 		return e;
 	read_all(m, f.last, &got);
 	if (!settle_on(m, &f, &got))
-		fail_msg("found last=%" PRIu64 ".%" PRIu64 " hard=%" PRIu64 "/%" PRIu64
-			 ", nothing of %zu durable of %zu items",
-		    f.last.term, f.last.index, f.hard.term, f.hard.vote, m->durable, m->count);
+		fail_msg("found base=%" PRIu64 ".%" PRIu64 " last=%" PRIu64 ".%" PRIu64 " hard=%" PRIu64
+			 "/%" PRIu64 ", nothing of %zu durable of %zu items",
+		    f.base.term, f.base.index, f.last.term, f.last.index, f.hard.term, f.hard.vote,
+		    m->durable, m->count);
 	entries_free(&got);
 	wal_found_free(&f);
 	return ERR_OK;
@@ -274,13 +344,15 @@ void model_check_reads(struct model *m)
 {
 	struct entries got = { 0 };
 	struct state s = { 0 };
+	struct raft_pos base = wal_base(m->wal);
 
 	for (size_t n = 0; n < m->count; n++)
 		state_apply(&s, m, n);
+	assert_true(base_matches(m, &s, m->count, base));
 	read_all(m, m->last, &got);
-	assert_true(entries_match(m, &s, &got));
+	assert_true(entries_match(m, &s, base.index, &got));
 	entries_free(&got);
-	for (uint64_t i = 1; i <= s.count; i += 1 + s.count / 10) {
+	for (uint64_t i = base.index + 1; i <= s.count; i += 1 + s.count / 10) {
 		assert_int_equal(wal_read(m->wal, i, 1, &got), ERR_OK);
 		assert_int_equal(got.count, 1);
 		assert_true(entry_is(&got.data[0], state_entry(&s, m, i)));

@@ -5,12 +5,13 @@
 #include "worker/log/wal.h"
 
 /*
- * What a log should hold: everything that was ever appended, in order, as items (a hard state, or an entry), of
- * which a number is known to be durable. After a crash a log must hold what some number of items make, not less than
- * the durable ones. Every append goes to log and model together.
+ * What a log should hold: everything that was ever appended, in order, as items (a hard state, an entry, or a new
+ * beginning), of which a number is known to be durable. After a crash a log must hold what some number of items make,
+ * not less than the durable ones; and it begins where it was last cut to, or not yet. Every append goes to log and
+ * model together.
  */
 struct model_item {
-	bool is_hard;
+	bool is_hard, is_reset; /* a reset has hard state, position and time */
 	struct raft_hard hard;
 	struct raft_pos pos;
 	uint64_t time_ms;
@@ -30,6 +31,10 @@ struct model {
 	struct raft_hard hard;
 	struct raft_pos last;
 	uint64_t time_ms;
+	/* The last cut, made when there were so many items: the log begins behind `least`, or behind any entry up to
+	 * `most` where a crash came in between. */
+	size_t cut_items;
+	uint64_t cut_least, cut_most;
 };
 
 #define MODEL_CLUSTER 0x1111222233334444
@@ -46,6 +51,10 @@ enum err model_append(struct model *m, uint64_t index, uint64_t term, size_t cou
 enum err model_sync(struct model *m);
 enum err model_settle(struct model *m);
 enum err model_fill(struct model *m, unsigned steps);
+/* What is at or before `index` must be durable, and is never discarded. */
+enum err model_cut(struct model *m, uint64_t index, uint64_t keep_bytes);
+enum err model_reset(struct model *m, struct raft_pos base, struct raft_hard hard);
+enum err model_sweep(struct model *m, unsigned steps);
 
 /* Lets go of the log, without a sync. */
 void model_close(struct model *m);

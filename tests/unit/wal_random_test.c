@@ -1,4 +1,4 @@
-/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
+/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/ worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,8 +11,8 @@
 #include "tests/unit/wal_model.h"
 
 /*
- * The log against its model: random appends, overwrites, hard states, syncs, fills, crashes of every kind and at every
- * point. The environment variable SEED repeats one run.
+ * The log against its model: random appends, overwrites, hard states, syncs, fills, cuts, new beginnings, crashes of
+ * every kind and at every point. The environment variable SEED repeats one run.
  */
 
 #define RUNS 60
@@ -21,7 +21,8 @@
 struct run {
 	struct model m;
 	struct random r;
-	unsigned opens, appends, overwrites, cuts;
+	uint64_t committed; /* nothing up to here is discarded by an entry */
+	unsigned opens, appends, overwrites, crashes, cuts, resets;
 };
 
 static uint64_t pick(struct run *run, uint64_t limit)
@@ -51,7 +52,8 @@ static enum err append(struct run *run)
 		term = m->hard.term;
 	if (pick(run, 8) == 0) {
 		/* Another leader's entries; mostly they discard little. */
-		uint64_t back = pick(run, pick(run, 4) == 0 ? m->last.index : 1 + (m->last.index - 1) / 20);
+		uint64_t most = m->last.index - run->committed;
+		uint64_t back = pick(run, 1 + (pick(run, 4) == 0 ? most : most / 20));
 
 		index -= back;
 		term = (m->hard.term > m->last.term ? m->hard.term : m->last.term) + pick(run, 2);
@@ -61,11 +63,50 @@ static enum err append(struct run *run)
 	return model_append(m, index, term, 1 + (size_t)pick(run, 5), pick_size(run));
 }
 
+static enum err sync_and_commit(struct run *run)
+{
+	struct model *m = &run->m;
+	enum err e = model_sync(m);
+
+	if (e == ERR_OK && pick(run, 2))
+		run->committed += pick(run, m->last.index - run->committed + 1);
+	return e;
+}
+
+static enum err cut(struct run *run)
+{
+	struct model *m = &run->m;
+	uint64_t before = wal_base(m->wal).index;
+	enum err e = model_cut(m, run->committed, pick(run, 3) == 0 ? 0 : pick(run, 200000));
+
+	run->cuts += e == ERR_OK && wal_base(m->wal).index > before;
+	return e;
+}
+
+static enum err reset(struct run *run)
+{
+	struct model *m = &run->m;
+	struct raft_hard hard = { m->hard.term + pick(run, 2), pick(run, 4) };
+	struct raft_pos base = { hard.term - (hard.term > 1 && pick(run, 2)),
+		run->committed + pick(run, m->last.index - run->committed + 30) };
+	enum err e = model_reset(m, base, hard);
+
+	if (e == ERR_OK) {
+		run->committed = base.index;
+		run->resets++;
+	}
+	return e;
+}
+
 static enum err step(struct run *run)
 {
 	struct model *m = &run->m;
 
-	switch (pick(run, 16)) {
+	switch (pick(run, 18)) {
+	case 16:
+		return pick(run, 6) == 0 ? reset(run) : cut(run);
+	case 17:
+		return model_sweep(m, (unsigned)pick(run, 4));
 	case 0:
 		return model_hard(m, (struct raft_hard){ m->hard.term + pick(run, 2), pick(run, 4) });
 	case 1:
@@ -79,7 +120,7 @@ static enum err step(struct run *run)
 	case 5:
 	case 6:
 	case 7:
-		return model_sync(m);
+		return sync_and_commit(run);
 	default:
 		return append(run);
 	}
@@ -94,7 +135,7 @@ static void come_back(struct run *run)
 		fake_disk_after_kill(run->m.disk);
 	else
 		fake_disk_after_power_cut(run->m.disk, &run->r, permille[pick(run, 5)]);
-	run->cuts++;
+	run->crashes++;
 }
 
 /* Opens it, perhaps dying on the way, perhaps losing all that is not synced right after. */
@@ -116,6 +157,9 @@ static void open_again(struct run *run)
 		assert_true(e == ERR_OK || e == ERR_IO);
 		come_back(run);
 	}
+	/* A new beginning that was under way may have come through. */
+	if (run->committed < run->m.cut_least)
+		run->committed = run->m.cut_least;
 	run->opens++;
 }
 
@@ -159,7 +203,9 @@ static void run_seed(uint64_t seed, struct run *total)
 	total->opens += run.opens;
 	total->appends += run.appends;
 	total->overwrites += run.overwrites;
+	total->crashes += run.crashes;
 	total->cuts += run.cuts;
+	total->resets += run.resets;
 }
 
 static void a_log_holds_what_its_model_holds(void **state)
@@ -176,10 +222,11 @@ static void a_log_holds_what_its_model_holds(void **state)
 		printf("# SEED=%" PRIu64 "\n", seed);
 		run_seed(seed, &total);
 	}
-	printf("# %u appends, %u of them overwrites; %u crashes, %u recoveries\n", total.appends,
-	    total.overwrites, total.cuts, total.opens);
+	printf("# %u appends, %u of them overwrites; %u cuts, %u new beginnings; %u crashes, %u recoveries\n",
+	    total.appends, total.overwrites, total.cuts, total.resets, total.crashes, total.opens);
 	/* A run that did too little shows nothing. */
 	assert_true(total.appends > 20 * RUNS && total.overwrites > RUNS && total.opens > 3 * RUNS);
+	assert_true(total.cuts > RUNS && total.resets > RUNS);
 }
 
 int main(void)

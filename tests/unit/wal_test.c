@@ -1,4 +1,4 @@
-/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/wal.c worker/log/wal_append.c worker/log/wal_fill.c worker/log/wal_find.c worker/log/wal_format.c worker/log/wal_found.c worker/log/wal_index.c worker/log/wal_read.c worker/log/wal_recover.c worker/log/wal_scan.c worker/log/wal_segment.c worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
+/* links: tests/unit/wal_model.c tests/common/fake_disk.c tests/unit/kept_log.c worker/log/ worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/crc.c common/disk.c common/random.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -307,6 +307,179 @@ static void d3_starting_again_and_again_forgets_nothing_and_leaves_no_row_of_seg
 	model_check_reads(m);
 }
 
+/* Appends `count` entries of 10,000 bytes: six fill a segment. */
+static void append_large(struct model *m, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(model_append(m, m->last.index + 1, m->last.term, 1, 10000), ERR_OK);
+	assert_int_equal(model_sync(m), ERR_OK);
+}
+
+static uint64_t base_of(const struct model *m)
+{
+	return wal_base(m->wal).index;
+}
+
+static void a_log_is_cut_by_whole_segments_and_not_above_the_index(void **state)
+{
+	struct model *m = *state;
+	uint64_t newest, first;
+	size_t before, after;
+
+	begin(m);
+	append_large(m, 60);
+	newest = model_newest(m, &before);
+	assert_int_equal(model_cut(m, 30, 0), ERR_OK);
+	first = base_of(m);
+	assert_in_range(first, 24, 30);
+	/* The next segment ends beyond the index. */
+	assert_int_equal(model_cut(m, first + 5, 0), ERR_OK);
+	assert_int_equal(base_of(m), first);
+	assert_int_equal(model_sweep(m, 99), ERR_OK);
+	assert_int_equal(model_newest(m, &after), newest);
+	assert_int_equal(before - after, 5);
+	model_check_reads(m);
+	append_large(m, 10);
+	model_check_reads(m);
+	reopen(m);
+	assert_int_equal(base_of(m), first);
+	model_check_reads(m);
+	assert_string_equal(kept_line(LOG_LEVEL_WARN), "");
+}
+
+static void a_cut_keeps_so_many_bytes_and_always_the_last_segment(void **state)
+{
+	struct model *m = *state;
+	uint64_t whole, at_first;
+	bool more;
+
+	begin(m);
+	append_large(m, 60);
+	whole = wal_disk_bytes(m->wal);
+	assert_int_equal(model_cut(m, 61, whole), ERR_OK);
+	assert_int_equal(base_of(m), 0);
+	assert_int_equal(model_cut(m, 61, whole - 1), ERR_OK);
+	at_first = base_of(m);
+	assert_in_range(at_first, 5, 7);
+	assert_int_equal(model_cut(m, 61, 3 * WAL_SEGMENT_LEAST), ERR_OK);
+	assert_in_range(base_of(m), 61 - 3 * 6, 61 - 2 * 6);
+	assert_int_equal(model_cut(m, 61, 0), ERR_OK);
+	assert_in_range(base_of(m), 61 - 6, 61);
+	assert_int_equal(wal_disk_bytes(m->wal), whole);
+	assert_int_equal(wal_sweep(m->wal, &more), ERR_OK);
+	assert_true(more);
+	assert_true(wal_disk_bytes(m->wal) < whole);
+	assert_int_equal(model_sweep(m, 99), ERR_OK);
+	assert_true(wal_disk_bytes(m->wal) <= WAL_SEGMENT_LEAST);
+	assert_int_equal(wal_sweep(m->wal, &more), ERR_OK);
+	assert_false(more);
+	model_check_reads(m);
+	reopen(m);
+	reopen(m);
+	model_check_reads(m);
+}
+
+/* What a segment's head names as its base was discarded by an entry in it or behind it. */
+static void a_cut_log_does_not_begin_with_entries_that_were_discarded(void **state)
+{
+	struct model *m = *state;
+
+	begin(m);
+	append_large(m, 32);
+	assert_int_equal(model_append(m, 5, 2, 30, 10000), ERR_OK);
+	assert_int_equal(model_sync(m), ERR_OK);
+	assert_int_equal(model_cut(m, 12, 0), ERR_OK);
+	assert_true(base_of(m) == 0 || base_of(m) >= 5);
+	reopen(m);
+	model_check_reads(m);
+	assert_int_equal(model_cut(m, 20, 0), ERR_OK);
+	assert_in_range(base_of(m), 14, 20);
+	reopen(m);
+	model_check_reads(m);
+}
+
+/* A start replaces the only segment by one that names the same before it. */
+static void d3_a_log_cut_to_its_last_segment_starts_again_and_again(void **state)
+{
+	struct model *m = *state;
+	size_t count;
+
+	begin(m);
+	append_large(m, 20);
+	assert_int_equal(model_hard(m, (struct raft_hard){ 6, 3 }), ERR_OK);
+	assert_int_equal(model_settle(m), ERR_OK);
+	assert_int_equal(model_cut(m, 21, 0), ERR_OK);
+	for (int i = 0; i < 5; i++) {
+		model_close(m);
+		fake_disk_after_power_cut(m->disk, NULL, i % 2 ? 1000 : 0);
+		model_must_open(m);
+		assert_int_equal(m->hard.vote, 3);
+	}
+	assert_int_equal(model_cut(m, 21, 0), ERR_OK);
+	reopen(m);
+	model_newest(m, &count);
+	assert_in_range(count, 1, 2);
+	model_check_reads(m);
+}
+
+static void a_log_that_begins_anew_has_nothing_but_its_base(void **state)
+{
+	struct model *m = *state;
+	size_t count;
+
+	begin(m);
+	append_large(m, 20);
+	assert_int_equal(model_fill(m, 1), ERR_OK);
+	assert_int_equal(model_reset(m, (struct raft_pos){ 3, 1000 }, (struct raft_hard){ 7, 9 }), ERR_OK);
+	assert_int_equal(base_of(m), 1000);
+	model_check_reads(m);
+	assert_int_equal(model_append(m, 1001, 7, 20, 10000), ERR_OK);
+	assert_int_equal(model_sync(m), ERR_OK);
+	model_check_reads(m);
+	assert_int_equal(model_sweep(m, 99), ERR_OK);
+	model_newest(m, &count);
+	assert_in_range(count, 3, 5);
+	reopen(m);
+	assert_int_equal(base_of(m), 1000);
+	model_check_reads(m);
+	/* And once more, cut by then, and further back. */
+	assert_int_equal(model_cut(m, 1015, 0), ERR_OK);
+	assert_int_equal(model_reset(m, (struct raft_pos){ 7, 900 }, (struct raft_hard){ 7, 9 }), ERR_OK);
+	reopen(m);
+	assert_int_equal(m->last.index, 900);
+	model_newest(m, &count);
+	assert_int_equal(count, 1);
+}
+
+struct told {
+	uint64_t calls, done, total;
+};
+
+static void tell(void *arg, uint64_t done, uint64_t total)
+{
+	struct told *t = arg;
+
+	assert_true(done >= t->done && done <= total && (t->calls == 0 || total == t->total));
+	*t = (struct told){ t->calls + 1, done, total };
+}
+
+static void opening_tells_how_far_it_has_read(void **state)
+{
+	struct model *m = *state;
+	struct told t = { 0 };
+
+	m->o.segment_bytes = 4 * 1024 * 1024;
+	begin(m);
+	append_large(m, 1000);
+	m->o.progress = tell;
+	m->o.progress_arg = &t;
+	reopen(m);
+	m->o.progress = NULL;
+	assert_int_equal(t.done, t.total);
+	assert_in_range(t.total, 10000000, 11000000);
+	assert_in_range(t.calls, 10, 20);
+}
+
 static void another_nodes_log_is_damage(void **state)
 {
 	struct model *m = *state;
@@ -365,6 +538,10 @@ static void golden_bytes(void **state)
 	    "\5\0\0\0\3\0\3\0\0\0\0\0\11\0\0\0\0\0\0\0\10\0\0\0\0\0\0\0\13\0\0\0\0\0\0\0value\0\0", 44);
 	assert_int_equal(crc, 0x56fda586);
 	blob_unref(entry.data);
+	wal_put_begins(block, &(struct wal_begins){ .cluster = 3, .incarnation = 4, .number = 5 });
+	assert_memory_equal(block,
+	    "hfbegins\1\0\0\0\3\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\xe1\x7f\xf4\x8f",
+	    WAL_BEGINS_BYTES);
 }
 
 int main(void)
@@ -390,6 +567,17 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 		    d3_starting_again_and_again_forgets_nothing_and_leaves_no_row_of_segments, setup,
 		    teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_log_is_cut_by_whole_segments_and_not_above_the_index, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_cut_keeps_so_many_bytes_and_always_the_last_segment, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_cut_log_does_not_begin_with_entries_that_were_discarded, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    d3_a_log_cut_to_its_last_segment_starts_again_and_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_log_that_begins_anew_has_nothing_but_its_base, setup, teardown),
+		cmocka_unit_test_setup_teardown(opening_tells_how_far_it_has_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_nodes_log_is_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_interrupted_creation_is_removed_first, setup, teardown),
 		cmocka_unit_test(golden_bytes),

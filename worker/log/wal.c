@@ -11,14 +11,29 @@ struct wal *wal_new(const struct wal_options *o)
 	w->o = *o;
 	w->o.segment_bytes = wal_round_up(o->segment_bytes, WAL_BLOCK);
 	atomic_init(&w->filling, false);
+	atomic_init(&w->gone, NULL);
 	atomic_init(&w->disk_bytes, 0);
 	return w;
+}
+
+static void free_gone(struct wal_gone *g)
+{
+	while (g != NULL) {
+		struct wal_gone *next = g->next;
+
+		disk_close(&g->file);
+		free(g);
+		g = next;
+	}
 }
 
 void wal_close(struct wal *w)
 {
 	if (w == NULL)
 		return;
+	/* The files stay; the next start removes them. */
+	free_gone(atomic_load(&w->gone));
+	free_gone(w->sweeping);
 	for (size_t i = 0; i < w->segment_count; i++)
 		disk_close(&w->segments[i].file);
 	disk_close(&w->next);
@@ -32,6 +47,11 @@ void wal_close(struct wal *w)
 uint64_t wal_disk_bytes(const struct wal *w)
 {
 	return atomic_load(&w->disk_bytes);
+}
+
+struct raft_pos wal_base(const struct wal *w)
+{
+	return w->base;
 }
 
 struct names {
@@ -91,6 +111,34 @@ enum err wal_create(const struct wal_options *o, const struct entry *first)
 	if ((e = wal_sync(w)) != ERR_OK)
 		goto out;
 	if ((e = wal_write_mark(w)) != ERR_OK)
+		goto out;
+	e = wal_segment_publish(w, name);
+out:
+	wal_close(w);
+	return e;
+}
+
+enum err wal_create_at(
+    const struct wal_options *o, struct raft_pos base, uint64_t time_ms, struct raft_hard hard)
+{
+	struct wal *w = wal_new(o);
+	struct wal_head head = {
+		.number = 1,
+		.cluster = o->cluster,
+		.incarnation = o->incarnation,
+		.base = base,
+		.base_time_ms = time_ms,
+		.hard = hard,
+	};
+	const char *name;
+	enum err e;
+
+	assert(base.term <= hard.term);
+	if ((e = make_dir(o->disk)) != ERR_OK)
+		goto out;
+	if ((e = wal_segment_begin(w, &head, false, &name)) != ERR_OK)
+		goto out;
+	if ((e = disk_sync(wal_last_segment(w)->file)) != ERR_OK)
 		goto out;
 	e = wal_segment_publish(w, name);
 out:

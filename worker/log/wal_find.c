@@ -79,18 +79,28 @@ static enum err open_segment(struct wal *w, uint64_t number, struct wal_segment 
 	return e;
 }
 
-/* From the newest segment to the one before it, and so on; those that are on no one's way were superseded. */
-static enum err open_segments(struct wal *w, const struct wal_numbers *all)
+static enum err missing(uint64_t number, uint64_t begins)
+{
+	return wal_damaged(number, 0,
+	    begins != 0 ? "the segment is missing"
+			: "the segment is missing, or " WAL_BEGINS ", if it was cut away");
+}
+
+/* From the newest segment to the one before it, and so on, to where the log begins; those that are on no one's way
+ * were superseded or cut away. */
+static enum err open_segments(struct wal *w, const struct wal_numbers *all, uint64_t begins)
 {
 	uint64_t number = all->data[all->count - 1];
 	enum err e = ERR_OK;
 
+	if (number < begins)
+		return missing(begins, begins);
 	w->segments = xcalloc(all->count, sizeof(*w->segments));
-	while (number != 0 && e == ERR_OK) {
+	while (number != 0 && number >= begins && e == ERR_OK) {
 		struct wal_segment *s = &w->segments[w->segment_count];
 
 		if (!is_there(all, number))
-			return wal_damaged(number, 0, "the segment is missing");
+			return missing(number, begins);
 		e = open_segment(w, number, s);
 		w->segment_count++;
 		number = s->head.before.number;
@@ -107,11 +117,14 @@ static enum err open_segments(struct wal *w, const struct wal_numbers *all)
 enum err wal_find_segments(struct wal *w, struct wal_numbers *all)
 {
 	enum err e = disk_list(w->o.disk, WAL_DIR, visit, all);
+	uint64_t begins;
 
 	if (e != ERR_OK)
 		return e;
 	if (all->count == 0)
 		return ERR_NOT_FOUND;
 	qsort(all->data, all->count, sizeof(*all->data), compare_numbers);
-	return open_segments(w, all);
+	if ((e = wal_begins_read(&w->o, &begins)) != ERR_OK)
+		return e;
+	return open_segments(w, all, begins);
 }

@@ -26,6 +26,17 @@ enum {
 	AT_CRC = WAL_HEAD_BYTES - 4
 };
 
+static const char begins_magic[8] = "hfbegins";
+
+/* The same of where the log begins. */
+enum {
+	BEGINS_AT_FORMAT = 8,
+	BEGINS_AT_CLUSTER = 12,
+	BEGINS_AT_INCARNATION = 20,
+	BEGINS_AT_NUMBER = 28,
+	BEGINS_AT_CRC = WAL_BEGINS_BYTES - 4
+};
+
 uint64_t wal_round_up(uint64_t n, uint64_t step)
 {
 	return (n + step - 1) & ~(step - 1);
@@ -76,6 +87,37 @@ const char *wal_get_head(const uint8_t *at, struct wal_head *out, uint32_t *seed
 		.base_time_ms = wire_load_u64(at + AT_BASE_TIME),
 		.hard = { wire_load_u64(at + AT_HARD_TERM), wire_load_u64(at + AT_HARD_VOTE) },
 	};
+	*e = ERR_OK;
+	return NULL;
+}
+
+void wal_put_begins(uint8_t *at, const struct wal_begins *b)
+{
+	memcpy(at, begins_magic, sizeof(begins_magic));
+	wire_store_u32(at + BEGINS_AT_FORMAT, FORMAT);
+	wire_store_u64(at + BEGINS_AT_CLUSTER, b->cluster);
+	wire_store_u64(at + BEGINS_AT_INCARNATION, b->incarnation);
+	wire_store_u64(at + BEGINS_AT_NUMBER, b->number);
+	wire_store_u32(at + BEGINS_AT_CRC, crc32c(0, bytes_of(at, BEGINS_AT_CRC)));
+}
+
+const char *wal_get_begins(struct bytes file, struct wal_begins *out, enum err *e)
+{
+	const uint8_t *at = file.data;
+
+	*e = ERR_DAMAGED;
+	if (file.size != WAL_BEGINS_BYTES)
+		return "it has not the size that it should have";
+	if (wire_load_u32(at + BEGINS_AT_CRC) != crc32c(0, bytes_of(at, BEGINS_AT_CRC)))
+		return "the checksum is wrong";
+	if (memcmp(at, begins_magic, sizeof(begins_magic)) != 0)
+		return "this does not say where a log begins";
+	if (wire_load_u32(at + BEGINS_AT_FORMAT) != FORMAT) {
+		*e = ERR_VERSION;
+		return "the format is not known to this version";
+	}
+	*out = (struct wal_begins){ wire_load_u64(at + BEGINS_AT_CLUSTER),
+		wire_load_u64(at + BEGINS_AT_INCARNATION), wire_load_u64(at + BEGINS_AT_NUMBER) };
 	*e = ERR_OK;
 	return NULL;
 }

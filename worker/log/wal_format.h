@@ -11,6 +11,8 @@
  * ends, or at the next multiple of 4096 with zeros between. What lies behind the last batch is zeros, or the end
  * of the file. Integers are little-endian.
  *
+ * The log's beginning is a small file of its own beside them, replaced as a whole.
+ *
  *	head	magic 8, format 4, number 8, cluster 8, incarnation 8,
  *		segment before: number 8, end 8, chain 4,
  *		base: term 8, index 8, log time 8,  hard state: term 8, vote 8,
@@ -18,6 +20,7 @@
  *	batch	crc 4, size of its records 4, kind 2, zero 2, chain 4, offset 8, mark 8		(32)
  *	record	crc 4, size of its data 4, kind 2, type 2, zero 4, term 8, index 8, time 8	(40)
  *		and the data, with zeros up to a multiple of 8
+ *	begins	magic 8, format 4, cluster 8, incarnation 8, number 8, CRC of all before 4	(40)
  *
  * A record is an entry, or hard state: then `index` is the vote, and type, time and data are nothing. Hard state
  * comes first in its batch, and once.
@@ -46,6 +49,23 @@
  * mend: damage of batches that were synced and then followed by no other write at all (a crash within 50 ms), or
  * of which every batch behind is lost too. The loss of the whole newest segment shows only to whom knows what the
  * log held.
+ *
+ * What comes before what. Segments are a chain from the newest one back, each head naming the one before; numbers
+ * rise along it, and one that is on nobody's way was superseded: its content went into a later one before that had
+ * its name. The chain ends where a head names none: there the log was created, or began anew (wal_reset). Or it ends
+ * where a head names a number below the one in `begins`: there the log was cut. A segment that is named and not below
+ * `begins` must be there, and without `begins` any that is named.
+ *
+ * Cutting: (1) `begins` is replaced, synced and renamed with its directory synced; (2) only then are files removed, in
+ * any order and at any time. A crash before (1) is complete leaves the old `begins`, or the new one, and all files. A
+ * crash later leaves some files that the chain does not reach, even such as a directory that was not synced brings
+ * back; the next start removes them. A segment can be the first only if no entry in it or behind it discards the entry
+ * that its head names as its base, else the rest would not follow on that. Hard state is not lost with what is cut, for
+ * each head has it, and the last segment stays.
+ *
+ * Beginning anew: a segment whose head names none before it, with the new base and the hard state, gets its name when it
+ * is synced. That rename is the switch; the directory is synced before anybody hears of it. A crash before leaves the
+ * old chain, and a file without a name; a crash behind it the new one, and segments that it does not reach.
  */
 
 #define WAL_BLOCK 4096
@@ -59,6 +79,14 @@ enum wal_kind {
 	WAL_BATCH = 1,
 	WAL_HARD = 2,
 	WAL_ENTRY = 3,
+};
+
+#define WAL_BEGINS_BYTES 40
+
+/* Where the log was cut. */
+struct wal_begins {
+	uint64_t cluster, incarnation;
+	uint64_t number; /* of what was the first segment then; those below it are gone */
 };
 
 /* Where a segment ended: everything of it before `end` was durable, and the CRC chain stood at `chain`. */
@@ -98,6 +126,11 @@ struct wal_record {
 uint32_t wal_put_head(uint8_t *at, const struct wal_head *h);
 /* NULL, or what is wrong. ERR_VERSION in *e when it is whole but made by an unknown version, else ERR_DAMAGED. */
 const char *wal_get_head(const uint8_t *at, struct wal_head *out, uint32_t *seed, enum err *e);
+
+/* Fills WAL_BEGINS_BYTES. */
+void wal_put_begins(uint8_t *at, const struct wal_begins *b);
+/* As wal_get_head(). */
+const char *wal_get_begins(struct bytes file, struct wal_begins *out, enum err *e);
 
 /* The puts return the CRC from which the next record continues. */
 uint32_t wal_put_batch(uint8_t *at, uint32_t seed, const struct wal_batch *b);

@@ -12,6 +12,8 @@
 /* A segment before it has its name: filled ahead by wal_fill(), or made at once. Worthless after a crash. */
 #define WAL_NEXT WAL_DIR "/next.fill"
 #define WAL_FRESH WAL_DIR "/fresh.fill"
+/* Where the log was cut; not there until it is. */
+#define WAL_BEGINS WAL_DIR "/begins"
 
 #define WAL_FILL_STEP (256 * 1024)
 /* A batch beyond this is written as several; only a single entry makes a larger one. */
@@ -34,6 +36,13 @@ struct wal_point {
 	uint32_t segment; /* a place in wal.segments */
 	uint32_t chain; /* from which that record continues */
 	uint32_t left; /* bytes from there to the end of its batch */
+};
+
+/* A segment that is no part of the log any more and not yet removed. */
+struct wal_gone {
+	struct wal_gone *next;
+	uint64_t number, bytes;
+	struct disk_file *file;
 };
 
 struct wal {
@@ -60,6 +69,10 @@ struct wal {
 	atomic_bool filling;
 	struct disk_file *next; /* NULL: not begun */
 	uint64_t next_bytes;
+
+	/* The log lane puts in front of `gone`; the sweep takes it whole, and one after the other from there. */
+	_Atomic(struct wal_gone *) gone;
+	struct wal_gone *sweeping;
 
 	atomic_uint_least64_t disk_bytes;
 };
@@ -96,6 +109,10 @@ enum err wal_write_mark(struct wal *w);
 void wal_index_note(struct wal *w, const struct wal_point *at);
 /* The last point at or before `index`. */
 size_t wal_index_find(const struct wal *w, uint64_t index);
+/* The index of the first entry that lies in the segment at this place or behind it; one behind the last if none. */
+uint64_t wal_index_first(const struct wal *w, size_t segment);
+/* The first `count` segments are no more. */
+void wal_index_forget(struct wal *w, size_t count);
 
 /* --- wal_scan.c: reading record by record --- */
 
@@ -129,6 +146,7 @@ enum err wal_scan_rest(const struct wal_segment *s, uint64_t from, struct buf *b
 
 /* Logs it; returns ERR_DAMAGED. */
 enum err wal_damaged(uint64_t number, uint64_t offset, const char *reason);
+enum err wal_file_damaged(const char *path, uint64_t offset, const char *reason);
 
 /* --- wal_find.c --- */
 
@@ -137,9 +155,16 @@ struct wal_numbers {
 	uint64_t *data;
 	size_t count;
 };
-/* Opens the segments of the log and reads their heads, into w->segments. Superseded ones are in *all only.
- * ERR_NOT_FOUND: there is no log. */
+/* Opens the segments of the log and reads their heads, into w->segments. Superseded ones, and what is left of those
+ * that were cut away, are in *all only. ERR_NOT_FOUND: there is no log. */
 enum err wal_find_segments(struct wal *w, struct wal_numbers *all);
+
+/* --- wal_begins.c --- */
+
+/* The number of the segment before which the log was cut; 0: it never was. */
+enum err wal_begins_read(const struct wal_options *o, uint64_t *number);
+/* Durable when it returns. */
+enum err wal_begins_write(const struct wal_options *o, uint64_t number);
 
 /* --- wal_found.c --- */
 

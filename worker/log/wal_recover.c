@@ -13,6 +13,7 @@ struct recovery {
 	struct wal_numbers all;
 	uint64_t end; /* of the last segment's valid batches */
 	uint64_t carry; /* what lies there from here to the end goes into the fresh segment */
+	uint64_t done, total; /* bytes of segments that were replayed, and of all */
 };
 
 /* Which part of a segment that was durable is carried over with the rest, so that starting again and again leaves
@@ -56,6 +57,33 @@ static enum err find_end(struct recovery *r)
 	return ERR_OK;
 }
 
+/* --- progress --- */
+
+#define TOLD_EACH (1024 * 1024)
+
+/* The bytes up to which the segment at this place counts. */
+static uint64_t end_of(const struct recovery *r, size_t place)
+{
+	const struct wal *w = r->w;
+
+	return place == w->segment_count - 1 ? r->carry : w->segments[place + 1].head.before.end;
+}
+
+static void count_bytes(struct recovery *r)
+{
+	for (size_t i = 0; i + 1 < r->w->segment_count; i++)
+		r->total += end_of(r, i);
+	r->total += r->end;
+}
+
+static void tell_progress(const struct recovery *r, uint64_t offset)
+{
+	const struct wal_options *o = &r->w->o;
+
+	if (o->progress != NULL)
+		o->progress(o->progress_arg, r->done + offset, r->total);
+}
+
 /* --- replay --- */
 
 static enum err take_entry(
@@ -97,6 +125,7 @@ static enum err replay_segment(struct recovery *r, size_t place, uint64_t end)
 {
 	struct wal_segment *s = &r->w->segments[place];
 	struct wal_scan scan = wal_scan_begin(s, end, &r->buf);
+	uint64_t told = 0;
 
 	s->end = end;
 	while (scan.offset < end) {
@@ -110,6 +139,8 @@ static enum err replay_segment(struct recovery *r, size_t place, uint64_t end)
 			return wal_damaged(s->head.number, scan.offset, scan.why);
 		if ((e = replay_record(r, place, &before, &record)) != ERR_OK)
 			return e;
+		if (scan.offset - told >= TOLD_EACH)
+			tell_progress(r, told = scan.offset);
 	}
 	r->w->chain = scan.chain;
 	return scan.left == 0 ? ERR_OK : wal_damaged(s->head.number, scan.offset, "a batch ends too late");
@@ -138,11 +169,11 @@ static enum err replay(struct recovery *r)
 	r->found->base = r->found->last = w->base;
 	r->found->last_time_ms = w->last_time_ms;
 	for (size_t i = 0; i < w->segment_count && e == ERR_OK; i++) {
-		bool last = i == w->segment_count - 1;
-
+		tell_progress(r, 0);
 		if (i > 0 && (e = check_continues(r, &w->segments[i].head)) != ERR_OK)
 			break;
-		e = replay_segment(r, i, last ? r->carry : w->segments[i + 1].head.before.end);
+		e = replay_segment(r, i, end_of(r, i));
+		r->done += end_of(r, i);
 	}
 	return e;
 }
@@ -300,10 +331,12 @@ enum err wal_open(struct wal **out, const struct wal_options *o, struct wal_foun
 		goto out;
 	if ((e = find_end(&r)) != ERR_OK)
 		goto out;
+	count_bytes(&r);
 	if ((e = replay(&r)) != ERR_OK)
 		goto out;
 	if ((e = check_carried(&r)) != ERR_OK)
 		goto out;
+	tell_progress(&r, r.total - r.done);
 	if ((e = make_safe(&r)) != ERR_OK)
 		goto out;
 	found->hard = r.w->hard;

@@ -7,8 +7,12 @@
 
 enum err wal_damaged(uint64_t number, uint64_t offset, const char *reason)
 {
-	log_errorx("the raft log is damaged file=%s offset=%" PRIu64 " reason=\"%s\"",
-	    wal_path_of(number).text, offset, reason);
+	return wal_file_damaged(wal_path_of(number).text, offset, reason);
+}
+
+enum err wal_file_damaged(const char *path, uint64_t offset, const char *reason)
+{
+	log_errorx("the raft log is damaged file=%s offset=%" PRIu64 " reason=\"%s\"", path, offset, reason);
 	return ERR_DAMAGED;
 }
 

@@ -13,8 +13,12 @@
 
 struct wal_options log_options(const struct replica *r, const struct identity *identity)
 {
-	return (
-	    struct wal_options){ r->env.disk, identity->cluster, identity->incarnation, r->o.segment_bytes };
+	return (struct wal_options){
+		.disk = r->env.disk,
+		.cluster = identity->cluster,
+		.incarnation = identity->incarnation,
+		.segment_bytes = r->o.segment_bytes,
+	};
 }
 
 enum err log_make(struct replica *r, struct identity *identity)
