@@ -1,4 +1,4 @@
-/* links: worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
+/* links: tests/common/http_served.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/conn_pieces.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,216 +11,7 @@
 
 #include <cmocka.h>
 
-#include "worker/http/server.h"
-
-/*
- * The server in one process with its clients: a request's answer repeats what it said. "/later" is answered when the
- * test says so, "/big" is larger than any socket, "/none" is 304.
- */
-#define BIG_BYTES ((size_t)4 * 1024 * 1024)
-#define BODY_MAX 1000
-
-struct fixture {
-	struct loop *loop;
-	struct loop_timer *tick;
-	struct server *server;
-	struct response response;
-	struct conn *later;
-	struct buf seen; /* a line for each request */
-	uint64_t gone; /* the last tag */
-	unsigned empties;
-	size_t body_max;
-	uint8_t *big;
-};
-
-static void answer(struct fixture *f, struct conn *c, int status, struct bytes body)
-{
-	response_clear(&f->response);
-	f->response.status = status;
-	f->response.body = body;
-	conn_answer(c, &f->response);
-}
-
-static size_t on_body_max(void *arg, const struct request *q)
-{
-	struct fixture *f = arg;
-
-	(void)q;
-	return f->body_max;
-}
-
-static bool on_passes(void *arg, const struct request *q)
-{
-	(void)arg;
-	return bytes_equal(q->path, bytes_text("/pass"));
-}
-
-static void on_request(void *arg, struct conn *c, const struct request *q)
-{
-	struct fixture *f = arg;
-	struct buf body = { 0 };
-
-	buf_printf(&f->seen, "%s %.*s %zu\n", method_name(q->method), (int)q->path.size,
-	    (const char *)q->path.data, q->body.size);
-	if (bytes_equal(q->path, bytes_text("/later"))) {
-		f->later = c;
-		conn_tag(c, 4711);
-	} else if (bytes_equal(q->path, bytes_text("/big"))) {
-		answer(f, c, 200, bytes_of(f->big, BIG_BYTES));
-	} else if (bytes_equal(q->path, bytes_text("/none"))) {
-		answer(f, c, 304, (struct bytes){ 0 });
-	} else {
-		buf_append(&body, bytes_text(method_name(q->method)));
-		buf_append(&body, q->path);
-		if (q->body.size <= BODY_MAX)
-			buf_append(&body, q->body);
-		answer(f, c, 200, buf_bytes(&body));
-		buf_free(&body);
-	}
-}
-
-static void on_gone(void *arg, uint64_t tag)
-{
-	struct fixture *f = arg;
-
-	f->gone = tag;
-	f->later = NULL;
-}
-
-static void on_refuse(void *arg, const struct request *q, enum err e, struct bytes why, struct response *out)
-{
-	(void)arg;
-	(void)q;
-	(void)why;
-	out->status = err_http(e);
-	out->body = bytes_text(err_name(e));
-}
-
-static void on_empty(void *arg)
-{
-	struct fixture *f = arg;
-
-	f->empties++;
-}
-
-static const struct server_handlers handlers = { on_body_max, on_passes, on_request, on_gone, on_refuse,
-	on_empty };
-
-static void on_tick(void *arg)
-{
-	struct fixture *f = arg;
-
-	loop_stop(f->loop);
-}
-
-static struct server_options calm(void)
-{
-	return (struct server_options){ 1000, span_ms(60000), span_ms(60000), span_ms(60000), span_ms(60000),
-		64 * 1024 * 1024 };
-}
-
-static struct fixture *open_fixture(const struct server_options *o)
-{
-	struct fixture *f = xcalloc(1, sizeof(*f));
-
-	f->loop = loop_new();
-	f->tick = loop_timer_new(f->loop, on_tick, f);
-	f->server = server_new(f->loop, o, &handlers, f);
-	f->body_max = BODY_MAX;
-	f->big = xcalloc(1, BIG_BYTES);
-	return f;
-}
-
-static void close_fixture(struct fixture *f)
-{
-	server_free(f->server);
-	loop_timer_free(f->tick);
-	loop_free(f->loop);
-	response_free(&f->response);
-	buf_free(&f->seen);
-	free(f->big);
-	free(f);
-}
-
-/* A turn of the loop, or as many as a millisecond has. */
-static void turn(struct fixture *f)
-{
-	loop_timer_set(f->tick, instant_add(clock_now(), span_ms(1)));
-	loop_run(f->loop);
-}
-
-/* --- a client --- */
-
-static int connect_client(struct fixture *f)
-{
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	server_take(f->server, fds[0]);
-	return fds[1];
-}
-
-static void say(int fd, struct bytes what)
-{
-	assert_int_equal(send(fd, what.data, what.size, MSG_NOSIGNAL), what.size);
-}
-
-/* Takes what is there; false once the other end has closed. */
-static bool hear(int fd, struct buf *heard)
-{
-	for (;;) {
-		ssize_t n = recv(fd, buf_reserve(heard, 65536), 65536, MSG_DONTWAIT);
-
-		if (n <= 0)
-			return n == -1 && errno == EAGAIN;
-		heard->size += (size_t)n;
-	}
-}
-
-/* The date is not what a test is about. */
-static void drop_dates(struct buf *heard)
-{
-	char *at, *end;
-
-	while ((at = strstr(buf_text(heard), "Date: ")) != NULL && (end = strstr(at, "\r\n")) != NULL) {
-		memmove(at, end + 2, strlen(end + 2));
-		heard->size -= (size_t)(end + 2 - at);
-	}
-}
-
-/* Turns until the client has heard exactly this, or for long enough to be sure that it never will. */
-static void expect(struct fixture *f, int fd, const char *wanted)
-{
-	struct buf heard = { 0 };
-
-	for (int i = 0; i < 2000; i++) {
-		hear(fd, &heard);
-		drop_dates(&heard);
-		if (strcmp(buf_text(&heard), wanted) == 0)
-			break;
-		turn(f);
-	}
-	assert_string_equal(buf_text(&heard), wanted);
-	buf_free(&heard);
-}
-
-static void expect_end(struct fixture *f, int fd)
-{
-	struct buf heard = { 0 };
-	int i = 0;
-
-	while (hear(fd, &heard) && i++ < 5000)
-		turn(f);
-	assert_int_equal(heard.size, 0);
-	assert_true(i < 5000);
-	buf_free(&heard);
-	close(fd);
-}
-
-#define OK(size, body) "HTTP/1.1 200 OK\r\nContent-Length: " size "\r\n\r\n" body
-#define CLOSING(status, size, body)                                                                          \
-	"HTTP/1.1 " status "\r\nContent-Length: " size "\r\nConnection: close\r\n\r\n" body
-#define REFUSED CLOSING("400 Bad Request", "11", "bad_request")
+#include "tests/common/http_served.h"
 
 static void requests_are_answered_in_order(void **state)
 {
@@ -519,12 +310,11 @@ static void a_client_that_leaves_is_noticed(void **state)
 
 	(void)state;
 	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
-	for (int i = 0; i < 2000 && f->later == NULL; i++)
-		turn(f);
+	expect_later(f);
 	close(fd);
 	for (int i = 0; i < 2000 && f->gone == 0; i++)
 		turn(f);
-	assert_int_equal(f->gone, 4711);
+	assert_int_equal(f->gone, LATER_TAG);
 	assert_int_equal(server_connections(f->server), 0);
 	close_fixture(f);
 }
@@ -680,8 +470,7 @@ static void a_stopping_server_answers_what_is_under_way(void **state)
 
 	(void)state;
 	say(busy, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
-	for (int i = 0; i < 2000 && f->later == NULL; i++)
-		turn(f);
+	expect_later(f);
 	server_stop(f->server);
 	expect_end(f, idle);
 	assert_int_equal(f->empties, 0);

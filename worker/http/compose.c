@@ -41,7 +41,10 @@ void server_compose(struct server *s, const struct conn *c, const struct respons
 	buf_append_text(out, reason_of(r->status));
 	buf_append_text(out, "\r\n");
 	put_date(s);
-	if (r->status != 304) {
+	if (r->stream) {
+		if (!c->framing.http_1_0)
+			buf_append_text(out, "Transfer-Encoding: chunked\r\n");
+	} else if (r->status != 304) {
 		buf_append_text(out, "Content-Length: ");
 		text_put_number(out, r->body.size);
 		buf_append_text(out, "\r\n");

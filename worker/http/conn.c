@@ -59,21 +59,39 @@ static void end_answer(struct conn *c)
 	}
 }
 
+static uint64_t bytes_left(const struct conn *c)
+{
+	return c->given - conn_unsent(c);
+}
+
+void conn_expect_progress(struct conn *c)
+{
+	c->left_then = bytes_left(c);
+	conn_set_deadline(c, c->server->options.write);
+}
+
+void conn_end_answer(struct conn *c)
+{
+	if (conn_unsent(c) == 0) {
+		end_answer(c);
+		return;
+	}
+	c->phase = CONN_WRITING;
+	conn_expect_progress(c);
+}
+
 void conn_answer(struct conn *c, const struct response *r)
 {
 	struct server *s = c->server;
 	bool bodyless = c->head_only || r->status == 304;
 
-	assert(c->phase == CONN_BUSY);
+	assert(c->phase == CONN_BUSY && (!r->stream || c->head_only));
 	c->closing = c->closing || s->stopping || !c->framing.keep_alive;
 	server_compose(s, c, r);
-	if (!conn_send(c, buf_bytes(&s->out), bodyless ? (struct bytes){ 0 } : r->body)) {
+	if (!conn_send(c, buf_bytes(&s->out), bodyless ? (struct bytes){ 0 } : r->body))
 		conn_die(c);
-	} else if ((c->unsent_then = conn_unsent(c)) > 0) {
-		c->phase = CONN_WRITING;
-		conn_set_deadline(c, s->options.write);
-	} else
-		end_answer(c);
+	else
+		conn_end_answer(c);
 	conn_work(c);
 }
 
@@ -95,15 +113,14 @@ void conn_tag(struct conn *c, uint64_t tag)
 
 static void expire_writing(struct conn *c)
 {
-	size_t unsent = conn_unsent(c);
-
-	if (unsent == c->unsent_then) {
-		conn_reset(c);
-		conn_die(c);
+	if (bytes_left(c) != c->left_then) {
+		conn_expect_progress(c);
+		return;
 	}
-	c->unsent_then = unsent;
-	if (c->phase == CONN_WRITING)
-		conn_set_deadline(c, c->server->options.write);
+	if (c->phase == CONN_PIECES)
+		c->server->handlers->gone(c->server->arg, c->tag);
+	conn_reset(c);
+	conn_die(c);
 }
 
 /* The body goes before the connection may. */
@@ -123,6 +140,7 @@ void conn_expire(struct conn *c)
 	case CONN_BODY:
 		refuse_half(c, "the body of the request did not arrive in time");
 		break;
+	case CONN_PIECES:
 	case CONN_WRITING:
 		expire_writing(c);
 		break;
@@ -140,7 +158,9 @@ void conn_expire(struct conn *c)
 void conn_on_sent(struct conn *c)
 {
 	conn_charge(c);
-	if (c->phase == CONN_WRITING)
+	if (c->phase == CONN_PIECES)
+		conn_on_flow(c);
+	else if (c->phase == CONN_WRITING && conn_unsent(c) == 0)
 		end_answer(c);
 	conn_work(c);
 }
@@ -156,7 +176,7 @@ void conn_on_end(struct conn *c, bool clean)
 		conn_refuse_unread(c, ERR_SLOW_REQUEST, "the request ended before its head was whole");
 		return;
 	}
-	if (c->phase == CONN_BUSY)
+	if (c->phase == CONN_BUSY || c->phase == CONN_PIECES)
 		c->server->handlers->gone(c->server->arg, c->tag);
 	if (c->phase == CONN_BODY && clean)
 		refuse_half(c, "the request ended before its body was whole");

@@ -9,7 +9,8 @@
 
 /*
  * The server's inside: server.c has the listening sockets and the list of connections, conn.c how a connection
- * lives and answers, conn_input.c what it makes of what arrives, conn_io.c its bytes (the only place for bufferevents).
+ * lives and answers, conn_pieces.c how it answers in pieces, conn_input.c what it makes of what arrives, conn_io.c its
+ * bytes (the only place for bufferevents).
  */
 struct bufferevent;
 
@@ -18,6 +19,7 @@ enum conn_phase {
 	CONN_HEAD, /* a head has begun */
 	CONN_BODY, /* a body is arriving */
 	CONN_BUSY, /* a request is under way */
+	CONN_PIECES, /* the pieces of its answer are */
 	CONN_WRITING, /* its answer has not left in full */
 	CONN_LINGER, /* closed for sending: what comes is dropped until the client closes too */
 	CONN_DEAD, /* to be freed as soon as nobody uses it */
@@ -44,7 +46,9 @@ struct conn {
 	struct chunks chunks;
 	size_t body_max;
 	size_t charged; /* of server->buffered */
-	size_t unsent_then; /* when the deadline for writing was set */
+	uint64_t given; /* bytes of answers, from the first on */
+	uint64_t left_then; /* so many of them had left when the deadline for writing was set */
+	bool chunk_begun; /* of an answer in pieces: the first was there */
 };
 
 struct server {
@@ -89,14 +93,22 @@ void conn_die(struct conn *c);
 void conn_refuse(struct conn *c, const struct request *q, enum err e, struct bytes why);
 /* Its deadline has passed. */
 void conn_expire(struct conn *c);
-/* Every unsent byte has left. */
+/* Every unsent byte has left, or all but the mark of conn_set_low(). */
 void conn_on_sent(struct conn *c);
+/* What is unsent is all of the answer. */
+void conn_end_answer(struct conn *c);
+/* The client has so much time to take some of what is unsent. */
+void conn_expect_progress(struct conn *c);
 /* The client sends no more (`clean`), or the connection is broken. */
 void conn_on_end(struct conn *c, bool clean);
 /* The server is not paused any more. */
 void conn_release(struct conn *c);
 /* Closed as soon as nothing is under way. */
 void conn_stop(struct conn *c);
+
+/* conn_pieces.c */
+/* As conn_on_sent(), between two pieces. */
+void conn_on_flow(struct conn *c);
 
 /* conn_input.c */
 /* Does what can be done with what has arrived. The connection may be freed afterwards. */
@@ -121,7 +133,8 @@ void conn_take_body(struct conn *c, uint64_t size);
 void conn_set_reading(struct conn *c);
 /* Sends head and body; what does not leave at once waits. False when the connection is broken. */
 bool conn_send(struct conn *c, struct bytes head, struct bytes body);
-size_t conn_unsent(const struct conn *c);
+/* conn_on_sent() when no more than this is unsent; 0: when nothing is. */
+void conn_set_low(struct conn *c, size_t unsent);
 /* No more will be sent. */
 void conn_shut(struct conn *c);
 /* Counts what the connection holds; false when the server holds too much. */

@@ -226,6 +226,7 @@ static bool step(struct conn *c)
 	case CONN_LINGER:
 		return drop_rest(c);
 	case CONN_BUSY:
+	case CONN_PIECES:
 	case CONN_WRITING:
 	case CONN_DEAD:
 		break;

@@ -158,6 +158,7 @@ bool conn_send(struct conn *c, struct bytes head, struct bytes body)
 	ssize_t n;
 
 	c->server->traffic.sent += head.size + body.size;
+	c->given += head.size + body.size;
 	if (conn_unsent(c) == 0) {
 		n = sendmsg(bufferevent_getfd(c->bev), &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == -1 && errno != EAGAIN && errno != EINTR)
@@ -174,6 +175,11 @@ bool conn_send(struct conn *c, struct bytes head, struct bytes body)
 size_t conn_unsent(const struct conn *c)
 {
 	return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+void conn_set_low(struct conn *c, size_t unsent)
+{
+	bufferevent_setwatermark(c->bev, EV_WRITE, unsent, 0);
 }
 
 void conn_shut(struct conn *c)

@@ -48,6 +48,7 @@ void response_clear(struct response *r)
 	buf_clear(&r->head);
 	buf_clear(&r->own);
 	r->body = (struct bytes){ 0 };
+	r->stream = false;
 }
 
 void response_free(struct response *r)

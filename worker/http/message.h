@@ -46,6 +46,7 @@ struct response {
 	    head; /* header lines, each ended by CRLF; those of framing and the date are the server's */
 	struct bytes body; /* borrowed, valid until the response has been sent */
 	struct buf own; /* where a body made here lies; response_own_body() */
+	bool stream; /* the body comes in pieces behind it, nobody knows how many */
 };
 
 void response_clear(struct response *r);

@@ -10,6 +10,9 @@
  * under way at a time; what is pipelined behind it waits in a bounded buffer. A connection whose client has closed
  * its sending side while its request is under way counts as gone.
  *
+ * An answer is given at once, or its body in pieces as they come (conn_begin()); how far its client is with them is
+ * known by conn_unsent(), so that whoever has the pieces can wait for it.
+ *
  * Everything is bounded: the connections, the head and the body of a request, the time that each part may take, the
  * bytes that bodies and unsent answers take in all.
  */
@@ -25,6 +28,9 @@ struct server_options {
 	size_t buffered_max; /* bytes of bodies not yet complete, and of answers not yet sent */
 };
 
+/* Of an answer's pieces: when so many bytes are left, there may be more. */
+#define SERVER_PIECES_LOW ((size_t)512 * 1024)
+
 /* The longest head of a request. */
 #define SERVER_HEAD_BYTES_MAX ((size_t)32 * 1024)
 
@@ -36,8 +42,12 @@ struct server_handlers {
 	/* A request is whole. Exactly one conn_answer() is due for it, from within or later, unless gone() comes first.
 	 * The request is borrowed for the call. */
 	void (*request)(void *arg, struct conn *c, const struct request *q);
-	/* The client is gone before it was answered; `tag` is what conn_tag() said. The connection is dead. */
+	/* The client is gone before it was answered in full, or was cut off because it takes no more of its answer; `tag`
+	 * is what conn_tag() said. The connection is dead. */
 	void (*gone)(void *arg, uint64_t tag);
+	/* Of the pieces that were given to this connection not much is left: SERVER_PIECES_LOW at most. Not from within
+	 * conn_piece(). NULL where no answer is given in pieces. */
+	void (*flows)(void *arg, uint64_t tag);
 	/* The server answers by itself, and closes: says how. Nothing of the request was handed over. `q` has what is
 	 * known of it; before its head is whole, nothing (METHOD_OTHER, empty path). */
 	void (*refuse)(
@@ -81,5 +91,18 @@ struct server_traffic server_traffic(const struct server *s);
 void conn_tag(struct conn *c, uint64_t tag);
 /* Answers the request under way. Borrows the response for the call. The connection may be dead afterwards. */
 void conn_answer(struct conn *c, const struct response *r);
+
+/* An answer in pieces: its head, which says `stream` (and is not of a HEAD: that is answered in full by its head); then
+ * its pieces, none of them empty; then its end. The two that return false do when the connection is dead: gone() is not
+ * called then, and no more is said to it. HTTP/1.1 has chunks for this; to a client of HTTP/1.0 the end of the body is
+ * that of the connection. */
+bool conn_begin(struct conn *c, const struct response *r);
+bool conn_piece(struct conn *c, struct bytes piece);
+/* The body is whole. The connection may be dead afterwards. */
+void conn_finish(struct conn *c);
+/* It never will be: the connection is closed in such a way that the client notices. */
+void conn_break(struct conn *c);
+/* Bytes of answers that wait here for the client to take them. */
+size_t conn_unsent(const struct conn *c);
 
 #endif
