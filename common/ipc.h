@@ -16,6 +16,10 @@
  * of lives is dropped, and the first message of each is a greeting. With a message in flight what follows is
  * gathered: ipc_waiting() tells how much, so that the sender can stop taking in work.
  *
+ * An answer may be the first of many, a stream (`more`). What follows is sent as far as the asker has given credit, in
+ * bytes, so there is never more of it under way than the asker wants, nor does it take the room of plain answers. It
+ * ends with an answer without `more`, with CANCEL, or with the life of either end.
+ *
  * Handlers are called in the loop and may send; none may ipc_close() the connection that called it.
  */
 enum ipc_role { IPC_SUPERVISOR, IPC_CONSENSUS, IPC_HTTP };
@@ -27,7 +31,14 @@ enum ipc_direction {
 	IPC_CONSENSUS_TO_HTTP,
 };
 
-enum request_kind { REQUEST_WRITE, REQUEST_READ, REQUEST_STATUS, REQUEST_TRANSFER, REQUEST_CHANGE };
+enum request_kind {
+	REQUEST_WRITE,
+	REQUEST_READ,
+	REQUEST_STATUS,
+	REQUEST_TRANSFER,
+	REQUEST_CHANGE,
+	REQUEST_BACKUP
+};
 
 /* DESIGN 2, "A read". */
 enum read_level { LEVEL_LINEARIZABLE, LEVEL_LEADER, LEVEL_STALE };

@@ -38,6 +38,7 @@ struct http {
 	struct operation operation; /* one for all, one after the other */
 	struct response response;
 	uint64_t revision; /* the latest applied index heard of */
+	size_t streams; /* answers that have begun and go on */
 	bool here; /* the consensus worker is there, and takes requests */
 };
 
@@ -95,10 +96,20 @@ static void hand_over(struct http *h, struct flight *f, struct bytes token, stru
 		server_pause(h->server, true);
 }
 
-/* A read may be asked again. */
+/* What changes nothing may be asked again. */
 static bool is_handed_over_once(const struct flight *f)
 {
-	return f->kind != REQUEST_READ && f->kind != REQUEST_STATUS;
+	switch (f->kind) {
+	case REQUEST_READ:
+	case REQUEST_STATUS:
+	case REQUEST_BACKUP:
+		return false;
+	case REQUEST_WRITE:
+	case REQUEST_TRANSFER:
+	case REQUEST_CHANGE:
+		break;
+	}
+	return true;
 }
 
 static void hand_over_kept(struct http *h, struct flight *f)
@@ -134,11 +145,13 @@ static struct flight *add_flight(struct http *h, struct conn *c, const struct ma
 }
 
 /* A read is kept, so that it can be asked again; a write only until it can be handed over. */
-static void submit(struct http *h, struct conn *c, const struct match *m, struct operation *op)
+static void submit(
+    struct http *h, struct conn *c, const struct match *m, enum method method, struct operation *op)
 {
 	struct flight *f = add_flight(h, c, m, op);
 	struct bytes txn = buf_bytes(&op->txn);
 
+	f->head_only = method == METHOD_HEAD;
 	if (h->here && is_handed_over_once(f))
 		hand_over(h, f, op->token, txn);
 	else if (flights_kept(h->flights) + op->token.size + txn.size > KEPT_BYTES_MAX)
@@ -181,7 +194,7 @@ static void on_request(void *arg, struct conn *c, const struct request *q)
 	enum err e = dialect_parse(&m, q, op);
 
 	if (e == ERR_OK && !is_local(&m)) {
-		submit(h, c, &m, op);
+		submit(h, c, &m, q->method, op);
 		return;
 	}
 	if (e == ERR_OK)
@@ -192,14 +205,94 @@ static void on_request(void *arg, struct conn *c, const struct request *q)
 	conn_answer(c, &h->response);
 }
 
+static void cancel(struct http *h, const struct flight *f)
+{
+	ipc_send_cancel(h->ipc, &(struct ipc_cancel){ .id = f->id });
+}
+
+/* --- answers that are streams --- */
+
+static void end_stream(struct http *h, struct flight *f, bool whole)
+{
+	h->streams--;
+	if (!whole)
+		metric_add(h->worker->metrics->http_broken_streams_total, 1);
+	flights_remove(h->flights, f);
+}
+
+/* Credit for what the client has made room for. A client that takes nothing is the server's business; what there is
+ * credit for comes in the time that any answer has. */
+static void feed(struct http *h, struct flight *f)
+{
+	uint32_t bytes = flight_credit(f, conn_unsent(f->conn));
+
+	f->until = f->owed > 0 ? instant_add(now(h), h->worker->conf->limits_request) : INSTANT_NEVER;
+	if (bytes > 0)
+		ipc_send_credit(h->ipc, &(struct ipc_credit){ f->id, bytes });
+}
+
+static void begin_stream(struct http *h, struct flight *f)
+{
+	h->streams++;
+	f->streams = true;
+	if (conn_begin(f->conn, &h->response)) {
+		feed(h, f);
+		return;
+	}
+	cancel(h, f);
+	end_stream(h, f, false);
+}
+
+static void break_stream(struct http *h, struct flight *f, struct bytes why)
+{
+	struct conn *conn = f->conn;
+
+	log_warnx("an answer ends before it is whole route=%s: %.*s", f->match.route->pattern, (int)why.size,
+	    (const char *)why.data);
+	end_stream(h, f, false);
+	conn_break(conn);
+}
+
+static void finish_stream(struct http *h, struct flight *f)
+{
+	struct conn *conn = f->conn;
+
+	end_stream(h, f, true);
+	conn_finish(conn);
+}
+
+static void take_piece(struct http *h, struct flight *f, const struct ipc_answer *a)
+{
+	flight_received(f, a->result.size);
+	if (a->error != ERR_OK) {
+		break_stream(h, f, a->text.size > 0 ? a->text : bytes_text(err_text((enum err)a->error)));
+	} else if (a->result.size > 0 && !conn_piece(f->conn, a->result)) {
+		cancel(h, f);
+		end_stream(h, f, false);
+	} else if (a->more != 0) {
+		feed(h, f);
+	} else
+		finish_stream(h, f);
+}
+
+static void on_flows(void *arg, uint64_t tag)
+{
+	struct http *h = arg;
+
+	feed(h, flights_find(h->flights, tag));
+}
+
 static void on_client_gone(void *arg, uint64_t tag)
 {
 	struct http *h = arg;
 	struct flight *f = flights_find(h->flights, tag);
 
 	if (f->handed_over)
-		ipc_send_cancel(h->ipc, &(struct ipc_cancel){ .id = f->id });
-	flights_remove(h->flights, f);
+		cancel(h, f);
+	if (f->streams)
+		end_stream(h, f, false);
+	else
+		flights_remove(h->flights, f);
 }
 
 static void on_refuse(void *arg, const struct request *q, enum err e, struct bytes why, struct response *out)
@@ -224,6 +317,7 @@ static void count_turn(void *arg)
 	metric_add(m->http_sent_bytes_total, t.sent - h->traffic.sent);
 	metric_set(m->http_connections, server_connections(h->server));
 	metric_set(m->http_requests_in_flight, flights_count(h->flights));
+	metric_set(m->http_streams, h->streams);
 	metric_set(m->http_waiting_bytes, ipc_waiting(h->ipc));
 	h->traffic = t;
 }
@@ -241,28 +335,44 @@ static const struct server_handlers server_handlers = {
 	.passes = on_passes,
 	.request = on_request,
 	.gone = on_client_gone,
+	.flows = on_flows,
 	.refuse = on_refuse,
 	.empty = on_empty,
 };
+
+/* The first answer, and mostly the only one. */
+static void take_answer(struct http *h, struct flight *f, const struct ipc_answer *a)
+{
+	struct about about = { PACKAGE_VERSION,
+		(uint64_t)span_to_ms(instant_between(h->worker->started, now(h))), h->meter };
+	struct conn *conn = f->conn;
+
+	dialect_render(&f->match, f->kind, &f->note, a, &about, &h->response);
+	count(h, f, a);
+	if (h->response.stream && !f->head_only) {
+		begin_stream(h, f);
+		return;
+	}
+	if (a->more != 0)
+		cancel(h, f);
+	/* The slot is free before the connection's next request wants one. */
+	flights_remove(h->flights, f);
+	conn_answer(conn, &h->response);
+}
 
 static void on_answer(void *arg, const struct ipc_answer *a)
 {
 	struct http *h = arg;
 	struct flight *f = flights_find(h->flights, a->id);
-	struct about about = { PACKAGE_VERSION,
-		(uint64_t)span_to_ms(instant_between(h->worker->started, now(h))), h->meter };
-	struct conn *conn;
 
 	if (f == NULL)
 		return;
 	if (a->revision > h->revision)
 		h->revision = a->revision;
-	conn = f->conn;
-	dialect_render(&f->match, f->kind, &f->note, a, &about, &h->response);
-	count(h, f, a);
-	/* The slot is free before the connection's next request wants one. */
-	flights_remove(h->flights, f);
-	conn_answer(conn, &h->response);
+	if (f->streams)
+		take_piece(h, f, a);
+	else
+		take_answer(h, f, a);
 }
 
 static void on_consensus_here(void *arg, uint64_t generation)
@@ -287,7 +397,9 @@ static void on_consensus_gone(void *arg)
 
 	h->here = false;
 	while ((f = flights_next(h->flights, &at)) != NULL) {
-		if (f->handed_over && is_handed_over_once(f)) {
+		if (f->streams) {
+			break_stream(h, f, bytes_text("the consensus worker is gone"));
+		} else if (f->handed_over && is_handed_over_once(f)) {
 			answer_error(h, f, ERR_RESTARTED, APPLIED_UNKNOWN);
 			lost++;
 		} else
@@ -328,8 +440,11 @@ static void expire(struct http *h, struct flight *f)
 		answer_error(h, f, ERR_STARTING, APPLIED_NO);
 		return;
 	}
-	ipc_send_cancel(h->ipc, &(struct ipc_cancel){ .id = f->id });
-	answer_error(h, f, ERR_TIMEOUT, APPLIED_UNKNOWN);
+	cancel(h, f);
+	if (f->streams)
+		break_stream(h, f, bytes_text("nothing more came of it in time"));
+	else
+		answer_error(h, f, ERR_TIMEOUT, APPLIED_UNKNOWN);
 }
 
 static void on_sweep(void *arg)

@@ -126,6 +126,7 @@ void dialect_render(const struct match *m, enum request_kind kind, const struct 
 		take_status(&a, from->result);
 	else if (a.error == ERR_OK)
 		take_result(&a, from->result);
+	out->stream = a.error == ERR_OK && from->more != 0;
 	if (a.error == ERR_OK)
 		m->route->render(&a, out);
 	else if (!redirect(&a, from->result, out))

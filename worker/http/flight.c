@@ -5,6 +5,9 @@
 
 #include "common/wire.h"
 
+/* Credit is given in no smaller parts. */
+#define CREDIT_LEAST (FLIGHT_WINDOW_BYTES / 4)
+
 /* A slot's room for what it keeps that survives its request. */
 #define KEPT_ROOM 1024
 
@@ -104,6 +107,22 @@ void flight_drop_kept(struct flights *t, struct flight *f)
 	buf_clear(&f->kept);
 	if (f->kept.room > KEPT_ROOM)
 		buf_free(&f->kept);
+}
+
+uint32_t flight_credit(struct flight *f, size_t unsent)
+{
+	size_t taken = f->owed + unsent;
+	size_t room = taken < FLIGHT_WINDOW_BYTES ? FLIGHT_WINDOW_BYTES - taken : 0;
+
+	if (room < CREDIT_LEAST)
+		return 0;
+	f->owed += room;
+	return (uint32_t)room;
+}
+
+void flight_received(struct flight *f, size_t size)
+{
+	f->owed -= size < f->owed ? size : f->owed;
 }
 
 size_t flights_kept(const struct flights *t)
