@@ -149,6 +149,7 @@ static void tell_fields(struct buf *out, const struct raft_message *m)
 	case RAFT_HEARTBEAT_ANSWER:
 		buf_printf(out, " round=%" PRIu64, m->heartbeat_answer.round);
 		tell_room(out, m->heartbeat_answer.room);
+		buf_append_text(out, m->heartbeat_answer.frozen ? " frozen" : "");
 		break;
 	case RAFT_TIMEOUT_NOW:
 		break;

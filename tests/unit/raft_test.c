@@ -1,8 +1,8 @@
 /*
  * One core that hears what no honest peer says, and what takes a thousand elections to see. All else is in tests/raft.
  *
- * links: worker/raft/change.c worker/raft/config.c worker/raft/draft.c worker/raft/election.c worker/raft/entry.c
- *	worker/raft/message.c worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c
+ * links: worker/raft/apply.c worker/raft/change.c worker/raft/config.c worker/raft/draft.c worker/raft/election.c worker/raft/entry.c
+ *	worker/raft/image.c worker/raft/message.c worker/raft/quorum.c worker/raft/raft.c worker/raft/raft_log.c worker/raft/read.c
  *	worker/raft/replication.c worker/raft/room.c worker/raft/transfer.c common/mem.c common/buf.c common/wire.c
  *	common/random.c common/clock.c common/err.c
  */

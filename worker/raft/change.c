@@ -171,7 +171,7 @@ static bool has_caught_up(const struct raft *r, uint64_t id, struct instant now)
 {
 	const struct progress *p = progress_of(r, id);
 
-	return p != NULL && r->mark != 0 && p->match >= r->mark && is_heard(r, p, now);
+	return p != NULL && !p->frozen && r->mark != 0 && p->match >= r->mark && is_heard(r, p, now);
 }
 
 static void promote(struct raft *r, struct instant now)

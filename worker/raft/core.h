@@ -13,8 +13,8 @@
 #define ROUNDS_KEPT 64 /* an answer to an older one confirms nothing */
 
 /* How the leader sends to one member. Probing: one append at a time until one is accepted. Streaming: pipelined in
- * a window (§10.2.2). */
-enum progress_state { PROGRESS_PROBE, PROGRESS_STREAM };
+ * a window (§10.2.2). Image: nothing but heartbeats, for the log does not reach back to where it ends (§5). */
+enum progress_state { PROGRESS_PROBE, PROGRESS_STREAM, PROGRESS_IMAGE };
 
 struct in_flight {
 	uint64_t index; /* the last of the append */
@@ -31,6 +31,9 @@ struct progress {
 	bool nudge; /* an empty append is due, to find out what was lost */
 	bool answered; /* in this term, so that its room is known */
 	enum raft_room room;
+	bool frozen; /* as it last said */
+	bool image_asked; /* and not over yet */
+	uint64_t image_round; /* the last one that was sent before the image was over */
 	uint64_t match_before; /* at the last heartbeat's answer */
 	uint64_t commit_sent;
 	uint64_t round; /* the highest that it answered, §6.4 */
@@ -67,7 +70,8 @@ struct raft {
 	uint64_t leader;
 	struct raft_log log;
 
-	/* Every configuration in the log, the last in force, so that cutting brings the one before back (M4). */
+	/* The configuration at log.base or a later one that is committed, and every one behind it; the last in force, so
+	 * that cutting brings the one before back (M4). */
 	struct raft_config *configs;
 	size_t config_count, config_room;
 
@@ -89,7 +93,6 @@ struct raft {
 	size_t peer_count;
 	struct instant led_since;
 	uint64_t led_from_ms; /* log time at that moment */
-	size_t unapplied_bytes; /* of entries not committed, or not durable on this node */
 	/* A learner has caught up when it holds `mark`: the commit index of an election timeout ago, 0 until known. */
 	uint64_t mark, mark_next;
 	struct instant mark_at;
@@ -116,6 +119,16 @@ struct raft {
 	struct ticket *tickets;
 	size_t ticket_count, ticket_room;
 
+	/* The state. */
+	bool frozen; /* it is not to be trusted */
+	uint64_t state_at; /* it holds this */
+	uint64_t install_ticket; /* the image that takes its place is in force when this is durable */
+	bool install, rebase; /* for the next ready */
+	struct raft_pos install_pos;
+	uint64_t install_time_ms;
+	struct entries fetched; /* to be applied, from disk */
+	bool fetching;
+
 	/* What the next ready gives out; cleared by raft_advance(). */
 	struct messages messages, promises;
 	struct entries to_persist, to_apply;
@@ -123,6 +136,8 @@ struct raft {
 	size_t read_done_count, read_done_room;
 	struct raft_fetch *fetches;
 	size_t fetch_count, fetch_room;
+	uint64_t images[RAFT_MEMBERS_MAX];
+	size_t image_count;
 };
 
 /* raft.c */
@@ -131,10 +146,26 @@ struct raft_message *promise(struct raft *r, enum raft_type type, uint64_t to);
 void add_entry(struct raft *r, const struct entry *e);
 void cut_log(struct raft *r, uint64_t index);
 void advance_commit(struct raft *r, uint64_t index);
+void add_config(struct raft *r, const struct raft_config *c);
+/* False: it cannot be read. */
+bool push_config(struct raft *r, uint64_t index, struct blob *data);
+/* No configuration before the last one up to this index comes back: what is committed is not cut. */
+void forget_configs(struct raft *r, uint64_t index);
 const struct raft_config *config_now(const struct raft *r);
 bool is_voter(const struct raft *r);
 /* The invariants, as one readable function; any false one ends the process. */
 void check(const struct raft *r);
+
+/* apply.c */
+void gather_committed(struct raft *r, struct raft_ready *rd);
+void take_fetched(struct raft *r, const struct entries *entries);
+
+/* image.c */
+/* It needs an image: what it lacks the log holds no more. */
+void need_image(struct progress *p);
+void ask_images(struct raft *r);
+void note_frozen(struct progress *p, bool frozen, uint64_t round);
+void gather_install(struct raft *r, struct raft_ready *rd);
 
 /* election.c */
 void become_follower(struct raft *r, uint64_t term, uint64_t leader, struct instant now);
@@ -156,6 +187,8 @@ void stop_leading(struct raft *r);
 void send_appends(struct raft *r);
 void send_heartbeats(struct raft *r);
 void count_commit(struct raft *r);
+void probe(struct progress *p, uint64_t next);
+void ask_fetch(struct raft *r, uint64_t peer, uint64_t index);
 struct progress *progress_of(const struct raft *r, uint64_t id);
 /* Has it answered within the last election timeout? */
 bool is_heard(const struct raft *r, const struct progress *p, struct instant now);

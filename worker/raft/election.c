@@ -159,7 +159,7 @@ static bool may_be_needed(const struct raft *r)
 
 void stand(struct raft *r, struct instant now)
 {
-	if (!may_be_needed(r) || r->unfit) { /* E12 */
+	if (!may_be_needed(r) || r->unfit || r->frozen) { /* E12 */
 		r->leader = 0;
 		reset_election(r, now);
 		return;
@@ -237,7 +237,7 @@ void on_vote_answer(struct raft *r, const struct raft_message *m, struct instant
 void on_timeout_now(struct raft *r, const struct raft_message *m, struct instant now)
 {
 	if (r->role != RAFT_FOLLOWER || m->term != r->hard.term || m->from != r->leader || !is_voter(r) ||
-	    r->unfit)
+	    r->unfit || r->frozen)
 		return;
 	become_candidate(r, true, now);
 }

@@ -6,16 +6,46 @@
 
 /* The core's face: life, inputs, the ready. What they mean is in election.c, replication.c and read.c. */
 
-#define READY_ENTRIES 4096
-#define READY_BYTES (4 * 1024 * 1024)
-
-static bool push_config(struct raft *r, uint64_t index, struct blob *data)
+void add_config(struct raft *r, const struct raft_config *c)
 {
 	if (r->config_count == r->config_room) {
 		r->config_room = r->config_room == 0 ? 4 : r->config_room * 2;
 		r->configs = xreallocarray(r->configs, r->config_room, sizeof(*r->configs));
 	}
-	return raft_config_get(&r->configs[r->config_count], index, data) && ++r->config_count > 0;
+	r->configs[r->config_count++] = *c;
+}
+
+bool push_config(struct raft *r, uint64_t index, struct blob *data)
+{
+	struct raft_config c;
+
+	if (!raft_config_get(&c, index, data))
+		return false;
+	add_config(r, &c);
+	return true;
+}
+
+void forget_configs(struct raft *r, uint64_t index)
+{
+	size_t old = 0;
+
+	while (old + 1 < r->config_count && r->configs[old + 1].index <= index)
+		raft_config_free(&r->configs[old++]);
+	r->config_count -= old;
+	memmove(r->configs, r->configs + old, r->config_count * sizeof(*r->configs));
+}
+
+static bool push_configs(struct raft *r, const struct raft_start *s)
+{
+	static const struct raft_config unknown = { 0 };
+
+	for (size_t i = 0; i < s->configs->count; i++)
+		if (!push_config(r, s->configs->data[i].pos.index, s->configs->data[i].data))
+			return false;
+	if (r->config_count > 0)
+		return true;
+	add_config(r, &unknown);
+	return s->frozen;
 }
 
 enum err raft_new(
@@ -23,16 +53,17 @@ enum err raft_new(
 {
 	struct raft *r = xcalloc(1, sizeof(*r));
 
-	assert(o->self != 0 && s->configs->count > 0);
+	assert(o->self != 0 && (!s->frozen || (s->applied == s->base.index && s->tail->count == 0)));
 	r->o = *o;
 	r->random.state = o->seed;
 	r->hard = s->hard;
+	r->frozen = s->frozen;
+	r->state_at = s->applied;
 	raft_log_init(&r->log, s);
-	for (size_t i = 0; i < s->configs->count; i++)
-		if (!push_config(r, s->configs->data[i].pos.index, s->configs->data[i].data)) {
-			raft_free(r);
-			return ERR_DAMAGED;
-		}
+	if (!push_configs(r, s)) {
+		raft_free(r);
+		return ERR_DAMAGED;
+	}
 	r->heartbeat_at = r->quorum_check_at = INSTANT_NEVER;
 	reset_election(r, now);
 	/* Nobody else can be the leader: do not wait for one. */
@@ -60,6 +91,7 @@ void raft_free(struct raft *r)
 	free(r->promises.data);
 	entries_free(&r->to_persist);
 	entries_free(&r->to_apply);
+	entries_free(&r->fetched);
 	for (size_t i = 0; i < r->config_count; i++)
 		raft_config_free(&r->configs[i]);
 	free(r->configs);
@@ -107,8 +139,6 @@ bool is_voter(const struct raft *r)
 void add_entry(struct raft *r, const struct entry *e)
 {
 	raft_log_add(&r->log, e);
-	if (r->role == RAFT_LEADER)
-		r->unapplied_bytes += entry_bytes(e);
 	if (e->type == ENTRY_CONFIG) {
 		/* A leader checks before it proposes, so one that nobody can read is a broken node. */
 		bool sound = push_config(r, e->pos.index, e->data);
@@ -142,9 +172,10 @@ void check(const struct raft *r)
 {
 	const struct raft_log *l = &r->log;
 
-	assert(l->base.index <= l->applied && l->applied <= l->commit && l->applied <= l->durable);
+	assert(l->base.index <= l->applied && l->applied <= l->commit);
+	assert(l->applied <= l->durable || r->ticket_durable < r->install_ticket);
 	assert(l->commit <= l->last.index && l->durable <= l->handed && l->handed <= l->last.index);
-	assert(l->first <= l->applied + 1);
+	assert(l->base.index < l->first && l->first <= l->durable + 1);
 	assert(l->last.term <= r->hard.term);
 	assert(r->config_count > 0 && config_now(r)->index <= l->last.index);
 	assert(r->role != RAFT_LEADER || (r->leader == r->o.self && r->hard.vote == r->o.self));
@@ -153,6 +184,8 @@ void check(const struct raft *r)
 	assert(r->role != RAFT_PRE_CANDIDATE || r->leader == 0);
 	assert((r->role == RAFT_LEADER) == (r->peers != NULL));
 	assert(r->ticket_durable <= r->ticket_given);
+	for (size_t i = 0; i < r->peer_count; i++)
+		assert(r->peers[i].state == PROGRESS_IMAGE || r->peers[i].next > l->base.index);
 }
 
 static void tick_leader(struct raft *r, struct instant now)
@@ -328,18 +361,6 @@ void raft_persisted(struct raft *r, uint64_t ticket, struct instant now)
 	check(r);
 }
 
-void raft_applied(struct raft *r, uint64_t index)
-{
-	size_t old = 0;
-
-	raft_log_trim(&r->log, index, r->o.cache_bytes);
-	/* What is committed is not cut, so no configuration before the last such one comes back. */
-	while (old + 1 < r->config_count && r->configs[old + 1].index <= index)
-		raft_config_free(&r->configs[old++]);
-	r->config_count -= old;
-	memmove(r->configs, r->configs + old, r->config_count * sizeof(*r->configs));
-}
-
 static void gather_persist(struct raft *r, struct raft_ready *rd)
 {
 	rd->hard_changed = r->hard_dirty;
@@ -348,7 +369,8 @@ static void gather_persist(struct raft *r, struct raft_ready *rd)
 		entries_add(&r->to_persist, raft_log_at(&r->log, i));
 	rd->entries = r->to_persist.data;
 	rd->entry_count = r->to_persist.count;
-	rd->persist = rd->hard_changed || rd->entry_count > 0;
+	gather_install(r, rd);
+	rd->persist = rd->hard_changed || rd->entry_count > 0 || rd->install;
 	if (!rd->persist)
 		return;
 	r->hard_dirty = false;
@@ -360,28 +382,11 @@ static void gather_persist(struct raft *r, struct raft_ready *rd)
 	r->tickets[r->ticket_count++] = (struct ticket){ ++r->ticket_given, r->log.last.index };
 }
 
-/* Committed and durable on this node, so that the state never runs ahead of this node's own log (D7). */
-static void gather_committed(struct raft *r, struct raft_ready *rd)
-{
-	uint64_t to = r->log.commit < r->log.durable ? r->log.commit : r->log.durable;
-	size_t bytes = 0;
-
-	while (r->log.applied < to && r->to_apply.count < READY_ENTRIES && bytes < READY_BYTES) {
-		const struct entry *e = raft_log_at(&r->log, ++r->log.applied);
-
-		entries_add(&r->to_apply, e);
-		bytes += entry_bytes(e);
-	}
-	if (r->role == RAFT_LEADER)
-		r->unapplied_bytes -= bytes;
-	rd->committed = r->to_apply.data;
-	rd->committed_count = r->to_apply.count;
-}
-
 bool raft_ready(struct raft *r, struct raft_ready *rd)
 {
 	*rd = (struct raft_ready){ 0 };
 	if (r->role == RAFT_LEADER) {
+		ask_images(r);
 		send_appends(r);
 		drive_transfer(r);
 		start_read_round(r);
@@ -397,8 +402,10 @@ bool raft_ready(struct raft *r, struct raft_ready *rd)
 	rd->read_count = r->read_done_count;
 	rd->fetches = r->fetches;
 	rd->fetch_count = r->fetch_count;
+	rd->images = r->images;
+	rd->image_count = r->image_count;
 	return rd->persist || rd->message_count + rd->promise_count + rd->committed_count + rd->read_count +
-				      rd->fetch_count >
+				      rd->fetch_count + rd->image_count >
 				  0;
 }
 
@@ -411,7 +418,7 @@ void raft_advance(struct raft *r)
 	for (size_t i = 0; i < r->to_apply.count; i++)
 		blob_unref(r->to_apply.data[i].data);
 	r->to_persist.count = r->to_apply.count = 0;
-	r->read_done_count = r->fetch_count = 0;
+	r->read_done_count = r->fetch_count = r->image_count = 0;
 	check(r);
 }
 

@@ -13,6 +13,7 @@
  *
  *	while (raft_ready(r, &rd)) {
  *		send(rd.messages);			may leave at once
+ *		install(rd.install, rd.rebase, rd.base);	the state that an image brought; part of the same ticket
  *		persist(rd.ticket, rd.hard, rd.entries);	starts; then raft_persisted(r, ticket)
  *		hold(rd.ticket, rd.promises);		leave only when that ticket is durable
  *		apply(rd.committed);			in order; already durable on this node
@@ -27,7 +28,8 @@
  * Has: pre-vote (§9.6), check-quorum and leader stickiness (§6.2, §4.2.3), the leader's disk write in parallel
  * (§10.2.1), pipelined appends in a window (§10.2.2), fast back-off after a conflict (§3.5), a no-op at the start
  * of each term, ReadIndex on leader and followers (§6.4), transfer (§3.10), learners and changes of members by joint
- * configurations (§4). Beyond the thesis: nodes whose disk hangs (raft_set_unfit) or is full (raft_set_room).
+ * configurations (§4), images for those that the log does not reach back to (§5). Beyond the thesis: nodes whose disk
+ * hangs (raft_set_unfit) or is full (raft_set_room), or whose state is not to be trusted (raft_freeze).
  */
 struct raft;
 
@@ -57,11 +59,14 @@ struct raft_start {
 	const struct raft_run *runs; /* of base + 1 .. last */
 	size_t run_count;
 	uint64_t applied; /* the state holds this; so it is committed */
-	const struct entries *configs; /* the log's ENTRY_CONFIG entries; at least one */
+	/* The ENTRY_CONFIG entries from the one that was in force at `applied` on, which may lie before the log's beginning.
+	 * Of a frozen node none may be known: it has no members until an image brings them. */
+	const struct entries *configs;
 	const struct entries *tail; /* applied + 1 .. last */
+	bool frozen; /* as if by raft_freeze(): `applied` is base.index then, `tail` is empty */
 };
 
-/* A configuration that cannot be read is ERR_DAMAGED. */
+/* A configuration that cannot be read, or none, is ERR_DAMAGED. */
 enum err raft_new(
     struct raft **out, const struct raft_options *o, const struct raft_start *s, struct instant now);
 void raft_free(struct raft *r);
@@ -123,8 +128,50 @@ void raft_persisted(struct raft *r, uint64_t ticket, struct instant now);
 /* The state holds everything up to this index: older entries may leave memory. */
 void raft_applied(struct raft *r, uint64_t index);
 
-/* The entries that a raft_fetch asked for (takes references), one at least. */
+/* The entries that a raft_fetch asked for (takes references); none where the log has been cut meanwhile. */
 void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries);
+
+/* ---- images, §5 ---- */
+
+/* The log was cut on disk: it begins behind `base`, a position of it that the state holds durably. One before where it
+ * begins already does nothing. */
+void raft_cut_before(struct raft *r, struct raft_pos base);
+
+/*
+ * From now on the state is not to be trusted, until raft_install(): nothing is handed out to be applied. The node goes on to
+ * append, acknowledge and vote; it does not stand and is no target of a transfer. A leader asks for no images, hands
+ * over, and steps down when nobody has taken over within an election timeout, also when there is no other voter.
+ */
+void raft_freeze(struct raft *r, struct instant now);
+bool raft_is_frozen(const struct raft *r);
+
+struct raft_image {
+	struct raft_pos pos; /* everything up to here is in it */
+	uint64_t time_ms; /* of that entry */
+	uint64_t config_index; /* the configuration in force there: the data of its entry, borrowed */
+	struct blob *config;
+	/* In which its sender led, so that all of it was committed by then; at least pos.term (asserted). A node that did
+	 * not know would acknowledge to a leader of an older term what that one does not have. */
+	uint64_t term;
+};
+
+/*
+ * An image whose content is complete and durable, but not in force yet, is to take the place of the state. False, and
+ * nothing happens, where it is no news: at or before what is applied (S1); of a frozen node, before where its log
+ * begins. Where the log holds image->pos, what lies behind stays, also when that is before what was applied of a
+ * frozen node; else all of the log goes, and it begins anew behind pos. One at a time: not before raft_ready() has given
+ * out the last one (asserted). A configuration that cannot be read ends the process: it was committed.
+ *
+ * A ready with `install` follows. Until its ticket is durable nothing is handed out to be applied; what is then follows
+ * pos. The node is frozen no longer.
+ */
+bool raft_install(struct raft *r, const struct raft_image *image, struct instant now);
+
+/* The image that raft_ready.images asked for is over: the peer holds the state as of `index` durably; 0: it came to
+ * nothing. For who is no member, or was not asked for, nothing happens. */
+void raft_image_over(struct raft *r, uint64_t peer, uint64_t index, struct instant now);
+
+/* ---- connections ---- */
 
 /* The connection on which this peer's messages come has closed. When it is the leader and nothing more comes of it
  * for 5 to 50 ms, it counts as not heard: a crashed leader costs milliseconds, not an election timeout. */
@@ -139,7 +186,7 @@ struct raft_read_done {
 	uint64_t number, index;
 };
 
-/* Entries for a lagging follower that are not in memory any more. */
+/* Entries that are not in memory any more: for a lagging follower, or, `peer` being this node, to be applied here. */
 struct raft_fetch {
 	uint64_t peer, index;
 	size_t bytes_max;
@@ -151,6 +198,14 @@ struct raft_ready {
 	size_t message_count;
 	uint64_t ticket; /* the last one given out; new when there is something to persist */
 	bool persist, hard_changed;
+	/*
+	 * The image of raft_install() comes into force. What was given out to be persisted before must be durable first, and
+	 * `hard` of this one; then the state is switched; then, with `rebase`, all entries of the log are discarded, and it
+	 * begins behind `base`, where the image is of, with this log time; then follow `entries`. `persist` is true.
+	 */
+	bool install, rebase;
+	struct raft_pos base;
+	uint64_t base_time_ms;
 	struct raft_hard hard;
 	const struct entry *entries;
 	size_t entry_count;
@@ -162,6 +217,10 @@ struct raft_ready {
 	size_t read_count;
 	const struct raft_fetch *fetches;
 	size_t fetch_count;
+	/* Members that need an image: each is asked for once until raft_image_over(), by this leader of this term; what was
+	 * asked for is void when it leads no more, or the member is gone. */
+	const uint64_t *images;
+	size_t image_count;
 };
 
 /* False when there is nothing to do. */

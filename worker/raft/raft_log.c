@@ -20,6 +20,16 @@ static void grow(struct raft_log *l)
 	free(old.ring);
 }
 
+static void forget(struct raft_log *l, uint64_t index)
+{
+	struct entry *e = slot(l, index);
+
+	l->bytes -= entry_bytes(e);
+	if (index > l->applied)
+		l->unapplied_bytes -= entry_bytes(e);
+	blob_unref(e->data);
+}
+
 static void add_run(struct raft_log *l, struct raft_run run)
 {
 	if (l->run_count == l->run_room) {
@@ -31,20 +41,22 @@ static void add_run(struct raft_log *l, struct raft_run run)
 
 void raft_log_init(struct raft_log *l, const struct raft_start *s)
 {
-	*l = (struct raft_log){ .base = s->base, .last = s->base };
+	uint64_t memory = s->frozen ? s->last.index : s->applied; /* begins behind it */
+
+	*l = (struct raft_log){ .base = s->base, .last = s->base, .applied = s->applied };
 	for (size_t i = 0; i < s->run_count; i++)
-		if (s->runs[i].first <= s->applied)
+		if (s->runs[i].first <= memory)
 			add_run(l, s->runs[i]);
 	assert(s->applied >= s->base.index && s->applied <= s->last.index);
-	l->last = (struct raft_pos){ 0, s->applied };
-	l->last.term = raft_log_term(l, s->applied);
+	l->last = (struct raft_pos){ 0, memory };
+	l->last.term = raft_log_term(l, memory);
 	l->last_time_ms = s->last_time_ms;
-	l->first = s->applied + 1;
+	l->first = memory + 1;
 	for (size_t i = 0; i < s->tail->count; i++)
 		raft_log_add(l, &s->tail->data[i]);
 	assert(raft_pos_equal(l->last, s->last));
 	l->handed = l->durable = l->last.index;
-	l->commit = l->applied = s->applied;
+	l->commit = s->applied;
 }
 
 void raft_log_fini(struct raft_log *l)
@@ -99,17 +111,18 @@ void raft_log_add(struct raft_log *l, const struct entry *e)
 	*slot(l, e->pos.index) = *e;
 	blob_ref(e->data);
 	l->bytes += entry_bytes(e);
+	l->unapplied_bytes += entry_bytes(e);
 	if (e->time_ms > l->last_time_ms)
 		l->last_time_ms = e->time_ms;
 }
 
 void raft_log_cut(struct raft_log *l, uint64_t index)
 {
-	assert(index > l->commit && index > l->applied && index >= l->first);
-	for (uint64_t i = index; i <= l->last.index; i++) {
-		l->bytes -= entry_bytes(slot(l, i));
-		blob_unref(slot(l, i)->data);
-	}
+	assert(index > l->commit && index > l->applied);
+	for (uint64_t i = index > l->first ? index : l->first; i <= l->last.index; i++)
+		forget(l, i);
+	if (l->first > index)
+		l->first = index;
 	l->last.index = index - 1;
 	while (l->run_count > 0 && l->runs[l->run_count - 1].first >= index)
 		l->run_count--;
@@ -137,13 +150,48 @@ struct raft_pos raft_log_back_off(const struct raft_log *l, uint64_t index, uint
 	return l->base;
 }
 
-void raft_log_trim(struct raft_log *l, uint64_t applied, size_t bytes_max)
+void raft_log_trim(struct raft_log *l, uint64_t index, size_t bytes_max)
 {
-	while (l->bytes > bytes_max && l->first <= applied && l->first <= l->last.index) {
-		struct entry *e = slot(l, l->first);
+	while (l->bytes > bytes_max && l->first <= index && l->first <= l->last.index)
+		forget(l, l->first++);
+}
 
-		l->bytes -= entry_bytes(e);
-		blob_unref(e->data);
-		l->first++;
-	}
+void raft_log_set_applied(struct raft_log *l, uint64_t index)
+{
+	assert(index >= l->base.index && index <= l->last.index);
+	while (l->applied < index)
+		if (++l->applied >= l->first)
+			l->unapplied_bytes -= entry_bytes(slot(l, l->applied));
+	for (; l->applied > index; l->applied--)
+		if (l->applied >= l->first)
+			l->unapplied_bytes += entry_bytes(slot(l, l->applied));
+}
+
+void raft_log_cut_before(struct raft_log *l, struct raft_pos base)
+{
+	size_t gone = 0;
+
+	assert(raft_log_matches(l, base) && base.index <= l->applied);
+	while (l->first <= base.index)
+		forget(l, l->first++);
+	while (gone < l->run_count &&
+	       (gone + 1 < l->run_count ? l->runs[gone + 1].first : l->last.index + 1) <= base.index + 1)
+		gone++;
+	l->run_count -= gone;
+	if (gone > 0)
+		memmove(l->runs, l->runs + gone, l->run_count * sizeof(*l->runs));
+	if (l->run_count > 0 && l->runs[0].first <= base.index)
+		l->runs[0].first = base.index + 1;
+	l->base = base;
+}
+
+void raft_log_rebase(struct raft_log *l, struct raft_pos base, uint64_t time_ms)
+{
+	while (l->first <= l->last.index)
+		forget(l, l->first++);
+	l->run_count = 0;
+	l->base = l->last = base;
+	l->first = base.index + 1;
+	l->handed = l->durable = l->commit = l->applied = base.index;
+	l->last_time_ms = time_ms;
 }

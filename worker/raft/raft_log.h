@@ -7,9 +7,10 @@
  * The log as the core sees it: the terms of all entries as runs, the newest entries in memory, and how far each
  * stage has come:
  *
- *	base <= applied <= min(commit, durable);  durable <= handed <= last
+ *	base <= applied <= min(commit, durable);  durable <= handed <= last;  base < first <= durable + 1
  *
- * handed: given out to be persisted. durable: on this node's own disk.
+ * handed: given out to be persisted. durable: on this node's own disk; an image that is on its way there may be ahead
+ * of it (raft_install()), and the base of a new log counts before it is.
  */
 struct raft_log {
 	struct raft_pos base, last;
@@ -20,6 +21,7 @@ struct raft_log {
 	size_t room; /* a power of two */
 	uint64_t first; /* in memory; last.index + 1 when there are none */
 	size_t bytes; /* of the entries in memory */
+	size_t unapplied_bytes; /* of those of them that are behind `applied` */
 	uint64_t handed, durable, commit, applied;
 };
 
@@ -37,7 +39,12 @@ void raft_log_add(struct raft_log *l, const struct entry *e);
 void raft_log_cut(struct raft_log *l, uint64_t index);
 /* The last position at or before `index` whose term is not above `term`: where two logs may still agree (§3.5). */
 struct raft_pos raft_log_back_off(const struct raft_log *l, uint64_t index, uint64_t term);
-/* Lets applied entries go from memory, oldest first, while it holds more than `bytes_max`. */
-void raft_log_trim(struct raft_log *l, uint64_t applied, size_t bytes_max);
+/* Lets entries up to `index` go from memory, oldest first, while it holds more than `bytes_max`. */
+void raft_log_trim(struct raft_log *l, uint64_t index, size_t bytes_max);
+void raft_log_set_applied(struct raft_log *l, uint64_t index);
+/* It begins behind `base` from now on, one of its positions. */
+void raft_log_cut_before(struct raft_log *l, struct raft_pos base);
+/* All entries go; an empty log behind `base`, all of which is committed, applied and durable. */
+void raft_log_rebase(struct raft_log *l, struct raft_pos base, uint64_t time_ms);
 
 #endif

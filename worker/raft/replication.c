@@ -32,9 +32,6 @@ void start_leading(struct raft *r, struct instant now)
 	r->quorum_check_at = instant_add(now, r->o.election);
 	r->mark = r->mark_next = 0;
 	r->mark_at = now;
-	r->unapplied_bytes = 0;
-	for (uint64_t i = r->log.applied + 1; i <= r->log.last.index; i++)
-		r->unapplied_bytes += entry_bytes(raft_log_at(&r->log, i));
 	/* §6.4: what was committed before is known once something of this term is. */
 	noop.data = blob_new((struct bytes){ NULL, 0 });
 	add_entry(r, &noop);
@@ -68,7 +65,7 @@ enum err raft_propose(
 		return ERR_NOT_LEADER;
 	if (type == ENTRY_WRITE && !takes_writes(r, now))
 		return ERR_FULL;
-	if (r->unapplied_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max || is_crowded(r)) /* C14 */
+	if (r->log.unapplied_bytes + entry_bytes(&e) > r->o.uncommitted_bytes_max || is_crowded(r)) /* C14 */
 		return ERR_BUSY;
 	e.time_ms = r->led_from_ms + (uint64_t)(led_ms > 0 ? led_ms : 0);
 	if (e.time_ms < r->log.last_time_ms)
@@ -125,7 +122,7 @@ static void window_free_to(struct progress *p, uint64_t index)
 	}
 }
 
-static void probe(struct progress *p, uint64_t next)
+void probe(struct progress *p, uint64_t next)
 {
 	p->state = PROGRESS_PROBE;
 	p->next = next;
@@ -154,16 +151,13 @@ static void sent(struct progress *p, const struct raft_append *a, size_t bytes)
 	}
 }
 
-static void ask_fetch(struct raft *r, struct progress *p)
+void ask_fetch(struct raft *r, uint64_t peer, uint64_t index)
 {
-	if (p->fetching)
-		return;
-	p->fetching = true;
 	if (r->fetch_count == r->fetch_room) {
 		r->fetch_room = r->fetch_room == 0 ? 4 : r->fetch_room * 2;
 		r->fetches = xreallocarray(r->fetches, r->fetch_room, sizeof(*r->fetches));
 	}
-	r->fetches[r->fetch_count++] = (struct raft_fetch){ p->id, p->next, r->o.message_bytes_max };
+	r->fetches[r->fetch_count++] = (struct raft_fetch){ peer, index, r->o.message_bytes_max };
 }
 
 /* One append from memory, with as much as a message may hold; C8: what follows starts behind what was packed. */
@@ -185,8 +179,8 @@ static void send_append(struct raft *r, struct progress *p, uint64_t limit)
 
 static void send_to(struct raft *r, struct progress *p)
 {
-	if (p->next <= r->log.base.index)
-		return; /* the log does not reach back so far */
+	if (p->state == PROGRESS_IMAGE)
+		return;
 	if (p->nudge && p->state == PROGRESS_STREAM)
 		sent(p, new_append(r, p), 0);
 	while (!(p->state == PROGRESS_PROBE ? p->paused : window_full(r, p))) {
@@ -198,7 +192,9 @@ static void send_to(struct raft *r, struct progress *p)
 		    (p->commit_sent >= r->log.commit || p->commit_sent >= limit))
 			break;
 		if (behind && p->next < r->log.first) {
-			ask_fetch(r, p);
+			if (!p->fetching)
+				ask_fetch(r, p->id, p->next);
+			p->fetching = true;
 			break;
 		}
 		send_append(r, p, limit);
@@ -219,10 +215,13 @@ void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries)
 	struct raft_append *a;
 	size_t bytes = 0;
 
+	if (peer == r->o.self)
+		take_fetched(r, entries);
 	if (p == NULL || !p->fetching)
 		return;
 	p->fetching = false;
-	if (entries->count == 0 || entries->data[0].pos.index != p->next || p->down)
+	if (entries->count == 0 || entries->data[0].pos.index != p->next || p->down ||
+	    p->state == PROGRESS_IMAGE)
 		return;
 	if (p->state == PROGRESS_PROBE ? p->paused : window_full(r, p))
 		return;
@@ -367,7 +366,8 @@ static void on_accepted(struct raft *r, struct progress *p, uint64_t index)
 	if (p->next <= p->match)
 		p->next = p->match + 1;
 	window_free_to(p, index);
-	if (p->state == PROGRESS_PROBE) {
+	/* An old answer of one that lacks what the log holds no more leaves it where it is. */
+	if (p->state != PROGRESS_STREAM && p->match >= r->log.base.index) {
 		p->state = PROGRESS_STREAM;
 		p->next = p->match + 1;
 		p->fetching = p->paused = false;
@@ -381,6 +381,13 @@ static void on_refused(struct raft *r, struct progress *p, const struct raft_app
 	/* C9: an answer to something older than what is known by now. */
 	if (a->index <= p->match || (p->state == PROGRESS_PROBE && a->index != p->next - 1))
 		return;
+	if (p->state == PROGRESS_IMAGE)
+		return;
+	if (p->match < r->log.base.index &&
+	    (a->index <= r->log.base.index || a->hint_index < r->log.base.index)) {
+		need_image(p);
+		return;
+	}
 	agree = raft_log_back_off(&r->log, a->hint_index, a->hint_term);
 	probe(p, (agree.index > p->match ? agree.index : p->match) + 1);
 	p->fetching = false;
@@ -406,7 +413,7 @@ void on_heartbeat(struct raft *r, const struct raft_message *m, struct instant n
 	if (m->heartbeat.commit <= r->log.last.index)
 		advance_commit(r, m->heartbeat.commit);
 	send_now(r, RAFT_HEARTBEAT_ANSWER, m->from)->heartbeat_answer =
-	    (struct raft_heartbeat_answer){ m->heartbeat.round, (uint8_t)r->room };
+	    (struct raft_heartbeat_answer){ m->heartbeat.round, (uint8_t)r->room, r->frozen };
 }
 
 /* Also the place to notice that an append or its answer was lost: a whole heartbeat without progress. */
@@ -419,6 +426,7 @@ void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct in
 		return;
 	p->heard = now;
 	note_room(r, p, m->heartbeat_answer.room, now);
+	note_frozen(p, m->heartbeat_answer.frozen != 0, m->heartbeat_answer.round);
 	if (m->heartbeat_answer.round > p->round) {
 		note_round(r, p, m->heartbeat_answer.round);
 		confirm_reads(r);
@@ -429,6 +437,13 @@ void on_heartbeat_answer(struct raft *r, const struct raft_message *m, struct in
 	p->match_before = p->match;
 }
 
+/* What lies before the log's beginning cannot be asked about: whether it lacks that it will say. */
+static void start_over(const struct raft *r, struct progress *p)
+{
+	if (p->state != PROGRESS_IMAGE)
+		probe(p, (p->match > r->log.base.index ? p->match : r->log.base.index) + 1);
+}
+
 void raft_unreachable(struct raft *r, uint64_t peer)
 {
 	struct progress *p = progress_of(r, peer);
@@ -436,7 +451,7 @@ void raft_unreachable(struct raft *r, uint64_t peer)
 	if (p == NULL)
 		return;
 	p->down = true;
-	probe(p, p->match + 1);
+	start_over(r, p);
 }
 
 void raft_reachable(struct raft *r, uint64_t peer)
@@ -446,7 +461,7 @@ void raft_reachable(struct raft *r, uint64_t peer)
 	if (p == NULL)
 		return;
 	p->down = false;
-	probe(p, p->match + 1);
+	start_over(r, p);
 }
 
 bool raft_peer_view(const struct raft *r, uint64_t peer, struct raft_peer_view *out)

@@ -9,7 +9,7 @@ struct progress *furthest(const struct raft *r, bool room)
 	for (size_t i = 0; i < r->peer_count; i++) {
 		struct progress *p = &r->peers[i];
 
-		if (p->down || !quorum_half_has(&config_now(r)->quorum.incoming, p->id))
+		if (p->down || p->frozen || !quorum_half_has(&config_now(r)->quorum.incoming, p->id))
 			continue;
 		if (room && (!p->answered || p->room != RAFT_ROOM_ENOUGH))
 			continue;
@@ -37,7 +37,7 @@ enum err raft_transfer(struct raft *r, uint64_t target, struct instant now)
 	p = target == 0 ? furthest(r, true) : progress_of(r, target);
 	if (p == NULL && target == 0)
 		p = furthest(r, false);
-	if (p == NULL || !quorum_half_has(&config_now(r)->quorum.incoming, p->id))
+	if (p == NULL || p->frozen || !quorum_half_has(&config_now(r)->quorum.incoming, p->id))
 		return ERR_NOT_FOUND;
 	if (target != 0 && p->room != RAFT_ROOM_ENOUGH && r->room == RAFT_ROOM_ENOUGH)
 		return ERR_NOT_FOUND;
@@ -75,13 +75,19 @@ bool is_alone(const struct raft *r)
 	return half_is_mine(r, &q->incoming) && half_is_mine(r, &q->outgoing);
 }
 
+/* One whose disk hangs goes on where there are no others; without a state there is nothing to go on with. */
+static bool must_not_lead(const struct raft *r)
+{
+	return r->frozen || (r->unfit && !is_alone(r));
+}
+
 /* T2: a target that is dead or lags costs one election timeout, then this leader goes on; one that must not lead leaves
  * it to the others. False: it leads no more. */
 bool tick_transfer(struct raft *r, struct instant now)
 {
 	if (r->transfer_to != 0 && instant_passed(r->transfer_until, now))
 		r->transfer_to = 0;
-	if (!r->unfit || r->transfer_to != 0 || is_alone(r))
+	if (r->transfer_to != 0 || !must_not_lead(r))
 		return true;
 	become_follower(r, r->hard.term, 0, now);
 	return false;
