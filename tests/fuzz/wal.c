@@ -8,9 +8,9 @@
 
 /*
  * A whole directory of segments, made as the input says: heads, batches and records with fields of its choice under
- * checksums that fit, raw bytes, zeros, flipped and missing ones, files that are not there. Opened, it is a log or it
- * is not. What is no log is left as it was; a log can be read to its end, takes another entry, and is the same when
- * it is opened again.
+ * checksums that fit, raw bytes, zeros, flipped and missing ones, files that are not there, a mark of where the log was
+ * cut. Opened, it is a log or it is not. What is no log is left as it was; a log can be read to its end, takes another
+ * entry, can be cut or begun anew, and is the same when it is opened again.
  */
 #define OPS_MOST 100
 #define ENTRIES_MOST 8 /* in a batch */
@@ -19,9 +19,17 @@
 #define INCARNATION 1
 
 enum op { OP_BATCH, OP_ENTRIES, OP_SEGMENT, OP_RAW, OP_ZEROS, OP_BLOCK, OP_FLIP, OP_CUT, OP_COUNT };
+#define OP_BEGINS 0xff /* this byte, else one of the others: what the corpus says keeps its meaning */
 
 /* What a field is instead of what it should be, bit by bit of one byte. */
-enum bend { BEND_FIRST = 1, BEND_SECOND = 2, BEND_THIRD = 4, BEND_FOURTH = 8, BEND_RAISE = 16 };
+enum bend {
+	BEND_FIRST = 1,
+	BEND_SECOND = 2,
+	BEND_THIRD = 4,
+	BEND_FOURTH = 8,
+	BEND_RAISE = 16,
+	BEND_ALONE = 32
+};
 
 struct maker {
 	struct fake_disk *disk;
@@ -70,6 +78,9 @@ static void begin_segment(struct maker *m, uint64_t number)
 	};
 
 	h.base.index = bent(m, bend, BEND_FOURTH, h.base.index);
+	h.number >>= (bend & BEND_FIRST) != 0; /* none comes near the last that there is */
+	if ((bend & BEND_ALONE) != 0)
+		h.before = (struct wal_end){ 0 };
 	put_file(m);
 	m->head = h;
 	m->seed = m->chain = wal_put_head(buf_extend(&m->file, WAL_HEAD_BYTES), &h);
@@ -139,11 +150,34 @@ static void damage(struct maker *m, enum op op)
 		m->file.size = at;
 }
 
+/* It names the segment under way, if nothing else. */
+static void put_begins(struct maker *m)
+{
+	uint8_t bend = fuzz_byte(&m->input), file[WAL_BEGINS_BYTES];
+	struct wal_begins b = {
+		.cluster = bent(m, bend, BEND_FIRST, CLUSTER),
+		.incarnation = INCARNATION,
+		.number = bent(m, bend, BEND_SECOND, m->head.number),
+	};
+
+	wal_put_begins(file, &b);
+	if ((bend & BEND_THIRD) != 0)
+		file[fuzz_byte(&m->input) % WAL_BEGINS_BYTES]++;
+	fake_disk_put(m->disk, "log/begins",
+	    bytes_of(file,
+		(bend & BEND_FOURTH) != 0 ? fuzz_byte(&m->input) % WAL_BEGINS_BYTES : WAL_BEGINS_BYTES));
+}
+
 static void make(struct maker *m)
 {
 	for (int i = 0; i < OPS_MOST && m->input.size > 0 && m->file.size < FILE_BYTES_MOST; i++) {
-		enum op op = (enum op)(fuzz_byte(&m->input) % OP_COUNT);
+		uint8_t byte = fuzz_byte(&m->input);
+		enum op op = (enum op)(byte % OP_COUNT);
 
+		if (byte == OP_BEGINS) {
+			put_begins(m);
+			continue;
+		}
 		switch (op) {
 		case OP_BATCH:
 			put_batch(m, 1);
@@ -221,12 +255,27 @@ static bool go_on(struct wal *w, struct wal_found *found)
 	return can;
 }
 
-static void try_log(struct fake_disk *d)
+/* What is left of it is found again as the last one. */
+static void take_away(struct wal *w, struct raft_pos *last, const struct wal_found *found, uint64_t seed)
+{
+	bool more = true;
+
+	if (seed % 3 == 1)
+		assert(wal_cut(w, last->index, seed % 100000) == ERR_OK);
+	if (seed % 3 == 2 && last->index < UINT64_MAX - 10) {
+		*last = (struct raft_pos){ found->hard.term, last->index + seed % 5 };
+		assert(wal_reset(w, *last, found->last_time_ms, found->hard) == ERR_OK);
+	}
+	while (more && seed % 2 == 0)
+		assert(wal_sweep(w, &more) == ERR_OK);
+}
+
+static void try_log(struct fake_disk *d, uint64_t seed)
 {
 	uint64_t calls = fake_disk_calls(d);
 	struct wal_found found, again;
+	struct raft_pos base, last;
 	struct wal *w;
-	bool longer;
 
 	if (open_log(d, &w, &found) != ERR_OK) {
 		assert(fake_disk_calls(d) == calls);
@@ -234,12 +283,15 @@ static void try_log(struct fake_disk *d)
 		return;
 	}
 	read_all(w, &found);
-	longer = go_on(w, &found);
+	last = found.last;
+	last.index += go_on(w, &found);
+	take_away(w, &last, &found, seed);
+	base = wal_base(w);
 	wal_close(w);
 	assert(open_log(d, &w, &again) == ERR_OK);
-	assert(again.last.index == found.last.index + longer && again.cut_bytes == 0);
+	assert(raft_pos_equal(again.last, last) && again.cut_bytes == 0);
 	assert(again.hard.term == found.hard.term && again.hard.vote == found.hard.vote);
-	assert(raft_pos_equal(again.base, found.base) && again.config_count == found.config_count);
+	assert(raft_pos_equal(again.base, base) && again.config_count <= found.config_count);
 	read_all(w, &again);
 	wal_close(w);
 	wal_found_free(&found);
@@ -253,7 +305,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	disk_make_dir(fake_disk_of(m.disk), "log");
 	begin_segment(&m, 1);
 	make(&m);
-	try_log(m.disk);
+	try_log(m.disk, fuzz_seed(bytes_of(data, size)));
 	buf_free(&m.file);
 	fake_disk_free(m.disk);
 	return 0;
