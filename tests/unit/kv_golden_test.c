@@ -1,4 +1,4 @@
-/* links: worker/kv/hash.c worker/kv/op.c worker/kv/record.c common/mem.c common/buf.c common/wire.c -lxxhash */
+/* links: worker/kv/ common/crc.c common/mem.c common/buf.c common/wire.c tests/common/mem_table.c -lxxhash */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,7 +6,9 @@
 /* cmocka wants these before it. */
 #include <cmocka.h>
 
+#include "tests/common/mem_table.h"
 #include "worker/kv/hash.h"
+#include "worker/kv/image.h"
 #include "worker/kv/record.h"
 
 /*
@@ -111,6 +113,8 @@ static void records_look_as_ever(void **state)
 				.hash = { .high = 6, .low = 5 } });
 	expect_hex("010100000000000000020000000000000003000000000000000400000000"
 		   "00000005000000000000000600000000000000");
+	mark_record_put(&b, &(struct mark_record){ 7, T("M") });
+	expect_hex("010700000000000000010000004d");
 }
 
 static void records_are_read_as_written(void **state)
@@ -172,12 +176,38 @@ static void the_hash_carries_and_borrows(void **state)
 	assert_true(sum.high == before.high && sum.low == before.low);
 }
 
+/* Followers and backup files. */
+static void images_look_as_ever(void **state)
+{
+	struct table *t = mem_table_new(), *aside = mem_table_new();
+	struct image_scan *scan;
+	struct kv *kv;
+	bool more;
+
+	(void)state;
+	assert_int_equal(table_put(t, TABLE_KEYS, T("a"), T("1")), ERR_OK);
+	assert_int_equal(table_put(t, TABLE_MEMBERS, T("bc"), T("23")), ERR_OK);
+	assert_int_equal(kv_open(&kv, t), ERR_OK);
+	assert_int_equal(image_scan_begin(&scan, kv, aside, 0x0102030405060708), ERR_OK);
+	assert_int_equal(image_scan_read(scan, 1000, &b, &more), ERR_OK);
+	assert_false(more);
+	image_scan_end(scan);
+	kv_close(kv);
+	mem_table_free(t);
+	mem_table_free(aside);
+	expect_hex("3a0000007c428142010108070605040302010000000000000000000000000000000000000000"
+		   "00000000000000000000000000000000000000000000000000000000190000004a197aef0201"
+		   "0100000061010000003104020000006263020000003233110000003dc7654603020000000000"
+		   "00000600000000000000");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(operations_look_as_ever),
 		cmocka_unit_test(results_look_as_ever),
 		cmocka_unit_test(records_look_as_ever),
+		cmocka_unit_test(images_look_as_ever),
 		cmocka_unit_test(records_are_read_as_written),
 		cmocka_unit_test(an_attribute_of_a_later_version_is_passed_over),
 		cmocka_unit_test(the_hash_is_as_ever),

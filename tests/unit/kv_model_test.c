@@ -1,4 +1,4 @@
-/* links: worker/kv/apply.c worker/kv/changes.c worker/kv/check.c worker/kv/hash.c worker/kv/kv.c worker/kv/op.c worker/kv/record.c worker/kv/run.c worker/kv/table.c worker/kv/tokens.c worker/kv/view.c common/mem.c common/buf.c common/wire.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c -lxxhash */
+/* links: worker/kv/ common/crc.c common/mem.c common/buf.c common/wire.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c -lxxhash */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

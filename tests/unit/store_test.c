@@ -1,4 +1,4 @@
-/* links: worker/store/ worker/kv/ common/disk.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
+/* links: worker/store/ worker/kv/ common/disk.c common/crc.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
 #define _GNU_SOURCE
 #include <db.h>
 #include <errno.h>

@@ -11,9 +11,16 @@ struct kv {
 	uint64_t tokens_max; /* KV_TOKENS_MAX; less in tests */
 	bool oldest_known; /* the log time of the oldest token is known: */
 	uint64_t oldest_ms; /* UINT64_MAX: there are no tokens */
+	struct image_scan *scan; /* under way, or NULL */
+	bool has_image; /* the state came by one: */
+	uint64_t image_index; /* as of here */
+	char *distrust; /* why the state is not to be trusted; NULL: it is */
 	struct view view; /* of the entry under way */
 	struct buf scratch;
 };
+
+/* kv.c: what kv_open() finds in a table whose records came by an image; commits. */
+enum err kv_write_image(struct table *t, const struct kv_meta *meta);
 
 /* run.c: does the txn (checked) and appends its encoded kv_result. With `changes` NULL it only reads. ERR_TOO_LARGE:
  * a limit was met on the way; what was appended and changed so far must be dropped. Else the table's error. */
@@ -35,6 +42,8 @@ enum err tokens_sweep(struct kv *kv, uint64_t time_ms, struct kv_changes *change
 enum err tokens_find(struct kv *kv, struct token_use *use, struct kv_changes *changes, struct bytes *first);
 enum err tokens_remember(
     struct kv *kv, const struct token_use *use, struct bytes result, struct kv_changes *changes);
+/* Is this a key of TABLE_TOKENS that kv_meta counts? */
+bool tokens_counts(struct bytes key);
 /* A change of TABLE_TOKENS is settled: keeps the count and what is known of the oldest. */
 enum err tokens_settle(struct kv *kv, const struct kv_change *change);
 

@@ -2,18 +2,63 @@
 #include <stdlib.h>
 
 #include "worker/kv/hash.h"
+#include "worker/kv/image_scan.h"
 #include "worker/kv/inside.h"
 #include "worker/kv/record.h"
 
-static const char meta_key[] = "applied";
+/* In TABLE_META. */
+static const char meta_key[] = "applied", image_key[] = "image", distrust_key[] = "distrust";
 
 static enum err load_meta(struct kv *kv)
 {
-	enum err e = table_get(kv->table, TABLE_META, bytes_text(meta_key), &kv->scratch);
+	enum err e;
 
+	buf_clear(&kv->scratch);
+	e = table_get(kv->table, TABLE_META, bytes_text(meta_key), &kv->scratch);
 	if (e == ERR_NOT_FOUND)
 		return ERR_OK;
 	return e == ERR_OK ? meta_record_get(buf_bytes(&kv->scratch), &kv->meta) : e;
+}
+
+static enum err load_mark(struct kv *kv, const char *key, struct mark_record *mark, bool *there)
+{
+	enum err e;
+
+	buf_clear(&kv->scratch);
+	e = table_get(kv->table, TABLE_META, bytes_text(key), &kv->scratch);
+	*there = e == ERR_OK;
+	if (e == ERR_NOT_FOUND)
+		return ERR_OK;
+	return e == ERR_OK ? mark_record_get(buf_bytes(&kv->scratch), mark) : e;
+}
+
+static enum err load_marks(struct kv *kv)
+{
+	struct mark_record mark;
+	bool there;
+	enum err e;
+
+	if ((e = load_mark(kv, image_key, &mark, &kv->has_image)) != ERR_OK)
+		return e;
+	kv->image_index = kv->has_image ? mark.index : 0;
+	if ((e = load_mark(kv, distrust_key, &mark, &there)) == ERR_OK && there)
+		kv->distrust = bytes_dup_text(mark.text);
+	return e;
+}
+
+static enum err put_meta(struct table *t, struct buf *room, const struct kv_meta *meta)
+{
+	buf_clear(room);
+	meta_record_put(room, meta);
+	return table_put(t, TABLE_META, bytes_text(meta_key), buf_bytes(room));
+}
+
+static enum err put_mark(
+    struct table *t, struct buf *room, const char *key, uint64_t index, struct bytes text)
+{
+	buf_clear(room);
+	mark_record_put(room, &(struct mark_record){ index, text });
+	return table_put(t, TABLE_META, bytes_text(key), buf_bytes(room));
 }
 
 enum err kv_open(struct kv **out, struct table *t)
@@ -24,7 +69,7 @@ enum err kv_open(struct kv **out, struct table *t)
 	kv->table = t;
 	kv->view.table = t;
 	kv->tokens_max = KV_TOKENS_MAX;
-	if ((e = load_meta(kv)) != ERR_OK) {
+	if ((e = load_meta(kv)) != ERR_OK || (e = load_marks(kv)) != ERR_OK) {
 		kv_close(kv);
 		kv = NULL;
 	}
@@ -36,6 +81,8 @@ void kv_close(struct kv *kv)
 {
 	if (kv == NULL)
 		return;
+	assert(kv->scan == NULL);
+	free(kv->distrust);
 	view_fini(&kv->view);
 	buf_free(&kv->scratch);
 	free(kv);
@@ -51,6 +98,8 @@ static enum err settle_change(struct kv *kv, const struct kv_change *change)
 	bool was = change->old_record.size > 0, is = change->new_record.size > 0;
 	enum err e;
 
+	if (kv->scan != NULL)
+		image_scan_put_aside(kv->scan, change);
 	e = is ? table_put(kv->table, change->table, change->key, change->new_record)
 	       : table_remove(kv->table, change->table, change->key);
 	if (e != ERR_OK)
@@ -87,12 +136,53 @@ enum err kv_commit(struct kv *kv)
 
 	if (!kv->unwritten)
 		return ERR_OK;
-	buf_clear(&kv->scratch);
-	meta_record_put(&kv->scratch, &kv->meta);
-	e = table_put(kv->table, TABLE_META, bytes_text(meta_key), buf_bytes(&kv->scratch));
-	if (e == ERR_OK)
+	if ((e = put_meta(kv->table, &kv->scratch, &kv->meta)) == ERR_OK)
 		e = table_commit(kv->table);
 	if (e == ERR_OK)
 		kv->unwritten = false;
+	return e;
+}
+
+bool kv_is_image(const struct kv *kv)
+{
+	return kv->has_image && kv->image_index == kv->meta.applied_index;
+}
+
+enum err kv_quarantine(struct kv *kv, struct bytes why)
+{
+	enum err e = put_mark(kv->table, &kv->scratch, distrust_key, kv->meta.applied_index, why);
+
+	kv->unwritten = true;
+	if (e != ERR_OK || (e = kv_commit(kv)) != ERR_OK || (e = table_flush(kv->table)) != ERR_OK)
+		return e;
+	free(kv->distrust);
+	kv->distrust = bytes_dup_text(why);
+	return ERR_OK;
+}
+
+const char *kv_quarantined(const struct kv *kv)
+{
+	return kv->distrust;
+}
+
+enum err kv_begin_at(struct kv *kv, uint64_t term, uint64_t index, uint64_t time_ms, struct bytes why)
+{
+	assert(kv->meta.applied_index == 0);
+	kv->meta.applied_term = term;
+	kv->meta.applied_index = index;
+	kv->meta.time_ms = time_ms;
+	return kv_quarantine(kv, why);
+}
+
+enum err kv_write_image(struct table *t, const struct kv_meta *meta)
+{
+	const struct bytes nothing = { NULL, 0 };
+	struct buf room = { 0 };
+	enum err e;
+
+	if ((e = put_meta(t, &room, meta)) == ERR_OK &&
+	    (e = put_mark(t, &room, image_key, meta->applied_index, nothing)) == ERR_OK)
+		e = table_commit(t);
+	buf_free(&room);
 	return e;
 }

@@ -77,7 +77,11 @@ struct kv_meta {
 struct kv;
 /* Borrows the table, which must outlive it, and reads what it holds. ERR_DAMAGED, ERR_VERSION, ERR_IO. */
 enum err kv_open(struct kv **out, struct table *t);
+/* No image of it may be under way (asserted). */
 void kv_close(struct kv *kv);
+/* An empty state that stands for everything up to this position: what belongs into it must come by an image, so it is
+ * not trusted, and `why`. Durable when it returns. */
+enum err kv_begin_at(struct kv *kv, uint64_t term, uint64_t index, uint64_t time_ms, struct bytes why);
 /* As of the last kv_settle(); valid until the next. */
 const struct kv_meta *kv_meta(const struct kv *kv);
 
@@ -108,6 +112,14 @@ enum err kv_settle(
     struct kv *kv, uint64_t term, uint64_t index, uint64_t time_ms, const struct kv_changes *changes);
 /* Writes kv_meta and commits: everything settled since the last time is one atomic unit. */
 enum err kv_commit(struct kv *kv);
+
+/* The state is just as an image brought it: nothing was applied since. */
+bool kv_is_image(const struct kv *kv);
+/* From now on this state is not to be trusted, and why; what is settled is committed with it. Durable when it returns.
+ * An image that takes the state's place takes the mark away. */
+enum err kv_quarantine(struct kv *kv, struct bytes why);
+/* NULL: it is to be trusted. Borrowed. */
+const char *kv_quarantined(const struct kv *kv);
 
 /* Does the reading steps of `txn` (encoded) on what is settled; appends an encoded kv_result whose revision is the
  * applied index. A page of a RANGE ends at its limit, KV_PAGE_KEYS_MAX or KV_PAGE_BYTES_MAX. The error returned is

@@ -200,3 +200,23 @@ enum err meta_record_get(struct bytes from, struct kv_meta *out)
 	out->hash.high = wire_get_u64(&r);
 	return end(&r);
 }
+
+void mark_record_put(struct buf *b, const struct mark_record *r)
+{
+	wire_put_u8(b, FORMAT);
+	wire_put_u64(b, r->index);
+	wire_put_bytes(b, r->text);
+}
+
+enum err mark_record_get(struct bytes from, struct mark_record *out)
+{
+	struct reader r = reader_of(from);
+	enum err e;
+
+	*out = (struct mark_record){ 0 };
+	if (!begins(&r, &e))
+		return e;
+	out->index = wire_get_u64(&r);
+	out->text = wire_get_bytes(&r);
+	return end(&r);
+}

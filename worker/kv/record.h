@@ -52,4 +52,12 @@ enum err members_record_get(struct bytes from, struct members_record *out);
 void meta_record_put(struct buf *b, const struct kv_meta *m);
 enum err meta_record_get(struct bytes from, struct kv_meta *out);
 
+/* TABLE_META, marks of the whole state: format, the index when it was made, what it says. */
+struct mark_record {
+	uint64_t index;
+	struct bytes text;
+};
+void mark_record_put(struct buf *b, const struct mark_record *r);
+enum err mark_record_get(struct bytes from, struct mark_record *out);
+
 #endif

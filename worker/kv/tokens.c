@@ -174,13 +174,18 @@ enum err tokens_remember(
 	return ERR_OK;
 }
 
+bool tokens_counts(struct bytes key)
+{
+	return key.size > 0 && key.data[0] == KEY_TOKEN;
+}
+
 enum err tokens_settle(struct kv *kv, const struct kv_change *change)
 {
 	bool was = change->old_record.size > 0, is = change->new_record.size > 0;
 	struct age_record age;
 	enum err e;
 
-	if (change->key.data[0] == KEY_TOKEN) {
+	if (tokens_counts(change->key)) {
 		kv->meta.tokens += is;
 		kv->meta.tokens -= was;
 		return ERR_OK;
