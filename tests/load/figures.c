@@ -2,7 +2,9 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 
+#include "common/log.h"
 #include "tests/load/figures.h"
 
 /* Numbers below 64 have a bucket each; above, the six bits behind the highest one choose. */
@@ -41,8 +43,17 @@ static int64_t percentile_us(const struct figures_kind *k, double share)
 	return k->most_us;
 }
 
-void figures_begin(struct figures *f, struct instant now)
+/* What --times writes of each operation; the bench reads it so, too. */
+struct times_record {
+	int64_t due_us;
+	uint32_t took_us;
+	uint32_t write;
+};
+
+void figures_begin(struct figures *f, const struct options *o, struct instant now)
 {
+	if (*o->times != '\0' && (f->times = fopen(o->times, "we")) == NULL)
+		fatal(EX_CANTCREAT, "%s", o->times);
 	f->begun = now;
 	f->last_write = now;
 }
@@ -61,6 +72,11 @@ void figures_on_ok(struct figures *f, bool write, struct span took, struct insta
 	struct figures_kind *k = write ? &f->writes : &f->reads;
 	int64_t us = took.ns / 1000;
 
+	if (f->times != NULL) {
+		struct times_record t = { now.ns / 1000 - us, (uint32_t)us, write };
+
+		fwrite(&t, sizeof(t), 1, f->times);
+	}
 	k->ok++;
 	k->bucket[bucket_of((uint64_t)us)]++;
 	if (us > k->most_us)
@@ -129,4 +145,11 @@ void figures_print(const struct figures *f, const struct options *o)
 	printf("longest time without an acknowledged write %.1f ms; sent again %" PRIu64 ", forced %" PRIu64
 	       ", replayed %" PRIu64 ", wrong %" PRIu64 "\n",
 	    (double)f->longest_gap.ns / 1e6, f->repeated, f->forced, f->replayed, f->wrong);
+}
+
+void figures_close(struct figures *f)
+{
+	if (f->times != NULL && fclose(f->times) != 0)
+		fatal(EX_IOERR, "the times");
+	f->times = NULL;
 }

@@ -1,6 +1,8 @@
 #ifndef TESTS_LOAD_FIGURES_H
 #define TESTS_LOAD_FIGURES_H
 
+#include <stdio.h>
+
 #include "common/clock.h"
 #include "tests/load/options.h"
 
@@ -27,12 +29,16 @@ struct figures {
 	uint64_t forced; /* requests sent again although nothing was wrong */
 	uint64_t replayed; /* answers marked Holdfast-Replayed */
 	uint64_t wrong; /* answers that must not be */
+	FILE *times; /* NULL: nobody wants to know each */
 };
 
-void figures_begin(struct figures *f, struct instant now);
+/* With --times makes or replaces that file. */
+void figures_begin(struct figures *f, const struct options *o, struct instant now);
 void figures_on_ok(struct figures *f, bool write, struct span took, struct instant now);
 void figures_end(struct figures *f, struct instant now);
 /* To stdout, for people or as JSON. */
 void figures_print(const struct figures *f, const struct options *o);
+/* Closes the file of --times. */
+void figures_close(struct figures *f);
 
 #endif

@@ -190,7 +190,7 @@ static void start(struct main *m)
 	r->idle = xcalloc(r->options.connections, sizeof(struct client *));
 	for (unsigned i = 0; i < r->options.connections; i++)
 		r->clients[i] = client_new(r, i);
-	figures_begin(&r->figures, clock_now());
+	figures_begin(&r->figures, &r->options, clock_now());
 	memcpy(r->idle, r->clients, r->options.connections * sizeof(struct client *));
 	r->idle_count = r->options.connections;
 	loop_batch_ask(m->begin);
@@ -214,6 +214,7 @@ static void stop(struct main *m)
 	loop_timer_free(m->end);
 	loop_timer_free(m->drain);
 	history_close(r->history);
+	figures_close(&r->figures);
 	work_fini(&r->work);
 	for (unsigned i = 0; i < r->target_count; i++)
 		free(r->targets[i].name);
