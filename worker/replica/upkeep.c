@@ -1,3 +1,6 @@
+#include <inttypes.h>
+
+#include "common/log.h"
 #include "worker/replica/inside.h"
 
 /*
@@ -6,13 +9,26 @@
  * a third of a second of silence); the log's next segment is filled ahead. On a full filesystem what can wait does.
  */
 
+static enum err do_checkpoint(struct replica *r)
+{
+	struct instant began = measure_now(r);
+	enum err e = table_checkpoint(r->table);
+	struct span took = instant_between(began, measure_now(r));
+
+	if (e != ERR_OK)
+		return e;
+	metric_observe_span(r->measure.metrics->checkpoint_seconds, took);
+	log_debug("the state is checkpointed took=%" PRId64 "ms", span_to_ms(took));
+	return ERR_OK;
+}
+
 static enum err do_job(struct upkeep_job *j)
 {
 	switch (j->kind) {
 	case UPKEEP_FLUSH:
 		return table_flush(j->r->table);
 	case UPKEEP_CHECKPOINT:
-		return table_checkpoint(j->r->table);
+		return do_checkpoint(j->r);
 	case UPKEEP_FILL:
 		return wal_fill(j->r->wal, &j->more);
 	}
