@@ -1,8 +1,10 @@
 #include <assert.h>
 #include <db.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "worker/store/environment.h"
@@ -32,6 +34,7 @@ struct environment {
 	struct buf found; /* the key that a scan came to */
 	struct buf bulk; /* what a scan read ahead */
 	char *home; /* NULL: none */
+	int pages; /* a descriptor of the file of the tables; -1: none */
 	bool has_log; /* it has begun: else there are no units */
 	int panic; /* the error for which Berkeley DB gave up; 0: none */
 };
@@ -240,6 +243,8 @@ static enum err environment_flush(struct table *t)
 	struct environment *s = enter(t);
 	int error = s->has_log ? s->env->log_flush(s->env, NULL) : 0;
 
+	if (s->pages != -1)
+		files_write_out(s->pages);
 	return error == 0 ? ERR_OK : fail("flush its log", error);
 }
 
@@ -250,7 +255,10 @@ static enum err environment_checkpoint(struct table *t)
 
 	if (!s->has_log)
 		return ERR_OK;
-	if ((error = s->env->txn_checkpoint(s->env, 0, 0, 0)) != 0)
+	files_take_time(s->pages);
+	error = s->env->txn_checkpoint(s->env, 0, 0, 0);
+	files_take_time(-1);
+	if (error != 0)
 		return fail("checkpoint", error);
 	error = s->env->log_archive(s->env, NULL, DB_ARCH_REMOVE);
 	return error == 0 ? ERR_OK : fail("remove old log files", error);
@@ -271,6 +279,7 @@ static struct environment *new_environment(const char *home)
 	struct environment *s = xcalloc(1, sizeof(*s));
 
 	s->table.ops = &environment_ops;
+	s->pages = -1;
 	s->home = home == NULL ? NULL : xstrdup(home);
 	return s;
 }
@@ -330,12 +339,26 @@ static enum err open_tables(struct environment *s, const char *file, uint32_t fl
 	return error == 0 ? ERR_OK : fail("open its tables", error);
 }
 
+static enum err open_pages(struct environment *s)
+{
+	char *path = xasprintf("%s/" STATE_FILE, s->home);
+	enum err e = ERR_OK;
+
+	s->pages = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->pages == -1) {
+		e = err_from_errno(errno);
+		log_error("state: cannot open %s", path);
+	}
+	free(path);
+	return e;
+}
+
 static enum err open_begun(struct environment *s, const struct environment_size *size)
 {
 	enum err e;
 
 	if ((e = make_handle(s, size->cache_bytes)) != ERR_OK || (e = open_with_log(s, size)) != ERR_OK ||
-	    (e = open_tables(s, STATE_FILE, DB_AUTO_COMMIT)) != ERR_OK)
+	    (e = open_tables(s, STATE_FILE, DB_AUTO_COMMIT)) != ERR_OK || (e = open_pages(s)) != ERR_OK)
 		return e;
 	s->has_log = true;
 	if ((e = environment_flush(&s->table)) != ERR_OK)
@@ -431,6 +454,8 @@ void environment_close(struct table *t)
 	if (s->txn != NULL)
 		s->txn->abort(s->txn);
 	close_handles(s, s->has_log ? 0 : DB_NOSYNC);
+	if (s->pages != -1)
+		close(s->pages);
 	buf_free(&s->key);
 	buf_free(&s->found);
 	buf_free(&s->bulk);

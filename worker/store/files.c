@@ -14,6 +14,9 @@
 #include "worker/store/files.h"
 #include "worker/store/place.h"
 
+/* So much a thread that has time has on its way to the disk at once. */
+#define STEP_BYTES (256U * 1024)
+
 /* How a log file begins, in the byte order of the machine (log.h of Berkeley DB 5.3: HDR and LOGP). */
 struct log_head {
 	uint32_t before, bytes, checksum;
@@ -90,6 +93,42 @@ static ssize_t write_all(int fd, const void *from, size_t size)
 	return (ssize_t)size;
 }
 
+/* What a thread that has time has written and not brought to the disk. */
+static __thread struct {
+	bool on;
+	int fd;
+	size_t bytes;
+	off_t first, end;
+} behind;
+
+void files_take_time(int fd)
+{
+	behind.on = fd != -1;
+	behind.fd = fd;
+	behind.bytes = 0;
+}
+
+/* In two calls: a write that is asked to wait is one that the kernel hurries. A failure is left to the sync at the end,
+ * by another descriptor, which is told of it too. */
+static void write_behind(off_t offset, size_t size)
+{
+	if (behind.bytes == 0 || offset < behind.first)
+		behind.first = offset;
+	if (behind.bytes == 0 || offset + (off_t)size > behind.end)
+		behind.end = offset + (off_t)size;
+	behind.bytes += size;
+	if (behind.bytes < STEP_BYTES)
+		return;
+	sync_file_range(behind.fd, behind.first, behind.end - behind.first, SYNC_FILE_RANGE_WRITE);
+	sync_file_range(behind.fd, behind.first, behind.end - behind.first, SYNC_FILE_RANGE_WAIT_BEFORE);
+	behind.bytes = 0;
+}
+
+void files_write_out(int fd)
+{
+	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static ssize_t pwrite_all(int fd, const void *from, size_t size, off_t offset)
 {
 	for (size_t done = 0; done < size;) {
@@ -99,6 +138,8 @@ static ssize_t pwrite_all(int fd, const void *from, size_t size, off_t offset)
 			return -1;
 		done += n > 0 ? (size_t)n : 0;
 	}
+	if (behind.on)
+		write_behind(offset, size);
 	return (ssize_t)size;
 }
 
