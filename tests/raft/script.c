@@ -34,9 +34,16 @@
  *	read I NUMBER
  *	transfer I [TARGET]
  *	unfit I | fit I		I's disk hangs, or works again
- *	crash I [KEEP]		power is lost; KEEP begun writes reached the disk all the same
+ *	crash I [KEEP [half]]	power is lost; KEEP begun writes reached the disk all the same; of the next one the state
+ *				that an image brings, not the log
  *	start I
  *	checkpoint I		I's state is durable as far as it is applied
+ *	compact I INDEX		I's log is cut: it begins behind INDEX, or what is durable of the state
+ *	take K I		image K is the state that I has now
+ *	image I K		image K is complete on I
+ *	over I PEER INDEX	I, which was asked for an image for PEER, has brought it, or with 0 has not
+ *	freeze I		I's state is found to be wrong
+ *	lose I			the state of I, which is down, is gone
  *	lost I PEER		the connection on which PEER's messages come to I closed
  *	unreachable I PEER	and the other one
  *	reachable I PEER
@@ -120,7 +127,7 @@ static void cmd_cluster(struct cluster *c, const struct words *w)
 	c->uncommitted_bytes_max = option(w, "uncommitted", c->uncommitted_bytes_max);
 	c->cache_bytes = option(w, "cache", c->cache_bytes);
 	for (size_t i = 1; i <= c->count; i++) {
-		node_crash(&c->nodes[i], 0);
+		node_crash(&c->nodes[i], 0, false);
 		c->nodes[i].start = 0;
 		node_start(c, &c->nodes[i]);
 	}
@@ -328,7 +335,7 @@ static void cmd_room(struct cluster *c, const struct words *w)
 
 static void cmd_crash(struct cluster *c, const struct words *w)
 {
-	node_crash(cluster_node(c, number(w, 1, 0)), number(w, 2, 0));
+	node_crash(cluster_node(c, number(w, 1, 0)), number(w, 2, 0), w->count > 3);
 }
 
 static void cmd_start(struct cluster *c, const struct words *w)
@@ -340,7 +347,70 @@ static void cmd_checkpoint(struct cluster *c, const struct words *w)
 {
 	struct node *n = cluster_node(c, number(w, 1, 0));
 
-	n->applied_disk = n->applied;
+	state_free(&n->state_disk);
+	n->state_disk = state_of(&n->state);
+}
+
+static void cmd_compact(struct cluster *c, const struct words *w)
+{
+	node_compact(cluster_node(c, number(w, 1, 0)), number(w, 2, 0));
+}
+
+static struct image *image_of(struct cluster *c, const struct words *w, size_t i)
+{
+	if (number(w, i, IMAGES_MAX) >= IMAGES_MAX) {
+		fprintf(stderr, "there are images 0 to %d\n", IMAGES_MAX - 1);
+		exit(1);
+	}
+	return &c->images[number(w, i, 0)];
+}
+
+static void cmd_take(struct cluster *c, const struct words *w)
+{
+	struct image *i = image_of(c, w, 1);
+	struct node *n = cluster_node(c, number(w, 2, 0));
+
+	state_free(&i->state);
+	i->state = state_of(&n->state);
+	i->term = raft_view(n->raft).term;
+	buf_printf(c->out, "image of %" PRIu64 ".%" PRIu64 " config=%" PRIu64 "\n", i->state.pos.term,
+	    i->state.pos.index, i->state.config_index);
+}
+
+static void cmd_image(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+	struct image *i = image_of(c, w, 2);
+
+	if (node_install(n, &i->state, i->term))
+		node_ready(c, n);
+	else
+		buf_append_text(c->out, "no news\n");
+}
+
+static void cmd_over(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	raft_image_over(n->raft, number(w, 2, 0), number(w, 3, 0), n->now);
+	node_ready(c, n);
+}
+
+static void cmd_freeze(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	n->state.frozen = n->state_disk.frozen = true;
+	raft_freeze(n->raft, n->now);
+	node_ready(c, n);
+}
+
+static void cmd_lose(struct cluster *c, const struct words *w)
+{
+	struct node *n = cluster_node(c, number(w, 1, 0));
+
+	state_free(&n->state_disk);
+	n->state_disk.frozen = true;
 }
 
 static void cmd_lost(struct cluster *c, const struct words *w)
@@ -434,6 +504,12 @@ static const struct {
 	{ "crash", cmd_crash },
 	{ "start", cmd_start },
 	{ "checkpoint", cmd_checkpoint },
+	{ "compact", cmd_compact },
+	{ "take", cmd_take },
+	{ "image", cmd_image },
+	{ "over", cmd_over },
+	{ "freeze", cmd_freeze },
+	{ "lose", cmd_lose },
 	{ "lost", cmd_lost },
 	{ "unreachable", cmd_unreachable },
 	{ "reachable", cmd_reachable },

@@ -93,6 +93,110 @@ static void only_what_is_applied_leaves_memory(void **state)
 	raft_log_fini(&l);
 }
 
+static void a_log_that_lost_its_beginning_knows_the_terms_behind_it(void **state)
+{
+	static const struct raft_pos bases[] = { { 3, 8 }, { 3, 9 }, { 5, 10 }, { 6, 12 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+		struct raft_log l = new_log(), whole = new_log();
+
+		l.handed = l.durable = l.commit = 12;
+		raft_log_set_applied(&l, 12);
+		raft_log_cut_before(&l, bases[i]);
+		assert_int_equal(raft_log_term(&l, bases[i].index - 1), 0);
+		for (uint64_t at = bases[i].index; at <= 12; at++)
+			assert_int_equal(raft_log_term(&l, at), raft_log_term(&whole, at));
+		assert_true(raft_pos_equal(raft_log_back_off(&l, 11, 2), bases[i]));
+		assert_true(l.first > bases[i].index);
+		add(&l, 6);
+		add(&l, 7);
+		assert_int_equal(raft_log_term(&l, 13), 6);
+		assert_int_equal(raft_log_term(&l, 14), 7);
+		assert_int_equal(raft_log_at(&l, 14)->pos.term, 7);
+		raft_log_fini(&l);
+		raft_log_fini(&whole);
+	}
+}
+
+static void a_new_beginning_counts_as_applied_and_durable(void **state)
+{
+	struct raft_log l = new_log();
+
+	(void)state;
+	raft_log_rebase(&l, (struct raft_pos){ 8, 11 }, 77);
+	assert_true(raft_pos_equal(l.last, (struct raft_pos){ 8, 11 }));
+	assert_int_equal(l.applied, 11);
+	assert_int_equal(l.commit, 11);
+	assert_int_equal(l.durable, 11);
+	assert_int_equal(l.handed, 11);
+	assert_int_equal(l.bytes, 0);
+	assert_int_equal(l.unapplied_bytes, 0);
+	assert_int_equal(l.last_time_ms, 77);
+	assert_int_equal(raft_log_term(&l, 11), 8);
+	assert_int_equal(raft_log_term(&l, 12), 0);
+	add(&l, 9);
+	assert_true(raft_log_matches(&l, (struct raft_pos){ 9, 12 }));
+	raft_log_cut(&l, 12);
+	assert_true(raft_pos_equal(l.last, (struct raft_pos){ 8, 11 }));
+	raft_log_fini(&l);
+}
+
+/* Whatever comes and goes, and in whatever order. */
+static void unapplied_bytes_are_those_behind_applied_in_memory(void **state)
+{
+	struct raft_log l = new_log();
+	size_t each = l.bytes / 3;
+
+	(void)state;
+	assert_int_equal(l.unapplied_bytes, 3 * each);
+	raft_log_set_applied(&l, 10);
+	assert_int_equal(l.unapplied_bytes, 2 * each);
+	raft_log_trim(&l, 11, 0);
+	assert_int_equal(l.unapplied_bytes, each);
+	raft_log_set_applied(&l, 11);
+	assert_int_equal(l.unapplied_bytes, each);
+	raft_log_set_applied(&l, 12);
+	assert_int_equal(l.unapplied_bytes, 0);
+	raft_log_set_applied(&l, 8);
+	assert_int_equal(l.unapplied_bytes, each);
+	raft_log_cut(&l, 12);
+	assert_int_equal(l.unapplied_bytes, 0);
+	assert_int_equal(l.bytes, 0);
+	raft_log_fini(&l);
+}
+
+/* What a frozen node has on disk is not in memory, committed or not, and can be cut all the same. */
+static void a_frozen_log_begins_in_memory_behind_its_end(void **state)
+{
+	const struct raft_run runs[] = { { 3, 8 }, { 5, 10 }, { 6, 12 } };
+	const struct entries none = { 0 };
+	const struct raft_start s = { .base = { 3, 7 },
+		.last = { 6, 12 },
+		.runs = runs,
+		.run_count = 3,
+		.applied = 7,
+		.tail = &none,
+		.frozen = true };
+	struct raft_log l;
+
+	(void)state;
+	raft_log_init(&l, &s);
+	assert_int_equal(l.first, 13);
+	assert_int_equal(l.durable, 12);
+	assert_int_equal(l.commit, 7);
+	assert_int_equal(raft_log_term(&l, 11), 5);
+	add(&l, 6);
+	raft_log_cut(&l, 11);
+	assert_true(raft_pos_equal(l.last, (struct raft_pos){ 5, 10 }));
+	assert_int_equal(l.first, 11);
+	assert_int_equal(l.durable, 10);
+	add(&l, 8);
+	assert_int_equal(raft_log_at(&l, 11)->pos.term, 8);
+	assert_int_equal(l.unapplied_bytes, l.bytes);
+	raft_log_fini(&l);
+}
+
 /* c6: a node that would have to forget what is committed ends; it does not go on. */
 static void c6_cut_below_commit_ends_the_process(void **state)
 {
@@ -124,6 +228,10 @@ int main(void)
 		cmocka_unit_test(cut_takes_what_was_durable_back),
 		cmocka_unit_test(backs_off_to_the_last_position_that_may_agree),
 		cmocka_unit_test(only_what_is_applied_leaves_memory),
+		cmocka_unit_test(a_log_that_lost_its_beginning_knows_the_terms_behind_it),
+		cmocka_unit_test(a_new_beginning_counts_as_applied_and_durable),
+		cmocka_unit_test(unapplied_bytes_are_those_behind_applied_in_memory),
+		cmocka_unit_test(a_frozen_log_begins_in_memory_behind_its_end),
 		cmocka_unit_test(c6_cut_below_commit_ends_the_process),
 	};
 

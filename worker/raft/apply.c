@@ -56,7 +56,10 @@ static void drop_applied(struct raft *r)
 	raft_log_trim(&r->log, least(index, r->log.durable), r->o.cache_bytes);
 }
 
-/* Committed and durable on this node, so that the state never runs ahead of this node's own log (D7). */
+/*
+ * Committed and durable on this node, so that the state never runs ahead of this node's own log (D7). Nor of its term:
+ * who has committed it leads in this term or an earlier one, and so every leader of this term or a later one has it.
+ */
 void gather_committed(struct raft *r, struct raft_ready *rd)
 {
 	uint64_t to = least(r->log.commit, r->log.durable);
@@ -64,7 +67,7 @@ void gather_committed(struct raft *r, struct raft_ready *rd)
 
 	if (r->frozen)
 		drop_applied(r);
-	if (r->frozen || r->ticket_durable < r->install_ticket)
+	if (r->frozen || r->ticket_durable < r->apply_ticket)
 		return;
 	hand_out_fetched(r, to);
 	while (r->log.applied < to && r->log.applied + 1 >= r->log.first &&

@@ -122,7 +122,8 @@ struct raft {
 	/* The state. */
 	bool frozen; /* it is not to be trusted */
 	uint64_t state_at; /* it holds this */
-	uint64_t install_ticket; /* the image that takes its place is in force when this is durable */
+	/* Nothing is handed out to be applied until this is durable: the term that committed it, the image that it follows. */
+	uint64_t apply_ticket;
 	bool install, rebase; /* for the next ready */
 	struct raft_pos install_pos;
 	uint64_t install_time_ms;

@@ -96,7 +96,6 @@ bool raft_install(struct raft *r, const struct raft_image *image, struct instant
 	r->install = true;
 	r->install_pos = image->pos;
 	r->install_time_ms = image->time_ms;
-	r->install_ticket = r->ticket_given + 1;
 	r->state_at = image->pos.index;
 	r->frozen = false;
 	check(r);

@@ -37,15 +37,15 @@ void forget_configs(struct raft *r, uint64_t index)
 
 static bool push_configs(struct raft *r, const struct raft_start *s)
 {
-	static const struct raft_config unknown = { 0 };
+	const struct entries *known = s->configs;
 
-	for (size_t i = 0; i < s->configs->count; i++)
-		if (!push_config(r, s->configs->data[i].pos.index, s->configs->data[i].data))
+	/* What comes later may still be cut. */
+	if (s->frozen && (known->count == 0 || known->data[0].pos.index > s->applied))
+		add_config(r, &(struct raft_config){ .data = blob_new((struct bytes){ 0 }) });
+	for (size_t i = 0; i < known->count; i++)
+		if (!push_config(r, known->data[i].pos.index, known->data[i].data))
 			return false;
-	if (r->config_count > 0)
-		return true;
-	add_config(r, &unknown);
-	return s->frozen;
+	return r->config_count > 0;
 }
 
 enum err raft_new(
@@ -173,7 +173,7 @@ void check(const struct raft *r)
 	const struct raft_log *l = &r->log;
 
 	assert(l->base.index <= l->applied && l->applied <= l->commit);
-	assert(l->applied <= l->durable || r->ticket_durable < r->install_ticket);
+	assert(l->applied <= l->durable || r->install || r->ticket_durable < r->apply_ticket);
 	assert(l->commit <= l->last.index && l->durable <= l->handed && l->handed <= l->last.index);
 	assert(l->base.index < l->first && l->first <= l->durable + 1);
 	assert(l->last.term <= r->hard.term);
@@ -373,6 +373,8 @@ static void gather_persist(struct raft *r, struct raft_ready *rd)
 	rd->persist = rd->hard_changed || rd->entry_count > 0 || rd->install;
 	if (!rd->persist)
 		return;
+	if (rd->hard_changed || rd->install)
+		r->apply_ticket = r->ticket_given + 1;
 	r->hard_dirty = false;
 	r->log.handed = r->log.last.index;
 	if (r->ticket_count == r->ticket_room) {

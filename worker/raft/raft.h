@@ -150,9 +150,8 @@ struct raft_image {
 	uint64_t time_ms; /* of that entry */
 	uint64_t config_index; /* the configuration in force there: the data of its entry, borrowed */
 	struct blob *config;
-	/* In which its sender led, so that all of it was committed by then; at least pos.term (asserted). A node that did
-	 * not know would acknowledge to a leader of an older term what that one does not have. */
-	uint64_t term;
+	uint64_t
+	    term; /* in which its sender led, so that all of it was committed by then; at least pos.term (asserted) */
 };
 
 /*
