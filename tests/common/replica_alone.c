@@ -143,6 +143,7 @@ static enum err open_replica(struct alone *a)
 		.requests_max = 1000,
 		.request_bytes_max = 1 << 20,
 		.cache_bytes = 1 << 20,
+		.hash_every = a->hash_every,
 	};
 	enum err e;
 	struct replica_env env = {

@@ -34,6 +34,7 @@ struct alone {
 	struct lane_maker maker;
 	struct transport transport;
 	const char *members;
+	uint64_t hash_every; /* from the next start on; 0: the default */
 	bool joins; /* from the next start on it is told to join a cluster */
 	struct fake_disk *disk;
 	struct ballast *ballast; /* NULL: there is always room */

@@ -339,6 +339,11 @@ static void take_status_line(struct golden *g, const char *line)
 		.free_bytes = take_number(g, line, "free_bytes"),
 		.free_mark = take_number(g, line, "free_mark"),
 		.foreign = take_bytes(g, line, "foreign"),
+		.agreed = take_number(g, line, "agreed"),
+		.agreed_high = take_number(g, line, "agreed_high"),
+		.agreed_low = take_number(g, line, "agreed_low"),
+		.disputed = take_number(g, line, "disputed"),
+		.distrusted = take_bytes(g, line, "distrusted"),
 	};
 }
 

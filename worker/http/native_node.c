@@ -127,6 +127,14 @@ static void add_place(json_t *document, const struct status_node *n)
 	json_object_set_new(document, "problem", n->foreign.size > 0 ? text_json(n->foreign) : json_null());
 }
 
+static json_t *agreed_json(const struct status_node *n)
+{
+	if (n->agreed == 0)
+		return json_null();
+	return json_pack("{s:o, s:o}", "revision", number_json(n->agreed), "hash",
+	    hex_json(n->agreed_high, &n->agreed_low));
+}
+
 void native_render_status(const struct answer *a, struct response *out)
 {
 	const struct status_node *n = &a->status;
@@ -136,6 +144,10 @@ void native_render_status(const struct answer *a, struct response *out)
 	json_object_set_new(document, "commit", number_json(n->commit));
 	json_object_set_new(document, "applied", number_json(n->applied));
 	json_object_set_new(document, "hash", hex_json(n->hash_high, &n->hash_low));
+	json_object_set_new(document, "agreed", agreed_json(n));
+	json_object_set_new(document, "disputed", n->disputed != 0 ? number_json(n->disputed) : json_null());
+	json_object_set_new(
+	    document, "quarantined", n->distrusted.size > 0 ? text_json(n->distrusted) : json_null());
 	json_object_set_new(document, "first", number_json(n->first));
 	json_object_set_new(document, "last", number_json(n->last));
 	json_object_set_new(document, "log_bytes", number_json(n->log_bytes));
@@ -247,11 +259,26 @@ static bool has_room(const struct status_node *n)
 	return n->full == 0;
 }
 
+static bool is_trusted(const struct status_node *n)
+{
+	return n->distrusted.size == 0;
+}
+
+static bool is_agreed_upon(const struct status_node *n)
+{
+	return n->disputed == 0;
+}
+
 static const struct check checks[] = {
 	{ "place", "this node has its place in the cluster", "it must be told to join again", has_place },
 	{ "leader", "a leader is known", "no leader is known", knows_leader },
 	{ "state", "what was committed is applied", "it has not yet applied what was committed",
 	    is_caught_up },
+	{ "trust", "its state is trusted",
+	    "this node is quarantined: its state is not trusted and waits to be replaced", is_trusted },
+	{ "agreement", "no majority is missing for what the state is",
+	    "the states of the voters differ, and no majority of them has the same: no writes are taken",
+	    is_agreed_upon },
 	{ "room", "there is room on the filesystem", "the filesystem is full: no writes are taken",
 	    has_room },
 };

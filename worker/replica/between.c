@@ -70,6 +70,10 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 		return;
 	}
 	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
+	if (r->agreement.disputed != 0) {
+		refuse(r, from, m, ERR_DISPUTED);
+		return;
+	}
 	data = blob_new(m->command);
 	e = raft_propose(r->raft, ENTRY_WRITE, data, r->now, &pos);
 	blob_unref(data);

@@ -10,6 +10,7 @@
 #include "worker/replica/identity.h"
 #include "worker/replica/measure.h"
 #include "worker/replica/pending.h"
+#include "worker/replica/points.h"
 #include "worker/replica/replica.h"
 #include "worker/replica/space.h"
 
@@ -49,7 +50,7 @@ struct outcome {
 	size_t from, size;
 };
 
-enum state_job_kind { STATE_APPLY, STATE_READ };
+enum state_job_kind { STATE_APPLY, STATE_READ, STATE_DISTRUST };
 
 struct state_job {
 	struct job job;
@@ -61,6 +62,9 @@ struct state_job {
 	size_t outcome_count, outcome_room;
 	struct buf results;
 	struct kv_meta meta; /* after it */
+	bool trusted; /* the state, after it */
+	struct points points; /* APPLY: those that the state came by */
+	struct blob *why; /* DISTRUST */
 	STAILQ_ENTRY(state_job) over;
 };
 
@@ -82,6 +86,23 @@ struct upkeep_job {
 	bool over; /* came back and was not looked at yet */
 	bool due;
 	struct instant at; /* not before this */
+};
+
+/* ---- the states of all nodes compared (agreement.c) ---- */
+
+struct agreement {
+	struct points noted; /* of this node's own state */
+	bool marked; /* this node's state bears the mark that it is not to be trusted */
+	struct points right; /* as a leader said, or found */
+	uint64_t term, leader; /* to which the following belongs */
+	uint64_t settled; /* the last index at which it is known what is right */
+	uint64_t disputed; /* at this index no value has a majority; 0: none such is known */
+	struct instant say_at; /* to the leader, what is not settled */
+	/* Leading. */
+	struct tally tally;
+	struct point agreed; /* the last one */
+	uint64_t config; /* the index of the last configuration that was looked at */
+	struct instant unclear_until; /* voters differ, and the others have so long to say what they have */
 };
 
 /* A promise of raft that waits for its ticket. */
@@ -190,6 +211,8 @@ struct replica {
 	struct raft_config config_sure; /* the last committed one that was looked at */
 	struct instant adopt_at;
 	char *removed; /* this node is no member any more, and why; NULL: it is, or never was */
+	struct agreement agreement;
+	char *distrusted; /* its own state must not be used, and why; NULL: it may */
 	uint64_t passed; /* to whom a request was passed last */
 
 	struct measure measure;
@@ -224,6 +247,8 @@ void log_job_free(struct log_job *j);
 /* state_lane.c */
 struct lane_work state_lane_work(struct replica *r);
 void state_apply(struct replica *r, const struct raft_ready *rd);
+/* The state is marked, durably, as not to be trusted; then agreement_distrusted(). */
+void state_distrust(struct replica *r, const char *why);
 /* Gives the reads that have nothing more to wait for to the lane. */
 void state_read(struct replica *r);
 void state_take_over(struct replica *r);
@@ -251,7 +276,9 @@ void answer_prompts(struct replica *r);
 /* The request waits from now on. NULL, and why. */
 struct pending *request_take(
     struct replica *r, uint32_t client, uint64_t id, const struct ipc_request *q, enum err *e);
-/* After this node was removed nothing that it had proposed is answered by its own state. */
+/* Nothing is answered by this node's own state any more: what became of its writes is not known here, `why`; reads look for
+ * another way. */
+void request_lose_state(struct replica *r, const char *why);
 void request_removed(struct replica *r);
 void request_route(struct replica *r);
 void request_again(struct replica *r);
@@ -260,7 +287,7 @@ void request_leader_changed(struct replica *r);
 void request_reconnected(struct replica *r, uint64_t peer);
 void request_applied(struct replica *r, uint64_t term);
 void request_read_done(struct replica *r, const struct raft_read_done *done);
-/* May a read at level "leader" be answered now, or must it look for the leader again? */
+/* May a read be answered as this node's state answers it, or must it look for its way again? */
 bool request_may_answer(struct replica *r, struct pending *p);
 /* Hands it over whole. A read may be asked again; of anything else nobody here knows what became of it. */
 void request_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level);
@@ -326,8 +353,30 @@ void removal_note(struct replica *r, uint64_t index);
 /* It will not take part in raft again, and notes it durably. */
 void removal_leave(struct replica *r, uint64_t index);
 void removal_left(struct replica *r, struct log_job *j);
-void removal_route(struct replica *r, struct pending *p);
 void on_gone(struct replica *r, uint64_t from, const struct peer_gone *m);
+
+/* relay.c: what a node that cannot use its own state is asked */
+bool relay_is_due(const struct replica *r, const struct pending *p);
+void relay_route(struct replica *r, struct pending *p, const struct raft_view *v);
+
+/* agreement.c */
+void agreement_init(struct replica *r);
+void agreement_fini(struct replica *r);
+/* The state is open: it may have been marked in an earlier life. */
+void agreement_open(struct replica *r);
+/* The state came by this point. */
+void agreement_note(struct replica *r, struct point p);
+/* The state bears the mark now: raft gives out nothing more. */
+void agreement_distrusted(struct replica *r, struct bytes why);
+/* The state bears no mark: when it did, another has taken its place. */
+void agreement_trusted(struct replica *r);
+/* What is said to this peer arrives again. */
+void agreement_reconnected(struct replica *r, uint64_t peer);
+/* Once a turn. */
+void agreement_turn(struct replica *r);
+struct instant agreement_deadline(const struct replica *r);
+void on_hash(struct replica *r, uint64_t from, const struct peer_hash *m);
+void on_agreed(struct replica *r, uint64_t from, const struct peer_agreed *m);
 
 /* status.c */
 void status_put(struct replica *r, struct buf *out);

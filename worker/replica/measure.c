@@ -139,6 +139,9 @@ void measure_turn(struct replica *r)
 	metric_set(m->state_lane_jobs, r->measure.state_jobs);
 	metric_set(m->log_bytes, r->log_bytes);
 	metric_set(m->full, r->space.room != RAFT_ROOM_ENOUGH);
+	metric_set(m->quarantined, r->distrusted != NULL);
+	metric_set(m->agreed_index, points_last(&r->agreement.right).index);
+	metric_set(m->disputed_index, r->agreement.disputed);
 	metric_set(m->free_bytes, r->env.ballast == NULL ? 0 : r->space.seen.free);
 }
 

@@ -69,18 +69,3 @@ void on_gone(struct replica *r, uint64_t from, const struct peer_gone *m)
 		return;
 	removal_leave(r, m->revision);
 }
-
-/* A node that was removed serves what any node of its cluster answers that it still reaches, at the addresses that it knew;
- * one after the other, as some may be gone too. */
-void removal_route(struct replica *r, struct pending *p)
-{
-	for (size_t i = 0; i < r->acquaintance_count; i++) {
-		const struct acquaintance *a = &r->acquaintances[r->passed++ % r->acquaintance_count];
-
-		if (a->reachable && a->cluster == r->identity.cluster) {
-			request_ask(r, p, a->incarnation, LEVEL_LINEARIZABLE);
-			return;
-		}
-	}
-	pending_move(&r->pendings, p, STAGE_ROUTE);
-}

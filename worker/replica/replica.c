@@ -51,7 +51,8 @@ bool send_frame(struct replica *r, uint64_t to)
 	return sent;
 }
 
-/* The configurations and the unapplied tail of the log are what raft needs of it in memory. */
+/* The configurations and the unapplied tail of the log are what raft needs of it in memory. Nothing is applied to a state
+ * that is not trusted. */
 static enum err read_log(
     struct replica *r, const struct wal_found *found, struct entries *configs, struct entries *tail)
 {
@@ -66,7 +67,7 @@ static enum err read_log(
 			entries_add(configs, &one.data[0]);
 		entries_free(&one);
 	}
-	while (e == ERR_OK && next <= found->last.index) {
+	while (e == ERR_OK && r->distrusted == NULL && next <= found->last.index) {
 		size_t before = tail->count;
 
 		e = wal_read(r->wal, next, TAIL_READ_BYTES, tail);
@@ -123,20 +124,23 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 		.last_time_ms = found->last_time_ms > r->meta.time_ms ? found->last_time_ms : r->meta.time_ms,
 		.runs = runs,
 		.run_count = found->term_count,
-		.applied = r->meta.applied_index,
+		.applied = r->distrusted != NULL ? found->base.index : r->meta.applied_index,
+		.frozen = r->distrusted != NULL,
 		.configs = &configs,
 		.tail = &tail,
 	};
-	enum err e;
+	enum err e = ERR_OK;
 
 	for (size_t i = 0; i < found->term_count; i++)
 		runs[i] = (struct raft_run){ found->terms[i].term, found->terms[i].first };
-	if ((e = check_agreement(r, found)) == ERR_OK && (e = read_log(r, found, &configs, &tail)) == ERR_OK)
+	if (r->distrusted == NULL)
+		e = check_agreement(r, found);
+	if (e == ERR_OK && (e = read_log(r, found, &configs, &tail)) == ERR_OK)
 		e = raft_new(&r->raft, &o, &s, r->now);
 	if (e == ERR_OK) {
 		raft_set_room(r->raft, r->space.room, r->now);
 		measure_opened(r);
-		r->submitted = r->meta.applied_index;
+		r->submitted = s.applied;
 		r->applied_term = r->meta.applied_term;
 		r->term_opened = s.hard.term;
 		r->log_bytes = wal_disk_bytes(r->wal);
@@ -233,11 +237,13 @@ enum err replica_open(
 	pendings_init(&r->pendings, now);
 	measure_init(&r->measure, env->metrics);
 	upkeep_init(r);
+	agreement_init(r);
 	r->changes = kv_changes_new();
 	if ((e = space_init(r)) != ERR_OK || (e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
 	    (e = tables_open(env->tables, &r->table)) != ERR_OK || (e = kv_open(&r->kv, r->table)) != ERR_OK)
 		goto out;
 	r->meta = *kv_meta(r->kv);
+	agreement_open(r);
 	if (r->identity.phase == IDENTITY_REMOVED)
 		removal_note(r, 0);
 	if ((e = formation_init(r)) != ERR_OK || (e = open_log(r)) != ERR_OK)
@@ -287,6 +293,7 @@ void replica_close(struct replica *r)
 	formation_fini(r);
 	acquaintance_fini(r);
 	membership_fini(r);
+	agreement_fini(r);
 	free(r->removed);
 	identity_free(&r->identity);
 	free_options(r);
@@ -317,6 +324,7 @@ void replica_on_hello(
 		return;
 	raft_reachable(r->raft, hello->incarnation);
 	request_reconnected(r, hello->incarnation);
+	agreement_reconnected(r, hello->incarnation);
 }
 
 void replica_on_refused(struct replica *r, const struct bytes *dialed, const char *why, struct instant now)
@@ -393,6 +401,8 @@ void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes fram
 		FRAME(CHANGED, changed)
 		FRAME(GONE, gone)
 		FRAME(CLAIM, claim)
+		FRAME(HASH, hash)
+		FRAME(AGREED, agreed)
 #undef FRAME
 	case PEER_FORM_ASK:
 		on_form_ask(r, incarnation);
@@ -431,7 +441,7 @@ struct instant replica_deadline(const struct replica *r)
 
 	at = instant_least(at, space_deadline(r));
 	if (takes_part(r))
-		at = instant_least(at, raft_deadline(r->raft));
+		at = instant_least(at, instant_least(raft_deadline(r->raft), agreement_deadline(r)));
 	if (r->settle_due)
 		at = instant_least(at, r->settle_at);
 	if (anything_waits(r))
@@ -520,6 +530,7 @@ void replica_flush(struct replica *r, struct instant now)
 	/* Who finds itself out in this turn still says what it has to, as that another one should lead. */
 	if (takes_part(r)) {
 		membership_turn(r);
+		agreement_turn(r);
 		run_raft(r);
 	}
 	state_read(r);

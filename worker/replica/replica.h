@@ -56,6 +56,8 @@ struct replica_options {
 	uint64_t cache_bytes; /* entries kept in memory for lagging followers */
 	/* Of entries in one message, on their way to one follower, and not committed yet; 0: the default. */
 	size_t message_bytes_max, window_bytes_max, uncommitted_bytes_max;
+	/* The states of all nodes are compared at each index that this divides: the same on every node. 0: the default. */
+	uint64_t hash_every;
 };
 
 /* What depends on the size of a segment: the ballast, and the files of the state's own log. */

@@ -263,12 +263,23 @@ static void route_unformed(struct replica *r, struct pending *p)
 	}
 }
 
+/* Whose states are right is not known: what is only said to be what a node holds is still true (decisions/0013). */
+static bool is_disputed(const struct replica *r, const struct pending *p)
+{
+	return r->agreement.disputed != 0 &&
+	       (p->kind == REQUEST_WRITE || (p->kind == REQUEST_READ && p->level != LEVEL_STALE));
+}
+
 static void route(struct replica *r, struct pending *p, const struct raft_view *v)
 {
 	if (p->leader_only && !elsewhere_may_go_on(r, p, v))
 		return;
-	if (r->removed != NULL && (p->kind != REQUEST_READ || p->level != LEVEL_STALE))
-		removal_route(r, p);
+	if (is_disputed(r, p)) {
+		answer_error(r, p, ERR_DISPUTED, APPLIED_NO, "");
+		return;
+	}
+	if (relay_is_due(r, p))
+		relay_route(r, p, v);
 	else if (p->kind == REQUEST_TRANSFER)
 		handover_route(r, p, v);
 	else if (r->raft == NULL)
@@ -333,6 +344,10 @@ void request_read_done(struct replica *r, const struct raft_read_done *done)
 
 bool request_may_answer(struct replica *r, struct pending *p)
 {
+	if (p->kind == REQUEST_READ && r->distrusted != NULL) {
+		try_again(r, p);
+		return false;
+	}
 	if (p->kind != REQUEST_READ || p->level != LEVEL_LEADER || r->raft == NULL)
 		return true;
 	/* In another term of its own this node knows no more what was written in between. */
@@ -395,19 +410,23 @@ void request_leader_changed(struct replica *r)
 	recall_leader_reads(r);
 }
 
-void request_removed(struct replica *r)
+void request_lose_state(struct replica *r, const char *why)
 {
 	struct pending *p;
 
 	while ((p = pending_first(&r->pendings, STAGE_WRITTEN)) != NULL)
-		answer_error(
-		    r, p, ERR_LOST, APPLIED_UNKNOWN, "this node was removed from its cluster meanwhile");
+		answer_error(r, p, ERR_LOST, APPLIED_UNKNOWN, why);
 	move_all(r, STAGE_INDEX, STAGE_NEW);
 	move_all(r, STAGE_INDEXING, STAGE_NEW);
+	move_all(r, STAGE_APPLIED, STAGE_NEW);
+}
+
+void request_removed(struct replica *r)
+{
+	request_lose_state(r, "this node was removed from its cluster meanwhile");
 	membership_removed(r);
 	move_all(r, STAGE_CHANGING, STAGE_NEW);
 	move_all(r, STAGE_HANDED, STAGE_NEW);
-	move_all(r, STAGE_APPLIED, STAGE_NEW);
 }
 
 static void retry(struct replica *r, enum stage from, enum stage to)

@@ -50,12 +50,25 @@ static enum err do_entry(struct state_job *j, const struct entry *e)
 	return error;
 }
 
+/* As of exactly this index, whatever else the turn brings. */
+static void note_point(struct state_job *j)
+{
+	const struct kv_meta *meta = kv_meta(j->r->kv);
+
+	if (meta->applied_index % j->r->o.hash_every == 0)
+		points_add(&j->points, (struct point){ meta->applied_index, meta->hash });
+}
+
 static enum err do_job(struct state_job *j)
 {
 	enum err e = ERR_OK;
 
-	for (size_t i = 0; e == ERR_OK && i < j->entries.count; i++)
+	for (size_t i = 0; e == ERR_OK && i < j->entries.count; i++) {
 		e = do_entry(j, &j->entries.data[i]);
+		note_point(j);
+	}
+	if (e == ERR_OK && j->kind == STATE_DISTRUST)
+		e = kv_quarantine(j->r->kv, blob_bytes(j->why));
 	for (size_t i = 0; e == ERR_OK && j->kind == STATE_READ && i < j->outcome_count; i++) {
 		struct outcome *o = &j->outcomes[i];
 
@@ -64,6 +77,7 @@ static enum err do_job(struct state_job *j)
 		o->size = j->results.size - o->from;
 	}
 	j->meta = *kv_meta(j->r->kv);
+	j->trusted = kv_quarantined(j->r->kv) == NULL;
 	return e;
 }
 
@@ -140,6 +154,7 @@ void state_job_free(struct state_job *j)
 		blob_unref(j->outcomes[i].txn);
 	free(j->outcomes);
 	buf_free(&j->results);
+	blob_unref(j->why);
 	free(j);
 }
 
@@ -153,6 +168,14 @@ void state_apply(struct replica *r, const struct raft_ready *rd)
 		entries_add(&j->entries, &rd->committed[i]);
 		r->bytes_since_checkpoint += entry_bytes(&rd->committed[i]);
 	}
+	submit(j);
+}
+
+void state_distrust(struct replica *r, const char *why)
+{
+	struct state_job *j = new_job(r, STATE_DISTRUST);
+
+	j->why = blob_new(bytes_text(why));
 	submit(j);
 }
 
@@ -195,8 +218,14 @@ static void take_job(struct replica *r, struct state_job *j)
 		return;
 	}
 	r->meta = j->meta;
+	if (j->trusted)
+		agreement_trusted(r);
+	for (size_t i = 0; i < j->points.count; i++)
+		agreement_note(r, j->points.list[i]);
 	for (size_t i = 0; i < j->outcome_count; i++)
 		give_outcome(r, j, &j->outcomes[i]);
+	if (j->kind == STATE_DISTRUST)
+		agreement_distrusted(r, blob_bytes(j->why));
 	if (j->kind != STATE_APPLY)
 		return;
 	raft_applied(r->raft, j->meta.applied_index);

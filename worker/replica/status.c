@@ -93,6 +93,12 @@ void status_put(struct replica *r, struct buf *out)
 	s.free_mark = r->space.marks.full;
 	if (r->foreign != NULL || r->removed != NULL)
 		s.foreign = bytes_text(r->removed != NULL ? r->removed : r->foreign);
+	s.agreed = points_last(&r->agreement.right).index;
+	s.agreed_high = points_last(&r->agreement.right).hash.high;
+	s.agreed_low = points_last(&r->agreement.right).hash.low;
+	s.disputed = r->agreement.disputed;
+	if (r->distrusted != NULL)
+		s.distrusted = bytes_text(r->distrusted);
 	s.members = buf_bytes(&members);
 	status_node_put(out, &s);
 	buf_free(&members);
