@@ -161,6 +161,13 @@ static void on_request(void *arg, const struct ipc_request *m)
 		replica_request(c->replica, d->client, m, now(c));
 }
 
+static void on_credit(void *arg, const struct ipc_credit *m)
+{
+	struct desk *d = arg;
+
+	replica_credit(d->c->replica, d->client, m->id, m->bytes);
+}
+
 static void on_cancel(void *arg, const struct ipc_cancel *m)
 {
 	struct desk *d = arg;
@@ -210,6 +217,7 @@ static void on_drained(void *arg)
 
 static const struct ipc_handlers desk_handlers = {
 	.request = on_request,
+	.credit = on_credit,
 	.cancel = on_cancel,
 	.paused = on_paused,
 	.here = on_here,

@@ -1,4 +1,4 @@
-/* links: worker/http/plain.c worker/http/m2.c worker/http/key.c worker/http/hraft.c worker/http/raftdb.c worker/http/raft_kv_demo.c worker/http/raft_kv_example.c worker/http/native.c worker/http/native_json.c worker/http/json_body.c worker/http/native_node.c worker/http/native_members.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
+/* links: worker/http/plain.c worker/http/m2.c worker/http/key.c worker/http/hraft.c worker/http/raftdb.c worker/http/raft_kv_demo.c worker/http/raft_kv_example.c worker/http/native.c worker/http/native_json.c worker/http/json_body.c worker/http/native_node.c worker/http/native_members.c worker/http/native_backup.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
  *	> the request, a line each; \xNN is a byte
  *	= the operation that it becomes, or the response that refuses it
  *	< an answer of the consensus worker
- *	! the response that it becomes
+ *	! the response that it becomes; "and a stream" for a body that comes in pieces
  *
  * with < and ! as often as wanted. The test writes the lines = and ! anew and compares the whole; with UPDATE=1 in
  * the environment it writes the file.
@@ -148,7 +148,7 @@ static void put_change(struct golden *g)
 
 static void put_operation(struct golden *g)
 {
-	static const char *const kinds[] = { "write", "read", "status", "transfer", "change" };
+	static const char *const kinds[] = { "write", "read", "status", "transfer", "change", "backup" };
 	static const char *const levels[] = { "linearizable", "leader", "stale" };
 	const struct operation *op = &g->op;
 
@@ -182,6 +182,11 @@ static void put_response(struct golden *g, char mark, const struct response *r)
 	for (; (end = strstr(line, "\r\n")) != NULL; line = end + 2)
 		buf_printf(&g->made, "%c %.*s\n", mark, (int)(end - line), line);
 	assert_int_equal(*line, '\0');
+	if (r->stream) {
+		assert_int_equal(r->body.size, 0);
+		buf_printf(&g->made, "%c and a stream\n", mark);
+		return;
+	}
 	buf_printf(&g->made, "%c |", mark);
 	put_escaped(&g->made, r->body);
 	buf_append_text(&g->made, "\n");
@@ -356,6 +361,7 @@ static void take_answer_line(struct golden *g, const char *line)
 			.applied = take_number(g, line, "unknown") != 0 ? APPLIED_UNKNOWN : APPLIED_NO,
 			.revision = take_number(g, line, "applied"),
 			.age_ms = take_number(g, line, "age_ms"),
+			.more = (uint8_t)take_number(g, line, "more"),
 			.text = take_bytes(g, line, "text"),
 		};
 		g->leader = take_bytes(g, line, "leader");
@@ -526,6 +532,12 @@ static void members_are_asked_for(void **state)
 	check_file("tests/http/native_members.txt");
 }
 
+static void a_backup_is_a_stream(void **state)
+{
+	(void)state;
+	check_file("tests/http/native_backup.txt");
+}
+
 static void what_is_wrong_is_refused_with_a_reason(void **state)
 {
 	(void)state;
@@ -575,6 +587,7 @@ int main(void)
 		cmocka_unit_test(lists_and_batches_are_json),
 		cmocka_unit_test(a_node_says_how_it_is),
 		cmocka_unit_test(members_are_asked_for),
+		cmocka_unit_test(a_backup_is_a_stream),
 		cmocka_unit_test(what_is_wrong_is_refused_with_a_reason),
 	};
 

@@ -45,6 +45,28 @@ static void what_is_kept_is_counted(void **state)
 	flights_free(t);
 }
 
+static void credit_is_what_is_neither_owed_nor_unsent(void **state)
+{
+	struct flights *t = flights_new(1);
+	struct flight *f = flights_add(t);
+
+	(void)state;
+	assert_int_equal(flight_credit(f, 0), FLIGHT_WINDOW_BYTES);
+	assert_int_equal(flight_credit(f, 0), 0);
+	/* What came waits for the client: there is no room yet. */
+	flight_received(f, FLIGHT_WINDOW_BYTES / 2);
+	assert_int_equal(flight_credit(f, FLIGHT_WINDOW_BYTES / 2), 0);
+	/* A little is not worth a message. */
+	assert_int_equal(flight_credit(f, FLIGHT_WINDOW_BYTES / 4 + 1), 0);
+	assert_int_equal(flight_credit(f, FLIGHT_WINDOW_BYTES / 4), FLIGHT_WINDOW_BYTES / 4);
+	/* The last slice may be longer than what there was credit for. */
+	flight_received(f, 10 * FLIGHT_WINDOW_BYTES);
+	assert_int_equal(f->owed, 0);
+	assert_int_equal(flight_credit(f, 10 * FLIGHT_WINDOW_BYTES), 0);
+	assert_int_equal(flight_credit(f, 0), FLIGHT_WINDOW_BYTES);
+	flights_free(t);
+}
+
 static void all_in_flight_are_met(void **state)
 {
 	struct flights *t = flights_new(8);
@@ -71,6 +93,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_slot_is_reused_and_its_old_id_finds_nobody),
 		cmocka_unit_test(what_is_kept_is_counted),
+		cmocka_unit_test(credit_is_what_is_neither_owed_nor_unsent),
 		cmocka_unit_test(all_in_flight_are_met),
 	};
 

@@ -291,6 +291,7 @@ static const struct route routes[] = {
 	{ METHOD_DELETE, "/v1/members/*", ROUTE_WRITE, native_parse_remove_member, native_render_members,
 	    NULL },
 	{ METHOD_POST, "/v1/leader", ROUTE_WRITE, native_parse_transfer, native_render_transfer, NULL },
+	{ METHOD_GET, "/v1/backup", 0, native_parse_backup, native_render_backup, NULL },
 	{ METHOD_GET, "/livez", ROUTE_LOCAL, native_parse_livez, native_render_livez, NULL },
 	{ METHOD_GET, "/metrics", ROUTE_LOCAL, native_parse_metrics, native_render_metrics, NULL },
 	{ METHOD_GET, "/readyz", 0, native_parse_status, native_render_readyz, NULL },

@@ -5,7 +5,8 @@
 
 /*
  * The native dialect: native.c has the routes and the hot path, printed by hand; native_json.c what is JSON beyond a
- * number or two; native_node.c what a node says of itself; native_members.c changes of members.
+ * number or two; native_node.c what a node says of itself; native_members.c changes of members; native_backup.c the one answer
+ * that is a stream.
  */
 
 /* Headers that every native answer has: Holdfast-Revision, Holdfast-Age, Holdfast-Replayed. */
@@ -32,6 +33,8 @@ void native_render_livez(const struct answer *a, struct response *out);
 enum err native_parse_metrics(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_metrics(const struct answer *a, struct response *out);
 void native_render_readyz(const struct answer *a, struct response *out);
+enum err native_parse_backup(const struct request *q, struct bytes rest, struct operation *op);
+void native_render_backup(const struct answer *a, struct response *out);
 void native_render_leader(const struct answer *a, struct response *out);
 
 #endif

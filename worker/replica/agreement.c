@@ -50,6 +50,7 @@ static void distrust(struct replica *r, const struct point *mine, const struct p
 	take_out_of_use(r, bytes_text(why));
 	state_distrust(r, why);
 	request_lose_state(r, "this node's state is not trusted any more");
+	scan_break(r, "this node's state is not trusted any more");
 	free(why);
 }
 

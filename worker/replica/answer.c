@@ -2,13 +2,13 @@
 
 /* A request leaves with its one answer: to the HTTP worker that handed it over, or to the node that passed it on. */
 
-void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum err e)
+void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum err e, const char *text)
 {
 	if (r->prompt_count == r->prompt_room) {
 		r->prompt_room = r->prompt_room == 0 ? 16 : r->prompt_room * 2;
 		r->prompts = xreallocarray(r->prompts, r->prompt_room, sizeof(*r->prompts));
 	}
-	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e };
+	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e, text };
 }
 
 static uint64_t leader_age_ms(const struct replica *r)
@@ -30,7 +30,10 @@ void answer_prompts(struct replica *r)
 	for (size_t i = 0; i < r->prompt_count; i++) {
 		struct prompt *p = &r->prompts[i];
 		struct ipc_answer a = {
-			.id = p->id, .error = (uint16_t)p->error, .revision = r->meta.applied_index
+			.id = p->id,
+			.error = (uint16_t)p->error,
+			.revision = r->meta.applied_index,
+			.text = bytes_text(p->text),
 		};
 
 		if (p->error == ERR_OK) {

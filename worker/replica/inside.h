@@ -12,6 +12,7 @@
 #include "worker/replica/pending.h"
 #include "worker/replica/points.h"
 #include "worker/replica/replica.h"
+#include "worker/replica/scan.h"
 #include "worker/replica/space.h"
 
 /* The inside of a replica, shared by the files of this folder. */
@@ -50,7 +51,7 @@ struct outcome {
 	size_t from, size;
 };
 
-enum state_job_kind { STATE_APPLY, STATE_READ, STATE_DISTRUST };
+enum state_job_kind { STATE_APPLY, STATE_READ, STATE_DISTRUST, STATE_SCAN_BEGIN, STATE_SCAN, STATE_SCAN_END };
 
 struct state_job {
 	struct job job;
@@ -60,17 +61,23 @@ struct state_job {
 	struct entries entries;
 	struct outcome *outcomes;
 	size_t outcome_count, outcome_room;
-	struct buf results;
+	struct buf results; /* SCAN: frames of the image */
 	struct kv_meta meta; /* after it */
 	bool trusted; /* the state, after it */
 	struct points points; /* APPLY: those that the state came by */
 	struct blob *why; /* DISTRUST */
+	/* SCAN_*: of which scan, as of which index */
+	uint64_t scan, scan_index;
+	size_t slice_bytes; /* SCAN: so much is asked for */
+	bool more; /* SCAN: that was not all */
+	bool no_room; /* SCAN_BEGIN, SCAN: it cannot go on */
+	struct table *aside; /* SCAN_END: it is to be dropped */
 	STAILQ_ENTRY(state_job) over;
 };
 
 /* ---- maintenance lane (upkeep.c) ---- */
 
-enum upkeep_kind { UPKEEP_FLUSH, UPKEEP_CHECKPOINT, UPKEEP_FILL };
+enum upkeep_kind { UPKEEP_FLUSH, UPKEEP_CHECKPOINT, UPKEEP_FILL, UPKEEP_DROP, UPKEEP_COUNT };
 
 #define UPKEEP_FLUSH_MS 30
 #define UPKEEP_CHECKPOINT_MS 10000
@@ -82,6 +89,7 @@ struct upkeep_job {
 	enum upkeep_kind kind;
 	enum err error;
 	bool more; /* FILL */
+	struct table *table; /* DROP */
 	bool busy; /* on the lane */
 	bool over; /* came back and was not looked at yet */
 	bool due;
@@ -132,6 +140,19 @@ struct prompt {
 	uint32_t client;
 	uint64_t id;
 	enum err error; /* ERR_OK: it asked for the status */
+	const char *text; /* about the error */
+};
+
+/* The backup that there is one of at a time (backup.c). */
+struct backup {
+	struct scan_user user;
+	bool on; /* there is one */
+	bool told; /* its first answer was given */
+	uint32_t client;
+	uint64_t id;
+	uint64_t index, bytes;
+	int64_t credit; /* below zero when a slice was longer */
+	struct instant begun;
 };
 
 /* A change of members that the leader works on. */
@@ -179,7 +200,9 @@ struct replica {
 
 	struct kv_meta meta; /* as of the last apply that came back */
 	uint64_t submitted; /* the last index given to the state lane */
-	struct upkeep_job upkeep[3];
+	struct upkeep_job upkeep[UPKEEP_COUNT];
+	struct table **drops; /* what upkeep_drop() was given and has not begun with */
+	size_t drop_count;
 	uint64_t bytes_since_checkpoint;
 
 	struct pendings pendings;
@@ -204,6 +227,8 @@ struct replica {
 	char *foreign; /* why this node must not form a cluster; NULL: nothing */
 	struct instant form_again;
 
+	struct scan scan;
+	struct backup backup;
 	struct space space;
 	struct change_ask asks[CHANGE_ASKS_MAX];
 	size_t ask_count;
@@ -252,12 +277,18 @@ void state_distrust(struct replica *r, const char *why);
 /* Gives the reads that have nothing more to wait for to the lane. */
 void state_read(struct replica *r);
 void state_take_over(struct replica *r);
+struct state_job *state_job_new(struct replica *r, enum state_job_kind kind);
+void state_job_submit(struct state_job *j);
 void state_job_free(struct state_job *j);
 
 /* upkeep.c */
 struct lane_work upkeep_lane_work(struct replica *r);
 void upkeep_init(struct replica *r);
 void upkeep_want(struct replica *r, enum upkeep_kind kind, struct span from_now);
+/* Takes over a table that is not used any more, and drops it beside the rest. Accepts NULL. */
+void upkeep_drop(struct replica *r, struct table *t);
+/* At the end of the replica's life: what is left to drop. */
+void upkeep_fini(struct replica *r);
 void upkeep_run(struct replica *r);
 struct instant upkeep_deadline(const struct replica *r);
 
@@ -268,9 +299,18 @@ void answer_error(struct replica *r, struct pending *p, enum err e, enum applied
 void answer_result(struct replica *r, struct pending *p, struct bytes result, uint64_t revision);
 /* With what this node says of itself and of the members. */
 void answer_status(struct replica *r, struct pending *p);
-/* One that does not wait: the error, or for ERR_OK the status, when this turn ends. */
-void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum err e);
+/* One that does not wait: the error, with a text in static memory, or for ERR_OK the status, when this turn ends. */
+void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum err e, const char *text);
 void answer_prompts(struct replica *r);
+
+/* backup.c */
+
+/* It has begun, and its answers follow. Else why not: an error, and a text in static memory. */
+enum err backup_ask(struct replica *r, uint32_t client, uint64_t id, const char **why);
+/* Gives the first answer. */
+void backup_turn(struct replica *r);
+void backup_cancel(struct replica *r, uint32_t client, uint64_t id);
+void backup_forget(struct replica *r, uint32_t client);
 
 /* request.c */
 /* The request waits from now on. NULL, and why. */

@@ -285,6 +285,8 @@ void replica_close(struct replica *r)
 	}
 	raft_free(r->raft);
 	wal_close(r->wal);
+	scan_fini(r);
+	upkeep_fini(r);
 	kv_close(r->kv);
 	tables_close(r->env.tables, r->table);
 	kv_changes_free(r->changes);
@@ -534,6 +536,7 @@ void replica_flush(struct replica *r, struct instant now)
 		run_raft(r);
 	}
 	state_read(r);
+	backup_turn(r);
 	answer_prompts(r);
 	measure_turn(r);
 }
@@ -545,7 +548,7 @@ struct replica_view replica_view(const struct replica *r)
 		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.applied = r->meta.applied_index,
 		.removed = r->removed != NULL,
-		.requests = r->pendings.count + r->prompt_count,
+		.requests = r->pendings.count + r->prompt_count + r->backup.on,
 	};
 	struct raft_view v;
 

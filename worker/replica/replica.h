@@ -26,7 +26,7 @@ struct replica_env {
 	struct tables *tables; /* none of them open */
 	struct transport *transport;
 	struct lane_maker *lanes;
-	/* Exactly one call for each request; the answer is borrowed for the call. Not called from within
+	/* Exactly one call for each request, several for a stream; the answer is borrowed for the call. Not called from within
 	 * replica_request(). */
 	void (*answer)(void *arg, uint32_t client, const struct ipc_answer *answer);
 	/* The node cannot go on (a sync failed, the state is damaged): called from the loop's thread, once. The worker
@@ -71,9 +71,12 @@ enum err replica_open(
 /* Frees it without answering what waits: for the end of a life. Lanes are freed first. */
 void replica_close(struct replica *r);
 
-/* A request; it is answered once, within its time (at most options.request). `client` comes back with the answer;
- * it names whoever asked, an http worker's life for instance. Fields are borrowed for the call. */
+/* A request; it is answered once, within its time (at most options.request), or by a stream of answers (`more`) that has
+ * begun by then. `client` comes back with the answer; it names whoever asked, an http worker's life for instance. Fields
+ * are borrowed for the call. */
 void replica_request(struct replica *r, uint32_t client, const struct ipc_request *q, struct instant now);
+/* So much more of the stream that answers this request may come. */
+void replica_credit(struct replica *r, uint32_t client, uint64_t id, uint32_t bytes);
 /* No answer is wanted for it any more. */
 void replica_cancel(struct replica *r, uint32_t client, uint64_t id);
 /* All requests of this client are forgotten. */

@@ -106,11 +106,15 @@ struct pending *request_take(
 
 void replica_request(struct replica *r, uint32_t client, const struct ipc_request *q, struct instant now)
 {
+	const char *why = "";
 	enum err e = ERR_OK;
 
 	r->now = now;
-	if (q->kind == REQUEST_STATUS || request_take(r, client, q->id, q, &e) == NULL)
-		answer_at_turn_end(r, client, q->id, e);
+	if (q->kind == REQUEST_BACKUP && (e = backup_ask(r, client, q->id, &why)) == ERR_OK)
+		return;
+	if (q->kind == REQUEST_BACKUP || q->kind == REQUEST_STATUS ||
+	    request_take(r, client, q->id, q, &e) == NULL)
+		answer_at_turn_end(r, client, q->id, e, why);
 }
 
 void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
@@ -119,6 +123,7 @@ void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
 
 	if (p != NULL)
 		pending_free(&r->pendings, p);
+	backup_cancel(r, client, id);
 }
 
 void replica_forget(struct replica *r, uint32_t client)
@@ -136,6 +141,7 @@ void replica_forget(struct replica *r, uint32_t client)
 		if (r->prompts[i].client != client)
 			r->prompts[kept++] = r->prompts[i];
 	r->prompt_count = kept;
+	backup_forget(r, client);
 }
 
 static bool send_forward(struct replica *r, const struct pending *p, const struct raft_view *v)

@@ -8,8 +8,8 @@
 
 /*
  * The state lane: applies committed entries in order, all of a turn as one atomic unit together with the applied
- * index, and answers reads. Functions named do_* run on the lane and touch nothing of the replica but kv, changes,
- * identity and what the lanes share.
+ * index, answers reads, and reads slices of an image (scan.c). Functions named do_* run on the lane and touch nothing
+ * of the replica but kv, changes, identity and what the lanes share.
  */
 
 static void add_outcome(struct state_job *j, struct outcome o)
@@ -59,7 +59,7 @@ static void note_point(struct state_job *j)
 		points_add(&j->points, (struct point){ meta->applied_index, meta->hash });
 }
 
-static enum err do_job(struct state_job *j)
+static enum err do_apply(struct state_job *j)
 {
 	enum err e = ERR_OK;
 
@@ -67,18 +67,41 @@ static enum err do_job(struct state_job *j)
 		e = do_entry(j, &j->entries.data[i]);
 		note_point(j);
 	}
-	if (e == ERR_OK && j->kind == STATE_DISTRUST)
-		e = kv_quarantine(j->r->kv, blob_bytes(j->why));
-	for (size_t i = 0; e == ERR_OK && j->kind == STATE_READ && i < j->outcome_count; i++) {
+	return e;
+}
+
+static enum err do_reads(struct state_job *j)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < j->outcome_count; i++) {
 		struct outcome *o = &j->outcomes[i];
 
 		o->from = j->results.size;
 		e = kv_read(j->r->kv, blob_bytes(o->txn), &j->results);
 		o->size = j->results.size - o->from;
 	}
-	j->meta = *kv_meta(j->r->kv);
-	j->trusted = kv_quarantined(j->r->kv) == NULL;
 	return e;
+}
+
+static enum err do_job(struct state_job *j)
+{
+	switch (j->kind) {
+	case STATE_APPLY:
+		return do_apply(j);
+	case STATE_READ:
+		return do_reads(j);
+	case STATE_DISTRUST:
+		return kv_quarantine(j->r->kv, blob_bytes(j->why));
+	case STATE_SCAN_BEGIN:
+		return scan_do_begin(j);
+	case STATE_SCAN:
+		return scan_do_slice(j);
+	case STATE_SCAN_END:
+		scan_do_end(j);
+		return ERR_OK;
+	}
+	return ERR_INTERNAL;
 }
 
 static enum err do_jobs(struct replica *r, struct jobs *jobs)
@@ -94,6 +117,8 @@ static enum err do_jobs(struct replica *r, struct jobs *jobs)
 
 		if ((e = do_job(j)) != ERR_OK)
 			return e;
+		j->meta = *kv_meta(r->kv);
+		j->trusted = kv_quarantined(r->kv) == NULL;
 		applied |= j->kind == STATE_APPLY;
 		entries += j->entries.count;
 	}
@@ -132,7 +157,7 @@ struct lane_work state_lane_work(struct replica *r)
 	return (struct lane_work){ do_turn, on_done, r };
 }
 
-static struct state_job *new_job(struct replica *r, enum state_job_kind kind)
+struct state_job *state_job_new(struct replica *r, enum state_job_kind kind)
 {
 	struct state_job *j = xcalloc(1, sizeof(*j));
 
@@ -141,7 +166,7 @@ static struct state_job *new_job(struct replica *r, enum state_job_kind kind)
 	return j;
 }
 
-static void submit(struct state_job *j)
+void state_job_submit(struct state_job *j)
 {
 	j->r->measure.state_jobs++;
 	lane_submit(j->r->state_lane, &j->job);
@@ -160,7 +185,7 @@ void state_job_free(struct state_job *j)
 
 void state_apply(struct replica *r, const struct raft_ready *rd)
 {
-	struct state_job *j = new_job(r, STATE_APPLY);
+	struct state_job *j = state_job_new(r, STATE_APPLY);
 
 	for (size_t i = 0; i < rd->committed_count; i++) {
 		assert(rd->committed[i].pos.index == r->submitted + 1);
@@ -168,15 +193,15 @@ void state_apply(struct replica *r, const struct raft_ready *rd)
 		entries_add(&j->entries, &rd->committed[i]);
 		r->bytes_since_checkpoint += entry_bytes(&rd->committed[i]);
 	}
-	submit(j);
+	state_job_submit(j);
 }
 
 void state_distrust(struct replica *r, const char *why)
 {
-	struct state_job *j = new_job(r, STATE_DISTRUST);
+	struct state_job *j = state_job_new(r, STATE_DISTRUST);
 
 	j->why = blob_new(bytes_text(why));
-	submit(j);
+	state_job_submit(j);
 }
 
 /* The lane works in order: a read behind the job that applies its index sees it. */
@@ -190,12 +215,12 @@ void state_read(struct replica *r)
 		if (p->index > r->submitted || p->min_revision > r->submitted)
 			continue;
 		if (j == NULL)
-			j = new_job(r, STATE_READ);
+			j = state_job_new(r, STATE_READ);
 		add_outcome(j, (struct outcome){ p->number, 0, blob_ref(p->data), 0, 0 });
 		pending_move(&r->pendings, p, STAGE_READING);
 	}
 	if (j != NULL)
-		submit(j);
+		state_job_submit(j);
 }
 
 static void give_outcome(struct replica *r, const struct state_job *j, const struct outcome *o)
@@ -211,6 +236,17 @@ static void give_outcome(struct replica *r, const struct state_job *j, const str
 	answer_result(r, p, bytes_of(j->results.data + o->from, o->size), j->meta.applied_index);
 }
 
+static void take_applied(struct replica *r, const struct state_job *j)
+{
+	raft_applied(r->raft, j->meta.applied_index);
+	request_applied(r, j->meta.applied_term);
+	upkeep_want(r, UPKEEP_FLUSH, span_ms(UPKEEP_FLUSH_MS));
+	upkeep_want(r, UPKEEP_CHECKPOINT,
+	    r->bytes_since_checkpoint > space_checkpoint_bytes(r->o.segment_bytes)
+		? span_ms(0)
+		: span_ms(UPKEEP_CHECKPOINT_MS));
+}
+
 static void take_job(struct replica *r, struct state_job *j)
 {
 	if (j->error != ERR_OK) {
@@ -224,17 +260,12 @@ static void take_job(struct replica *r, struct state_job *j)
 		agreement_note(r, j->points.list[i]);
 	for (size_t i = 0; i < j->outcome_count; i++)
 		give_outcome(r, j, &j->outcomes[i]);
-	if (j->kind == STATE_DISTRUST)
+	if (j->kind == STATE_APPLY)
+		take_applied(r, j);
+	else if (j->kind == STATE_DISTRUST)
 		agreement_distrusted(r, blob_bytes(j->why));
-	if (j->kind != STATE_APPLY)
-		return;
-	raft_applied(r->raft, j->meta.applied_index);
-	request_applied(r, j->meta.applied_term);
-	upkeep_want(r, UPKEEP_FLUSH, span_ms(UPKEEP_FLUSH_MS));
-	upkeep_want(r, UPKEEP_CHECKPOINT,
-	    r->bytes_since_checkpoint > space_checkpoint_bytes(r->o.segment_bytes)
-		? span_ms(0)
-		: span_ms(UPKEEP_CHECKPOINT_MS));
+	else if (j->kind != STATE_READ)
+		scan_take_job(r, j);
 }
 
 /* What came back from the lane, in order. */

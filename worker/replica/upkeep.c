@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "common/log.h"
 #include "worker/replica/inside.h"
@@ -6,7 +7,8 @@
 /*
  * The maintenance lane: what keeps a start short and the foreground smooth, away from log and state lane. The
  * store's log is flushed steadily and checkpointed by time and volume (from the writer's own thread a checkpoint is
- * a third of a second of silence); the log's next segment is filled ahead. On a full filesystem what can wait does.
+ * a third of a second of silence); the log's next segment is filled ahead; tables that are not used any more are
+ * dropped. On a full filesystem what can wait does.
  */
 
 static enum err do_checkpoint(struct replica *r)
@@ -31,6 +33,11 @@ static enum err do_job(struct upkeep_job *j)
 		return do_checkpoint(j->r);
 	case UPKEEP_FILL:
 		return wal_fill(j->r->wal, &j->more);
+	case UPKEEP_DROP:
+		tables_drop(j->r->env.tables, j->table);
+		return ERR_OK;
+	case UPKEEP_COUNT:
+		break;
 	}
 	return ERR_INTERNAL;
 }
@@ -69,7 +76,7 @@ struct lane_work upkeep_lane_work(struct replica *r)
 
 void upkeep_init(struct replica *r)
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < UPKEEP_COUNT; i++)
 		r->upkeep[i] =
 		    (struct upkeep_job){ .r = r, .kind = (enum upkeep_kind)i, .at = INSTANT_NEVER };
 }
@@ -97,6 +104,24 @@ static void take_over(struct replica *r, struct upkeep_job *j)
 	}
 	if (j->kind == UPKEEP_FILL && j->more)
 		upkeep_want(r, UPKEEP_FILL, span_ms(0));
+	if (j->kind == UPKEEP_DROP && r->drop_count > 0)
+		upkeep_want(r, UPKEEP_DROP, span_ms(0));
+}
+
+void upkeep_drop(struct replica *r, struct table *t)
+{
+	if (t == NULL)
+		return;
+	r->drops = xreallocarray(r->drops, r->drop_count + 1, sizeof(struct table *));
+	r->drops[r->drop_count++] = t;
+	upkeep_want(r, UPKEEP_DROP, span_ms(0));
+}
+
+void upkeep_fini(struct replica *r)
+{
+	while (r->drop_count > 0)
+		tables_drop(r->env.tables, r->drops[--r->drop_count]);
+	free(r->drops);
 }
 
 /* What is ahead of its need never draws on what is left; a checkpoint frees more than it takes, but not at once. */
@@ -104,6 +129,8 @@ static bool waits_for_space(const struct replica *r, enum upkeep_kind kind)
 {
 	switch (kind) {
 	case UPKEEP_FLUSH:
+	case UPKEEP_DROP:
+	case UPKEEP_COUNT:
 		return false;
 	case UPKEEP_CHECKPOINT:
 		return r->space.room == RAFT_ROOM_NONE;
@@ -115,7 +142,7 @@ static bool waits_for_space(const struct replica *r, enum upkeep_kind kind)
 
 void upkeep_run(struct replica *r)
 {
-	for (int i = 0; i < 3 && !r->failed; i++) {
+	for (int i = 0; i < UPKEEP_COUNT && !r->failed; i++) {
 		struct upkeep_job *j = &r->upkeep[i];
 
 		if (j->over)
@@ -126,6 +153,8 @@ void upkeep_run(struct replica *r)
 		j->busy = true;
 		if (j->kind == UPKEEP_CHECKPOINT)
 			r->bytes_since_checkpoint = 0;
+		if (j->kind == UPKEEP_DROP)
+			j->table = r->drops[--r->drop_count];
 		lane_submit(r->upkeep_lane, &j->job);
 	}
 }
@@ -134,7 +163,7 @@ struct instant upkeep_deadline(const struct replica *r)
 {
 	struct instant at = INSTANT_NEVER;
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < UPKEEP_COUNT; i++)
 		if (r->upkeep[i].due && !r->upkeep[i].busy && !waits_for_space(r, r->upkeep[i].kind))
 			at = instant_least(at, r->upkeep[i].at);
 	return at;
