@@ -415,6 +415,7 @@ static void open_replica(struct consensus *c)
 		.requests_max = (uint32_t)conf->limits_requests,
 		.request_bytes_max = conf->limits_request_bytes,
 		.cache_bytes = conf->raft_cache,
+		.image_rate = conf->raft_image_rate,
 	};
 	const struct replica_env env = {
 		.disk = c->disk,

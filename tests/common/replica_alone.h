@@ -39,7 +39,7 @@ struct alone {
 	struct fake_disk *disk;
 	struct ballast *ballast; /* NULL: there is always room */
 	struct tables *tables; /* mem_tables */
-	struct alone_lane lanes[4]; /* log, state, upkeep, space */
+	struct alone_lane lanes[5]; /* log, state, upkeep, image, space */
 	size_t lane_count;
 	struct replica *replica;
 	struct instant now;

@@ -4,10 +4,12 @@
 #include <stdatomic.h>
 
 #include "common/status.h"
+#include "worker/kv/image.h"
 #include "worker/kv/kv.h"
 #include "worker/log/wal.h"
 #include "worker/raft/raft.h"
 #include "worker/replica/identity.h"
+#include "worker/replica/image_send.h"
 #include "worker/replica/measure.h"
 #include "worker/replica/pending.h"
 #include "worker/replica/points.h"
@@ -30,6 +32,10 @@ struct log_job {
 	uint64_t ticket;
 	bool hard_changed;
 	struct raft_hard hard;
+	struct table *install; /* before that, this state takes the place of the one in force; NULL: no */
+	bool rebase; /* and the log is empty behind this */
+	struct raft_pos base;
+	uint64_t base_time_ms;
 	struct entries entries; /* FETCH: the result */
 	/* FETCH */
 	struct raft_fetch fetch;
@@ -51,7 +57,15 @@ struct outcome {
 	size_t from, size;
 };
 
-enum state_job_kind { STATE_APPLY, STATE_READ, STATE_DISTRUST, STATE_SCAN_BEGIN, STATE_SCAN, STATE_SCAN_END };
+enum state_job_kind {
+	STATE_APPLY,
+	STATE_READ,
+	STATE_DISTRUST,
+	STATE_SWITCH,
+	STATE_SCAN_BEGIN,
+	STATE_SCAN,
+	STATE_SCAN_END,
+};
 
 struct state_job {
 	struct job job;
@@ -66,6 +80,8 @@ struct state_job {
 	bool trusted; /* the state, after it */
 	struct points points; /* APPLY: those that the state came by */
 	struct blob *why; /* DISTRUST */
+	struct kv *kv; /* SWITCH: the new state machine, and its table */
+	struct table *table;
 	/* SCAN_*: of which scan, as of which index */
 	uint64_t scan, scan_index;
 	size_t slice_bytes; /* SCAN: so much is asked for */
@@ -88,8 +104,8 @@ struct upkeep_job {
 	struct replica *r;
 	enum upkeep_kind kind;
 	enum err error;
+	struct table *table; /* in force; of DROP the one to be dropped */
 	bool more; /* FILL */
-	struct table *table; /* DROP */
 	bool busy; /* on the lane */
 	bool over; /* came back and was not looked at yet */
 	bool due;
@@ -111,6 +127,45 @@ struct agreement {
 	struct point agreed; /* the last one */
 	uint64_t config; /* the index of the last configuration that was looked at */
 	struct instant unclear_until; /* voters differ, and the others have so long to say what they have */
+};
+
+/* ---- image lane (image_receive.c) ---- */
+
+/* A state that is being built of an image. Used by the lane until it is finished. */
+struct incoming {
+	struct table *table;
+	struct image_load *load;
+	uint64_t unsynced; /* bytes */
+	enum err error; /* the first; nothing is done any more */
+	/* When it is complete. */
+	struct kv *kv;
+	struct kv_meta meta;
+	struct raft_image image;
+};
+
+enum receive_kind { RECEIVE_PIECES, RECEIVE_FINISH, RECEIVE_DROP };
+
+struct receive_job {
+	struct job job;
+	struct replica *r;
+	enum receive_kind kind;
+	enum err error;
+	struct incoming *in;
+	struct buf frames;
+	STAILQ_ENTRY(receive_job) out, over;
+};
+
+enum receiving_phase { RECEIVING_NOTHING, RECEIVING_PIECES, RECEIVING_FINISHES, RECEIVING_INSTALLS };
+
+struct receiving {
+	struct lane *lane;
+	STAILQ_HEAD(, receive_job) out; /* with the lane, oldest first */
+	STAILQ_HEAD(, receive_job) over;
+	enum receiving_phase phase;
+	uint64_t from, number; /* which image */
+	uint64_t next, written; /* the piece that is wanted; those before `written` are */
+	struct incoming *in;
+	uint64_t done_from, done_number, done_index; /* the last that was over */
 };
 
 /* A promise of raft that waits for its ticket. */
@@ -181,8 +236,8 @@ struct replica {
 
 	struct raft *raft; /* NULL while unformed */
 	struct wal *wal; /* used by the log lane only */
-	struct table *table; /* the state in force */
-	struct kv *kv; /* used by the state lane only */
+	struct table *table; /* in force */
+	struct kv *kv; /* of that table; used by the state lane only */
 	struct kv_changes *changes;
 	struct lane *log_lane, *state_lane, *upkeep_lane;
 	STAILQ_HEAD(, log_job) log_out; /* with the lane, oldest first */
@@ -230,6 +285,8 @@ struct replica {
 	struct scan scan;
 	struct backup backup;
 	struct space space;
+	struct receiving receiving;
+	struct sending sending;
 	struct change_ask asks[CHANGE_ASKS_MAX];
 	size_t ask_count;
 	uint64_t config_seen; /* the index of the configuration that the connections were made for */
@@ -280,6 +337,8 @@ void state_take_over(struct replica *r);
 struct state_job *state_job_new(struct replica *r, enum state_job_kind kind);
 void state_job_submit(struct state_job *j);
 void state_job_free(struct state_job *j);
+/* From now on the lane applies to this state machine, which holds everything up to `index`. Takes both over. */
+void state_switch(struct replica *r, struct table *table, struct kv *kv, uint64_t index);
 
 /* upkeep.c */
 struct lane_work upkeep_lane_work(struct replica *r);
@@ -291,6 +350,17 @@ void upkeep_drop(struct replica *r, struct table *t);
 void upkeep_fini(struct replica *r);
 void upkeep_run(struct replica *r);
 struct instant upkeep_deadline(const struct replica *r);
+
+/* image_receive.c */
+void image_receive_start(struct replica *r);
+void image_receive_take_over(struct replica *r);
+/* State and log have been switched on disk. */
+void image_installed(struct replica *r);
+void image_receive_fini(struct replica *r);
+void on_image(struct replica *r, uint64_t from, const struct peer_image *m);
+
+/* image_send.c */
+void on_image_ack(struct replica *r, uint64_t from, const struct peer_image_ack *m);
 
 /* answer.c */
 /* Gives the answer and frees the request. */
@@ -326,6 +396,8 @@ void request_expire(struct replica *r);
 void request_leader_changed(struct replica *r);
 void request_reconnected(struct replica *r, uint64_t peer);
 void request_applied(struct replica *r, uint64_t term);
+/* The state has gone on without applying entry by entry, up to one of this term. */
+void request_skipped(struct replica *r, uint64_t term);
 void request_read_done(struct replica *r, const struct raft_read_done *done);
 /* May a read be answered as this node's state answers it, or must it look for its way again? */
 bool request_may_answer(struct replica *r, struct pending *p);

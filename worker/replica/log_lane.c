@@ -45,14 +45,36 @@ static enum err do_form(struct log_job *j)
 	return wal_open(&j->wal, &o, &j->found);
 }
 
+/* The state first: a log that does not reach up to it is known for what it is at the next start (finish_install()), while
+ * one that begins behind the state would be damage. The hard state before both: the image may be of its term. */
+static enum err do_install(struct log_job *j)
+{
+	struct wal *w = j->r->wal;
+	enum err e = ERR_OK;
+
+	if (j->hard_changed)
+		e = wal_append(w, &j->hard, NULL, 0);
+	if (e != ERR_OK || (e = wal_sync(w)) != ERR_OK ||
+	    (e = tables_adopt(j->r->env.tables, j->install)) != ERR_OK || !j->rebase)
+		return e;
+	return wal_reset(w, j->base, j->base_time_ms, j->hard);
+}
+
 static enum err do_job(struct log_job *j, bool *unsynced)
 {
+	enum err e;
+
 	switch (j->kind) {
 	case LOG_PERSIST:
 		*unsynced = true;
-		return wal_append(
-		    j->r->wal, j->hard_changed ? &j->hard : NULL, j->entries.data, j->entries.count);
+		if (j->install != NULL && (e = do_install(j)) != ERR_OK)
+			return e;
+		return wal_append(j->r->wal, j->hard_changed && j->install == NULL ? &j->hard : NULL,
+		    j->entries.data, j->entries.count);
 	case LOG_FETCH:
+		/* The log may have been cut since it was asked for. */
+		if (j->fetch.index <= wal_base(j->r->wal).index)
+			return ERR_OK;
 		return wal_read(j->r->wal, j->fetch.index, j->fetch.bytes_max, &j->entries);
 	case LOG_SETTLE:
 		return wal_settle(j->r->wal);
@@ -155,6 +177,12 @@ void log_persist(struct replica *r, const struct raft_ready *rd)
 	j->ticket = rd->ticket;
 	j->hard_changed = rd->hard_changed;
 	j->hard = rd->hard;
+	if (rd->install) {
+		j->install = r->receiving.in->table;
+		j->rebase = rd->rebase;
+		j->base = rd->base;
+		j->base_time_ms = rd->base_time_ms;
+	}
 	for (size_t i = 0; i < rd->entry_count; i++) {
 		entries_add(&j->entries, &rd->entries[i]);
 		r->log_bytes += entry_bytes(&rd->entries[i]);
@@ -263,6 +291,8 @@ static void take_job(struct replica *r, struct log_job *j)
 	switch (j->kind) {
 	case LOG_PERSIST:
 		r->ticket_durable = j->ticket;
+		if (j->install != NULL)
+			image_installed(r);
 		raft_persisted(r->raft, j->ticket, r->now);
 		release_promises(r, j->ticket);
 		if (j->entries.count > 0)

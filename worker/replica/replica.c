@@ -51,17 +51,38 @@ bool send_frame(struct replica *r, uint64_t to)
 	return sent;
 }
 
+/* The state knows the members as of what it has applied, whatever the log still holds (M5). One that is not trusted is
+ * asked only for what the log does not tell. */
+static enum err read_members(
+    const struct replica *r, const struct wal_found *found, struct entries *configs, uint64_t *index)
+{
+	struct entry known = { .type = ENTRY_CONFIG };
+	struct buf members = { 0 };
+	enum err e = kv_members(r->kv, &known.pos.index, &members);
+
+	*index = r->distrusted != NULL ? found->base.index : r->meta.applied_index;
+	if (e == ERR_OK && known.pos.index <= *index) {
+		known.data = blob_new(buf_bytes(&members));
+		entries_add(configs, &known);
+		blob_unref(known.data);
+	}
+	buf_free(&members);
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 /* The configurations and the unapplied tail of the log are what raft needs of it in memory. Nothing is applied to a state
  * that is not trusted. */
 static enum err read_log(
     struct replica *r, const struct wal_found *found, struct entries *configs, struct entries *tail)
 {
-	uint64_t next = r->meta.applied_index + 1;
-	enum err e = ERR_OK;
+	uint64_t next = r->meta.applied_index + 1, known;
+	enum err e = read_members(r, found, configs, &known);
 
 	for (size_t i = 0; e == ERR_OK && i < found->config_count; i++) {
 		struct entries one = { 0 };
 
+		if (found->configs[i] <= known)
+			continue;
 		e = wal_read(r->wal, found->configs[i], 1, &one);
 		if (e == ERR_OK)
 			entries_add(configs, &one.data[0]);
@@ -85,11 +106,20 @@ static uint64_t term_found(const struct wal_found *found, uint64_t index)
 	return term;
 }
 
+/* Does the log hold what the state has applied? */
+static bool is_agreed(const struct replica *r, const struct wal_found *found)
+{
+	uint64_t index = r->meta.applied_index;
+
+	return index >= found->base.index && index <= found->last.index &&
+	       term_found(found, index) == r->meta.applied_term;
+}
+
 static enum err check_agreement(const struct replica *r, const struct wal_found *found)
 {
 	uint64_t index = r->meta.applied_index, term = r->meta.applied_term;
 
-	if (index >= found->base.index && index <= found->last.index && term_found(found, index) == term)
+	if (is_agreed(r, found))
 		return ERR_OK;
 	log_errorx("the log does not hold what the state has applied applied=%" PRIu64 ".%" PRIu64
 		   " log=%" PRIu64 ".%" PRIu64 "-%" PRIu64 ".%" PRIu64,
@@ -156,6 +186,26 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 	return e;
 }
 
+/* A crash came between the two halves of the switch to an image: the state is in force, the log is still the old one. It
+ * reaches less far, or was another leader's, and goes on behind the image. */
+static enum err finish_install(struct replica *r, struct wal_found *found)
+{
+	struct raft_pos base = { r->meta.applied_term, r->meta.applied_index };
+	struct raft_hard hard = found->hard;
+	enum err e;
+
+	log_warnx(
+	    "the state came by image and the log does not reach it: the log begins behind it base=%" PRIu64
+	    ".%" PRIu64 " log=%" PRIu64 ".%" PRIu64,
+	    base.term, base.index, found->last.term, found->last.index);
+	if ((e = wal_reset(r->wal, base, r->meta.time_ms, hard)) != ERR_OK)
+		return e;
+	wal_found_free(found);
+	*found =
+	    (struct wal_found){ .hard = hard, .base = base, .last = base, .last_time_ms = r->meta.time_ms };
+	return ERR_OK;
+}
+
 static enum err open_log(struct replica *r)
 {
 	struct wal_found found = { 0 };
@@ -176,6 +226,8 @@ static enum err open_log(struct replica *r)
 		log_errorx("the log is missing");
 		e = ERR_DAMAGED;
 	}
+	if (e == ERR_OK && kv_is_image(r->kv) && !is_agreed(r, &found))
+		e = finish_install(r, &found);
 	if (e == ERR_OK)
 		e = start_raft(r, &found);
 	wal_found_free(&found);
@@ -218,6 +270,7 @@ static void start_lanes(struct replica *r)
 	r->log_lane = m->make(m, "log", log_lane_work(r));
 	r->state_lane = m->make(m, "state", state_lane_work(r));
 	r->upkeep_lane = m->make(m, "upkeep", upkeep_lane_work(r));
+	image_receive_start(r);
 	space_start(r);
 }
 
@@ -236,8 +289,11 @@ enum err replica_open(
 	STAILQ_INIT(&r->state_over);
 	pendings_init(&r->pendings, now);
 	measure_init(&r->measure, env->metrics);
+	STAILQ_INIT(&r->receiving.out);
+	STAILQ_INIT(&r->receiving.over);
 	upkeep_init(r);
 	agreement_init(r);
+	image_send_init(r);
 	r->changes = kv_changes_new();
 	if ((e = space_init(r)) != ERR_OK || (e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
 	    (e = tables_open(env->tables, &r->table)) != ERR_OK || (e = kv_open(&r->kv, r->table)) != ERR_OK)
@@ -269,6 +325,7 @@ void replica_close(struct replica *r)
 		return;
 	lane_free(r->log_lane);
 	lane_free(r->state_lane);
+	lane_free(r->receiving.lane);
 	lane_free(r->upkeep_lane);
 	lane_free(r->space.lane);
 	while ((log = STAILQ_FIRST(&r->log_out)) != NULL) {
@@ -283,6 +340,8 @@ void replica_close(struct replica *r)
 		STAILQ_REMOVE_HEAD(&r->state_over, over);
 		state_job_free(state);
 	}
+	image_send_fini(r);
+	image_receive_fini(r);
 	raft_free(r->raft);
 	wal_close(r->wal);
 	scan_fini(r);
@@ -327,6 +386,7 @@ void replica_on_hello(
 	raft_reachable(r->raft, hello->incarnation);
 	request_reconnected(r, hello->incarnation);
 	agreement_reconnected(r, hello->incarnation);
+	image_send_reconnected(r, hello->incarnation);
 }
 
 void replica_on_refused(struct replica *r, const struct bytes *dialed, const char *why, struct instant now)
@@ -405,6 +465,8 @@ void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes fram
 		FRAME(CLAIM, claim)
 		FRAME(HASH, hash)
 		FRAME(AGREED, agreed)
+		FRAME(IMAGE, image)
+		FRAME(IMAGE_ACK, image_ack)
 #undef FRAME
 	case PEER_FORM_ASK:
 		on_form_ask(r, incarnation);
@@ -443,7 +505,8 @@ struct instant replica_deadline(const struct replica *r)
 
 	at = instant_least(at, space_deadline(r));
 	if (takes_part(r))
-		at = instant_least(at, instant_least(raft_deadline(r->raft), agreement_deadline(r)));
+		at = instant_least(at, instant_least(raft_deadline(r->raft),
+					   instant_least(agreement_deadline(r), image_send_deadline(r))));
 	if (r->settle_due)
 		at = instant_least(at, r->settle_at);
 	if (anything_waits(r))
@@ -513,6 +576,8 @@ static void run_raft(struct replica *r)
 			request_read_done(r, &rd.reads[i]);
 		for (size_t i = 0; i < rd.fetch_count; i++)
 			log_fetch(r, &rd.fetches[i]);
+		for (size_t i = 0; i < rd.image_count; i++)
+			image_send_wanted(r, rd.images[i]);
 		raft_advance(r->raft);
 	}
 }
@@ -522,6 +587,7 @@ void replica_flush(struct replica *r, struct instant now)
 	r->now = now;
 	log_take_over(r);
 	state_take_over(r);
+	image_receive_take_over(r);
 	space_run(r);
 	upkeep_run(r);
 	if (r->failed)
@@ -534,6 +600,7 @@ void replica_flush(struct replica *r, struct instant now)
 		membership_turn(r);
 		agreement_turn(r);
 		run_raft(r);
+		image_send_turn(r);
 	}
 	state_read(r);
 	backup_turn(r);

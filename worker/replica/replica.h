@@ -54,6 +54,7 @@ struct replica_options {
 	uint32_t requests_max; /* in flight */
 	uint64_t request_bytes_max;
 	uint64_t cache_bytes; /* entries kept in memory for lagging followers */
+	uint64_t image_rate; /* bytes a second of an image to another node; 0: as fast as it goes */
 	/* Of entries in one message, on their way to one follower, and not committed yet; 0: the default. */
 	size_t message_bytes_max, window_bytes_max, uncommitted_bytes_max;
 	/* The states of all nodes are compared at each index that this divides: the same on every node. 0: the default. */

@@ -469,6 +469,18 @@ void request_applied(struct replica *r, uint64_t term)
 	}
 }
 
+void request_skipped(struct replica *r, uint64_t term)
+{
+	struct pending *p, *next;
+
+	for (p = pending_first(&r->pendings, STAGE_WRITTEN); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, in_stage);
+		if (p->term <= term)
+			answer_error(r, p, ERR_LOST, APPLIED_UNKNOWN,
+			    "this node was far behind and took over the state of another meanwhile");
+	}
+}
+
 static void expire(struct replica *r, struct pending *p)
 {
 	bool leaderless = r->raft == NULL || raft_view(r->raft).leader == 0;

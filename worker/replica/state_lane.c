@@ -59,6 +59,17 @@ static void note_point(struct state_job *j)
 		points_add(&j->points, (struct point){ meta->applied_index, meta->hash });
 }
 
+/* What was applied to the old state goes to its table before another takes its place. It comes back in the job. */
+static enum err do_switch(struct state_job *j)
+{
+	struct kv *old = j->r->kv;
+	enum err e = kv_commit(old);
+
+	j->r->kv = j->kv;
+	j->kv = old;
+	return e;
+}
+
 static enum err do_apply(struct state_job *j)
 {
 	enum err e = ERR_OK;
@@ -93,6 +104,8 @@ static enum err do_job(struct state_job *j)
 		return do_reads(j);
 	case STATE_DISTRUST:
 		return kv_quarantine(j->r->kv, blob_bytes(j->why));
+	case STATE_SWITCH:
+		return do_switch(j);
 	case STATE_SCAN_BEGIN:
 		return scan_do_begin(j);
 	case STATE_SCAN:
@@ -180,6 +193,7 @@ void state_job_free(struct state_job *j)
 	free(j->outcomes);
 	buf_free(&j->results);
 	blob_unref(j->why);
+	kv_close(j->kv);
 	free(j);
 }
 
@@ -193,6 +207,16 @@ void state_apply(struct replica *r, const struct raft_ready *rd)
 		entries_add(&j->entries, &rd->committed[i]);
 		r->bytes_since_checkpoint += entry_bytes(&rd->committed[i]);
 	}
+	state_job_submit(j);
+}
+
+void state_switch(struct replica *r, struct table *table, struct kv *kv, uint64_t index)
+{
+	struct state_job *j = state_job_new(r, STATE_SWITCH);
+
+	j->kv = kv;
+	j->table = table;
+	r->submitted = index;
 	state_job_submit(j);
 }
 
@@ -260,12 +284,26 @@ static void take_job(struct replica *r, struct state_job *j)
 		agreement_note(r, j->points.list[i]);
 	for (size_t i = 0; i < j->outcome_count; i++)
 		give_outcome(r, j, &j->outcomes[i]);
-	if (j->kind == STATE_APPLY)
+	switch (j->kind) {
+	case STATE_APPLY:
 		take_applied(r, j);
-	else if (j->kind == STATE_DISTRUST)
+		break;
+	case STATE_READ:
+		break;
+	case STATE_DISTRUST:
 		agreement_distrusted(r, blob_bytes(j->why));
-	else if (j->kind != STATE_READ)
+		break;
+	case STATE_SWITCH:
+		upkeep_drop(r, r->table);
+		r->table = j->table;
+		take_applied(r, j);
+		break;
+	case STATE_SCAN_BEGIN:
+	case STATE_SCAN:
+	case STATE_SCAN_END:
 		scan_take_job(r, j);
+		break;
+	}
 }
 
 /* What came back from the lane, in order. */

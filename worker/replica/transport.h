@@ -20,6 +20,13 @@ enum peer_type {
 #undef MSG
 };
 
+/* How the receiver of an image stands. */
+enum image_state {
+	IMAGE_UNDER_WAY = 0,
+	IMAGE_DONE = 1,
+	IMAGE_REFUSED = 2, /* it has to be begun anew */
+};
+
 #define PEER_VERSION 1
 
 /* A frame is one u8 of enum peer_type and its message; at most this long. */

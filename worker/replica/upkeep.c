@@ -11,10 +11,11 @@
  * dropped. On a full filesystem what can wait does.
  */
 
-static enum err do_checkpoint(struct replica *r)
+static enum err do_checkpoint(struct upkeep_job *j)
 {
+	struct replica *r = j->r;
 	struct instant began = measure_now(r);
-	enum err e = table_checkpoint(r->table);
+	enum err e = table_checkpoint(j->table);
 	struct span took = instant_between(began, measure_now(r));
 
 	if (e != ERR_OK)
@@ -28,9 +29,9 @@ static enum err do_job(struct upkeep_job *j)
 {
 	switch (j->kind) {
 	case UPKEEP_FLUSH:
-		return table_flush(j->r->table);
+		return table_flush(j->table);
 	case UPKEEP_CHECKPOINT:
-		return do_checkpoint(j->r);
+		return do_checkpoint(j);
 	case UPKEEP_FILL:
 		return wal_fill(j->r->wal, &j->more);
 	case UPKEEP_DROP:
@@ -151,10 +152,9 @@ void upkeep_run(struct replica *r)
 			continue;
 		j->due = false;
 		j->busy = true;
+		j->table = j->kind == UPKEEP_DROP ? r->drops[--r->drop_count] : r->table;
 		if (j->kind == UPKEEP_CHECKPOINT)
 			r->bytes_since_checkpoint = 0;
-		if (j->kind == UPKEEP_DROP)
-			j->table = r->drops[--r->drop_count];
 		lane_submit(r->upkeep_lane, &j->job);
 	}
 }
