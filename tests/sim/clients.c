@@ -278,6 +278,8 @@ static bool may_happen(const struct universe *u, enum err e)
 		return u->plan.faults[FAULT_WIPE];
 	case ERR_FULL:
 		return u->plan.faults[FAULT_FULL];
+	case ERR_DISPUTED:
+		return u->plan.faults[FAULT_ROT];
 	default:
 		return false;
 	}
@@ -328,6 +330,17 @@ static void take_error(
 	    answer->applied == APPLIED_NO ? "no" : "unknown");
 }
 
+/* The answer comes from a state that went wrong, and nobody knows that yet: it counts as none. */
+static bool may_be_misled(const struct universe *u, const struct node *n, const struct op *o)
+{
+	if (node_misleads(n))
+		return true;
+	for (int i = 0; i < u->plan.nodes; i++)
+		if (node_misleads(&u->nodes[i]) && o->kind == OP_READ && o->level == LEVEL_LEADER)
+			return true;
+	return false;
+}
+
 void clients_on_answer(struct universe *u, struct node *n, uint32_t client, const struct ipc_answer *answer)
 {
 	struct ask *a;
@@ -344,6 +357,11 @@ void clients_on_answer(struct universe *u, struct node *n, uint32_t client, cons
 		universe_fail(u, "n%d answers request %" PRIu64 " twice", n->number + 1, answer->id);
 	a->answered = true;
 	waited_for = client_of(u, client)->ask == answer->id;
+	if (answer->error == ERR_OK && may_be_misled(u, n, &u->history.ops[a->op])) {
+		if (waited_for)
+			fail_attempt(u, client, true);
+		return;
+	}
 	if (answer->error == ERR_OK)
 		take_result(u, n, a, answer);
 	else

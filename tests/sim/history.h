@@ -60,6 +60,8 @@ struct history {
 uint32_t history_begin(struct universe *u, const struct op *from);
 void history_fini(struct history *h);
 
+/* Is it the key of an operation on no register? */
+bool op_is_unique(struct bytes key);
 /* The key and value of an operation; cleared first. */
 void op_key(const struct op *o, struct buf *out);
 void op_value(const struct op *o, uint32_t number, struct buf *out);

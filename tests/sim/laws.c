@@ -278,19 +278,24 @@ void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *me
 		universe_fail(u,
 		    "n%d applied %" PRIu64 ".%" PRIu64 ", which was committed with term %" PRIu64,
 		    n->number + 1, meta->applied_term, meta->applied_index, i->term);
+	u->deeds.applied += meta->applied_index - n->applied;
+	n->applied = meta->applied_index;
+	if (n->rotten)
+		return;
 	if (i->hash_known && (i->hash.high != meta->hash.high || i->hash.low != meta->hash.low))
 		universe_fail(u, "n%d has another state at %" PRIu64 " than the first that got there",
 		    n->number + 1, meta->applied_index);
-	u->deeds.applied += meta->applied_index - n->applied;
 	i->hash_known = true;
 	i->hash = meta->hash;
-	n->applied = meta->applied_index;
 }
 
 void laws_on_adopt(struct universe *u, struct node *n, const struct kv_meta *meta)
 {
 	if (meta->applied_index < n->applied)
 		n->applied = meta->applied_index;
+	if (n->rotten)
+		n->told_revision = 0;
+	n->rotten = false;
 	laws_on_commit(u, n, meta);
 }
 

@@ -47,6 +47,20 @@ bool strike_all_down(struct universe *u)
 	return any;
 }
 
+/* One at a time, so that the others are a majority of the voters. */
+bool strike_rot(struct universe *u)
+{
+	struct node *n = nemesis_victim(u);
+
+	for (int i = 0; i < u->plan.nodes; i++)
+		if (u->nodes[i].rotten)
+			return false;
+	if (!crash(u, n, dice_chance(dice(u), 500000)))
+		return false;
+	n->rotten = sim_tables_rot(&n->tables);
+	return n->rotten;
+}
+
 /* ---- right after a promise ---- */
 
 bool strike_trap(struct universe *u)

@@ -30,6 +30,7 @@ static bool (*const strikes[FAULTS])(struct universe *u) = {
 	[FAULT_HANG] = strike_hang,
 	[FAULT_DISK_ERROR] = strike_disk_error,
 	[FAULT_FLIP] = strike_flip,
+	[FAULT_ROT] = strike_rot,
 	[FAULT_FULL] = strike_full,
 	[FAULT_MEMBERS] = strike_members,
 	[FAULT_WIPE] = strike_wipe,

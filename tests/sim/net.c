@@ -441,7 +441,7 @@ static bool sim_send(struct transport *transport, uint64_t incarnation, struct b
 		if (l->in_flight + frame.size > QUEUE_BYTES_MAX)
 			return false;
 		laws_on_frame(u, n, frame);
-		if (l->broken)
+		if (l->broken || (u->sabotage == SABOTAGE_HASH && frame.data[0] == PEER_HASH))
 			return true;
 		if (u->plan.in_order)
 			send_in_order(u, n->number, to, blob_new(frame));

@@ -207,6 +207,7 @@ static enum err open_replica(struct node *n)
 		.message_bytes_max = p->message_bytes,
 		.window_bytes_max = p->window_bytes,
 		.uncommitted_bytes_max = p->uncommitted_bytes,
+		.hash_every = p->hash_every,
 	};
 
 	if (e != ERR_OK)
@@ -321,7 +322,13 @@ void node_wipe(struct node *n)
 	n->incarnation = 0;
 	n->full_until = n->universe->now;
 	n->wiped = true;
+	n->rotten = false;
 	net_forget(n->universe, n);
+}
+
+bool node_misleads(const struct node *n)
+{
+	return n->rotten && node_up(n) && !replica_view(n->replica).quarantined;
 }
 
 bool node_serves(const struct node *n)

@@ -40,6 +40,7 @@ struct node {
 	struct disk_relief *ballast_relief;
 	struct instant full_until; /* the filesystem, filled by somebody else */
 	bool wiped; /* it is not the disk that it began with */
+	bool rotten; /* its state is not what its log made of it */
 	bool unlisted; /* its command line names no members */
 	struct sim_tables tables;
 
@@ -77,6 +78,8 @@ void node_crash(struct node *n, bool power);
 void node_restart_later(struct node *n, struct span delay);
 /* Ends the process, if there is one, and puts an empty disk into the machine. */
 void node_wipe(struct node *n);
+/* What it answers may be wrong, for it does not know yet that its state is: whatever asks it bears that. */
+bool node_misleads(const struct node *n);
 /* It may be asked for keys: one that has no cluster, nor a list of others, would form one of its own. */
 bool node_serves(const struct node *n);
 /* Stops one that runs, for as long or until all is healed, unless it is stopped: what comes for it waits. By `clock_too`

@@ -59,7 +59,7 @@ static void draw_faults(struct plan *p, struct random *r)
 	if (dice_chance(r, 50000))
 		return;
 	while (!any)
-		for (int f = 0; f < FAULTS; f++) {
+		for (int f = 0; f <= FAULT_CANCEL; f++) {
 			p->faults[f] =
 			    p->nodes >= rows[f].nodes && dice_chance(r, rows[f].in_million * part / 1000);
 			any = any || p->faults[f];
@@ -161,6 +161,15 @@ static void draw_members(struct plan *p, struct random *r)
 		p->members = (int)dice_between(r, 1, (uint64_t)p->nodes);
 }
 
+/* Behind all else, which is drawn for a seed as it was before there was this. One of three or more goes wrong: the others
+ * must be voters, all of them, and stay so. */
+static void draw_rot(struct plan *p, struct random *r)
+{
+	p->hash_every = dice_skewed(r, 4, 64);
+	p->faults[FAULT_ROT] = p->nodes >= rows[FAULT_ROT].nodes && !p->faults[FAULT_MEMBERS] &&
+			       !p->faults[FAULT_WIPE] && p->members == p->nodes && dice_chance(r, 300000);
+}
+
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
 {
 	struct random r = { seed * 2 + 1 };
@@ -180,6 +189,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	draw_clients(p, &r);
 	draw_members(p, &r);
 	quicken(p);
+	draw_rot(p, &r);
 }
 
 void plan_command(const struct plan *p, struct buf *out)

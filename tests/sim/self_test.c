@@ -117,6 +117,7 @@ int self_test(void)
 	failed += catches(SABOTAGE_READ, "stale reads sold as linearizable are caught");
 	failed += catches(SABOTAGE_FRAME, "an entry that changes on its way is caught");
 	failed += catches(SABOTAGE_TWICE, "a write applied twice is caught");
+	failed += catches(SABOTAGE_HASH, "a state that went wrong and is not compared is caught");
 	printf("1..%d\n", tests);
 	return failed;
 }

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -6,6 +7,8 @@
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_tables.h"
 #include "tests/sim/universe.h"
+#include "worker/kv/hash.h"
+#include "worker/kv/inside.h"
 
 /* Of one life: what is behind it may outlive it. */
 struct sim_table {
@@ -216,4 +219,44 @@ void sim_tables_crash(struct sim_tables *s, bool power)
 	mem_tables_crash(s->inside, lose);
 	if (u->sabotage == SABOTAGE_TABLE && power)
 		lose_a_record(sim_tables_look(s));
+}
+
+struct found {
+	struct buf key, record;
+};
+
+/* Nobody writes to such a key a second time, so it does not come right again by itself. */
+static bool take_record(void *arg, struct bytes key, struct bytes record)
+{
+	struct found *f = arg;
+
+	if (!op_is_unique(key))
+		return true;
+	buf_append(&f->key, key);
+	buf_append(&f->record, record);
+	return false;
+}
+
+bool sim_tables_rot(struct sim_tables *s)
+{
+	struct table *t = sim_tables_look(s);
+	struct found f = { 0 };
+	bool found;
+	struct kv *kv;
+	enum err e;
+
+	table_scan(t, TABLE_KEYS, (struct bytes){ NULL, 0 }, take_record, &f);
+	found = f.key.size > 0;
+	if (found && kv_open(&kv, t) == ERR_OK) {
+		table_remove(t, TABLE_KEYS, buf_bytes(&f.key));
+		hash_subtract(&kv->meta.hash, TABLE_KEYS, buf_bytes(&f.key), buf_bytes(&f.record));
+		kv->unwritten = true;
+		e = kv_commit(kv);
+		assert(e == ERR_OK);
+		table_flush(t);
+		kv_close(kv);
+	}
+	buf_free(&f.key);
+	buf_free(&f.record);
+	return found;
 }

@@ -22,5 +22,8 @@ void sim_tables_fini(struct sim_tables *s);
 struct table *sim_tables_look(const struct sim_tables *s);
 /* The process is gone; with `power` some of the commits are that were not flushed. */
 void sim_tables_crash(struct sim_tables *s, bool power);
+/* Between two lives the state loses a key, as if what was applied to it had been another thing: all of it is whole, the hash
+ * included, and it is wrong. False, and nothing happens, where it has none. */
+bool sim_tables_rot(struct sim_tables *s);
 
 #endif

@@ -35,6 +35,7 @@ enum sabotage {
 	SABOTAGE_READ, /* reads are answered with what was there before */
 	SABOTAGE_FRAME, /* a byte of an entry changes on its way */
 	SABOTAGE_TWICE, /* writes are asked twice */
+	SABOTAGE_HASH, /* nobody hears of another's state */
 };
 
 struct universe {

@@ -615,6 +615,7 @@ struct replica_view replica_view(const struct replica *r)
 		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.applied = r->meta.applied_index,
 		.removed = r->removed != NULL,
+		.quarantined = r->distrusted != NULL,
 		.requests = r->pendings.count + r->prompt_count + r->backup.on,
 	};
 	struct raft_view v;

@@ -113,6 +113,7 @@ struct replica_view {
 	uint64_t incarnation, cluster, term, leader, commit, applied, last;
 	bool leads;
 	bool removed; /* it knows that it is no member any more */
+	bool quarantined; /* its own state is not trusted, and answers nobody */
 	size_t requests; /* not answered yet; those of other nodes included */
 };
 struct replica_view replica_view(const struct replica *r);
