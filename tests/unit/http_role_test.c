@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "common/log.h"
+#include "common/status.h"
+#include "worker/http/flight.h"
 #include "worker/kv/kv.h"
 #include "worker/worker.h"
 
@@ -32,6 +34,7 @@ struct fixture {
 	size_t count;
 	uint32_t time_ms;
 	bool leader_only; /* the last one */
+	uint64_t credit; /* given in all */
 	bool ready;
 	struct fixture *before;
 };
@@ -62,7 +65,7 @@ void worker_exit(struct worker *w, int status)
 
 static void on_consensus_request(void *arg, const struct ipc_request *q)
 {
-	static const char *const kinds[] = { "WRITE", "READ", "STATUS" };
+	static const char *const kinds[] = { "WRITE", "READ", "STATUS", "TRANSFER", "CHANGE", "BACKUP" };
 	struct fixture *f = arg;
 
 	buf_printf(&f->seen, "%s ", kinds[q->kind]);
@@ -70,6 +73,14 @@ static void on_consensus_request(void *arg, const struct ipc_request *q)
 	f->ids[f->count++] = q->id;
 	f->time_ms = q->time_ms;
 	f->leader_only = q->leader_only != 0;
+}
+
+static void on_consensus_credit(void *arg, const struct ipc_credit *m)
+{
+	struct fixture *f = arg;
+
+	assert_int_equal(m->id, f->ids[f->count - 1]);
+	f->credit += m->bytes;
 }
 
 static void on_consensus_cancel(void *arg, const struct ipc_cancel *m)
@@ -90,6 +101,7 @@ static void on_consensus_paused(void *arg, const struct ipc_paused *m)
 
 static const struct ipc_handlers consensus_handlers = {
 	.request = on_consensus_request,
+	.credit = on_consensus_credit,
 	.cancel = on_consensus_cancel,
 	.paused = on_consensus_paused,
 };
@@ -120,6 +132,23 @@ static void answer_put(struct fixture *f, uint64_t id)
 	    f->consensus, &(struct ipc_answer){ .id = id, .revision = 7, .result = buf_bytes(&encoded) });
 	buf_free(&steps);
 	buf_free(&encoded);
+}
+
+static void begin_backup(struct fixture *f, uint64_t id)
+{
+	struct status_node node = { .cluster = 0x1234 };
+	struct buf encoded = { 0 };
+
+	status_node_put(&encoded, &node);
+	ipc_send_answer(f->consensus,
+	    &(struct ipc_answer){ .id = id, .more = 1, .revision = 7, .result = buf_bytes(&encoded) });
+	buf_free(&encoded);
+}
+
+static void give_piece(struct fixture *f, uint64_t id, struct bytes piece, bool more)
+{
+	ipc_send_answer(
+	    f->consensus, &(struct ipc_answer){ .id = id, .more = more, .revision = 7, .result = piece });
 }
 
 /* --- the fixture --- */
@@ -241,6 +270,180 @@ static void expect(struct fixture *f, int fd, const char *first, const char *sec
 		fail_msg("neither %s nor %s in %s", first, second, buf_text(&heard));
 	buf_free(&heard);
 	close(fd);
+}
+
+/* Turns until the client has heard all of this, date aside, behind what it had heard; `closed`, and then the end. */
+static void expect_heard(struct fixture *f, int fd, struct buf *heard, const char *last, bool closed)
+{
+	size_t size = strlen(last);
+	ssize_t n = -1;
+
+	for (int i = 0; i < PATIENCE_TURNS; i++) {
+		bool there = heard->size >= size && memcmp(heard->data + heard->size - size, last, size) == 0;
+
+		if (there && (!closed || n == 0))
+			return;
+		n = recv(fd, buf_reserve(heard, 65536), 65536, MSG_DONTWAIT);
+		heard->size += n > 0 ? (size_t)n : 0;
+		turn(f);
+	}
+	fail_msg("%s is not the end of %s", last, buf_text(heard));
+}
+
+static void expect_credit(struct fixture *f, uint64_t wanted)
+{
+	for (int i = 0; i < PATIENCE_TURNS && f->credit < wanted; i++)
+		turn(f);
+	assert_int_equal(f->credit, wanted);
+}
+
+static void a_backup_comes_as_a_stream(void **state)
+{
+	struct fixture *f = *state;
+	struct buf heard = { 0 };
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "GET /v1/backup");
+	expect_seen(f, "BACKUP ");
+	begin_backup(f, f->ids[0]);
+	expect_heard(f, fd, &heard, "\r\n\r\n", false);
+	assert_non_null(strstr(buf_text(&heard), "Transfer-Encoding: chunked\r\n"));
+	assert_non_null(strstr(buf_text(&heard), "Holdfast-Revision: 7\r\n"));
+	assert_non_null(strstr(buf_text(&heard), "Holdfast-Cluster: 0000000000001234\r\n"));
+	expect_credit(f, FLIGHT_WINDOW_BYTES);
+	give_piece(f, f->ids[0], bytes_text("one"), true);
+	expect_heard(f, fd, &heard, "\r\n3\r\none", false);
+	give_piece(f, f->ids[0], bytes_text("two"), false);
+	expect_heard(f, fd, &heard, "\r\n3\r\ntwo\r\n0\r\n\r\n", false);
+	assert_int_equal(f->worker.metrics->http_broken_streams_total[0].value, 0);
+	buf_free(&heard);
+	close(fd);
+}
+
+static void head_of_a_backup_reads_none(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "HEAD /v1/backup");
+	expect_seen(f, "BACKUP ");
+	begin_backup(f, f->ids[0]);
+	expect(f, fd, "Transfer-Encoding: chunked\r\n", "Holdfast-Cluster: 0000000000001234\r\n");
+	expect_seen(f, "BACKUP CANCEL ");
+	assert_int_equal(f->credit, 0);
+}
+
+/* As long as the client takes nothing, no more than the window comes, however long it is given the time. */
+static void credit_waits_for_the_client(void **state)
+{
+	struct fixture *f = *state;
+	struct buf piece = { 0 }, heard = { 0 };
+	uint64_t given = 0;
+	int fd;
+
+	start_consensus(f);
+	memset(buf_extend(&piece, 65536), 'x', 65536);
+	fd = ask(f, "GET /v1/backup");
+	expect_seen(f, "BACKUP ");
+	begin_backup(f, f->ids[0]);
+	expect_credit(f, FLIGHT_WINDOW_BYTES);
+	/* Until the sockets are full. */
+	while (given < f->credit) {
+		while (given < f->credit) {
+			give_piece(f, f->ids[0], buf_bytes(&piece), true);
+			given += piece.size;
+		}
+		for (int turns = 0; turns < 50 && given == f->credit; turns++)
+			turn(f);
+	}
+	assert_int_equal(given, f->credit);
+	/* Then as much as the client takes. */
+	for (int i = 0; i < PATIENCE_TURNS && heard.size < given; i++) {
+		ssize_t n = recv(fd, buf_reserve(&heard, 65536), 65536, MSG_DONTWAIT);
+
+		heard.size += n > 0 ? (size_t)n : 0;
+		turn(f);
+	}
+	/* Credit is not given in small parts. */
+	for (int i = 0; i < PATIENCE_TURNS && f->credit < given + FLIGHT_WINDOW_BYTES / 4 * 3; i++)
+		turn(f);
+	assert_in_range(f->credit, given + FLIGHT_WINDOW_BYTES / 4 * 3, given + FLIGHT_WINDOW_BYTES);
+	buf_free(&piece);
+	buf_free(&heard);
+	close(fd);
+	expect_seen(f, "BACKUP CANCEL ");
+}
+
+static void a_backup_whose_consensus_worker_dies_has_no_end(void **state)
+{
+	struct fixture *f = *state;
+	struct buf heard = { 0 };
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "GET /v1/backup");
+	expect_seen(f, "BACKUP ");
+	begin_backup(f, f->ids[0]);
+	give_piece(f, f->ids[0], bytes_text("one"), true);
+	expect_heard(f, fd, &heard, "3\r\none", false);
+	kill_consensus(f);
+	expect_heard(f, fd, &heard, "3\r\none", true);
+	assert_int_equal(f->worker.metrics->http_broken_streams_total[0].value, 1);
+	buf_free(&heard);
+	close(fd);
+}
+
+static void one_that_has_not_begun_is_asked_for_again(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "GET /v1/backup");
+	expect_seen(f, "BACKUP ");
+	kill_consensus(f);
+	start_consensus(f);
+	expect_seen(f, "BACKUP BACKUP ");
+	ipc_send_answer(f->consensus,
+	    &(struct ipc_answer){ .id = f->ids[1], .error = ERR_BUSY, .text = bytes_text("one at a time") });
+	expect(f, fd, "503 Service Unavailable", "{\"error\":\"one at a time\",\"code\":\"busy\"}");
+}
+
+static void a_backup_that_fails_has_no_end(void **state)
+{
+	struct fixture *f = *state;
+	struct buf heard = { 0 };
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "GET /v1/backup");
+	expect_seen(f, "BACKUP ");
+	begin_backup(f, f->ids[0]);
+	give_piece(f, f->ids[0], bytes_text("one"), true);
+	ipc_send_answer(f->consensus, &(struct ipc_answer){ .id = f->ids[0], .error = ERR_BUSY });
+	expect_heard(f, fd, &heard, "3\r\none", true);
+	buf_free(&heard);
+	close(fd);
+}
+
+static void a_client_that_leaves_its_backup_cancels_it(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "GET /v1/backup");
+	expect_seen(f, "BACKUP ");
+	begin_backup(f, f->ids[0]);
+	expect_credit(f, FLIGHT_WINDOW_BYTES);
+	close(fd);
+	expect_seen(f, "BACKUP CANCEL ");
+	/* What was under way finds nobody. */
+	give_piece(f, f->ids[0], bytes_text("one"), true);
+	for (int i = 0; i < 5; i++)
+		turn(f);
 }
 
 static void a_request_is_handed_over_and_answered(void **state)
@@ -378,6 +581,25 @@ static void a_client_that_leaves_cancels_its_request(void **state)
 	expect_seen(f, "WRITE CANCEL ");
 }
 
+static void a_stream_of_which_nothing_comes_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct buf heard = { 0 }, why = { 0 };
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "GET /v1/backup");
+	expect_seen(f, "BACKUP ");
+	assert_int_equal(
+	    conf_set((struct conf *)(uintptr_t)f->worker.conf, "limits", "request", "50ms", &why), ERR_OK);
+	begin_backup(f, f->ids[0]);
+	expect_heard(f, fd, &heard, "\r\n\r\n", true);
+	expect_seen(f, "BACKUP CANCEL ");
+	buf_free(&heard);
+	buf_free(&why);
+	close(fd);
+}
+
 static void a_stop_waits_for_what_is_under_way(void **state)
 {
 	struct fixture *f = *state;
@@ -410,6 +632,14 @@ int main(void)
 		CASE(silence_ends_in_unknown),
 		CASE(a_client_that_leaves_cancels_its_request),
 		CASE(a_stop_waits_for_what_is_under_way),
+		CASE(a_backup_comes_as_a_stream),
+		CASE(head_of_a_backup_reads_none),
+		CASE(credit_waits_for_the_client),
+		CASE(a_backup_whose_consensus_worker_dies_has_no_end),
+		CASE(one_that_has_not_begun_is_asked_for_again),
+		CASE(a_backup_that_fails_has_no_end),
+		CASE(a_client_that_leaves_its_backup_cancels_it),
+		CASE(a_stream_of_which_nothing_comes_ends),
 	};
 
 	return cmocka_run_group_tests_name("http_role", tests, NULL, NULL);
