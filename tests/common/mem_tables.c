@@ -16,6 +16,7 @@ struct mem_tables {
 	struct table *in_force; /* NULL: there is none */
 	LIST_HEAD(, beside) beside;
 	size_t adopted;
+	bool full;
 };
 
 static struct mem_tables *mem_of(struct tables *ts)
@@ -65,6 +66,9 @@ static enum err mem_open(struct tables *ts, struct table **out)
 
 static enum err mem_make(struct tables *ts, struct table **out)
 {
+	*out = NULL;
+	if (mem_of(ts)->full)
+		return ERR_NO_SPACE;
 	*out = mem_table_new();
 	put_beside(mem_of(ts), *out);
 	return ERR_OK;
@@ -159,6 +163,11 @@ size_t mem_tables_beside(const struct tables *ts)
 	LIST_FOREACH (b, &m->beside, link)
 		count++;
 	return count;
+}
+
+void mem_tables_set_full(struct tables *ts, bool full)
+{
+	mem_of(ts)->full = full;
 }
 
 size_t mem_tables_adopted(const struct tables *ts)

@@ -111,6 +111,17 @@ static void keep_answer(void *arg, uint32_t client, const struct ipc_answer *ans
 	struct alone *a = arg;
 
 	(void)client;
+	if (a->stream_id != 0 && a->stream_id == answer->id && !a->stream_over) {
+		buf_append(&a->stream, answer->result);
+		a->stream_over = answer->more == 0;
+		a->stream_error = (enum err)answer->error;
+		return;
+	}
+	if (answer->more != 0) {
+		a->stream_id = answer->id;
+		a->stream_over = false;
+		buf_clear(&a->stream);
+	}
 	assert(a->answer_count < ALONE_KEPT_MAX && alone_answered(a, answer->id) == NULL);
 	a->answers[a->answer_count++] = (struct alone_answer){ answer->id, (enum err)answer->error,
 		(enum applied)answer->applied, blob_new(answer->result) };
@@ -231,6 +242,7 @@ void alone_free(struct alone *a)
 	for (size_t i = 0; i < a->answer_count; i++)
 		blob_unref(a->answers[i].result);
 	mem_tables_free(a->tables);
+	buf_free(&a->stream);
 	ballast_close(a->ballast);
 	fake_disk_free(a->disk);
 	free(a);

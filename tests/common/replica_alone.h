@@ -46,6 +46,10 @@ struct alone {
 	uint64_t self;
 	struct alone_answer answers[ALONE_KEPT_MAX];
 	size_t answer_count;
+	uint64_t stream_id; /* whose first answer said that others follow; 0: none did */
+	struct buf stream; /* what those brought */
+	bool stream_over;
+	enum err stream_error; /* of the last */
 	struct alone_frame frames[ALONE_KEPT_MAX];
 	size_t frame_count;
 	char peers[256]; /* the addresses that it dials, each with a blank behind it */
