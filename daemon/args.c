@@ -15,6 +15,8 @@ struct scan {
 	char *name; /* of the flag: without dashes and value, each '_' a '-' */
 	enum args_what what;
 	const char *path;
+	struct args_offline offline;
+	bool recovers; /* --recover-alone was given */
 	const char *data; /* the positional argument; NULL: none so far */
 	bool bound; /* the peer address was given by --bind or BIND */
 	bool given[CONF_OPTIONS]; /* in this layer, so far */
@@ -102,13 +104,30 @@ static bool take_command(struct scan *s)
 
 	if (c == NULL)
 		return false;
-	if (c->value != NULL)
-		s->path = value_of(s);
-	else if (s->value != NULL)
+	if (c->value == NULL && s->value != NULL)
 		refuse(EX_USAGE, "%s takes no value", s->flag);
-	else
-		s->what = c->what;
+	if (c->what == ARGS_RUN) {
+		s->path = value_of(s);
+		return true;
+	}
+	if (c->what == ARGS_YES) {
+		s->offline.yes = true;
+		return true;
+	}
+	if (c->what == ARGS_RESTORE)
+		s->offline.file = value_of(s);
+	s->recovers |= c->what == ARGS_RECOVER;
+	s->what = c->what;
 	return true;
+}
+
+/* A mistake here is about data: what is asked for must be clear. */
+static void check_commands(const struct scan *s)
+{
+	if (s->offline.file != NULL && s->recovers)
+		refuse(EX_USAGE, "--restore and --recover-alone are two ways out; choose one");
+	if (s->offline.yes && !s->recovers)
+		refuse(EX_USAGE, "--yes goes with --recover-alone");
 }
 
 __attribute__((noreturn)) static void refuse_unknown(const struct scan *s)
@@ -194,6 +213,7 @@ static enum err read_all(struct scan *s, char **argv, struct conf *c, struct buf
 	*s = (struct scan){ 0 };
 	scan(s, argv, from_flags);
 	conf_free(from_flags);
+	check_commands(s);
 	if (s->what == ARGS_HELP || s->what == ARGS_VERSION || s->what == ARGS_BUILD)
 		return ERR_OK;
 	if ((e = read_files(s, c, why)) != ERR_OK)
@@ -206,7 +226,7 @@ static enum err read_all(struct scan *s, char **argv, struct conf *c, struct buf
 	return conf_complete(c, why);
 }
 
-enum args_what args_read(char **argv, struct conf **conf)
+enum args_what args_read(char **argv, struct conf **conf, struct args_offline *offline)
 {
 	struct conf *c = conf_new();
 	struct buf why = { 0 };
@@ -221,6 +241,7 @@ enum args_what args_read(char **argv, struct conf **conf)
 		c = NULL;
 	}
 	*conf = c;
+	*offline = s.offline;
 	return s.what;
 }
 

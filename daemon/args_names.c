@@ -29,6 +29,14 @@ static const struct command commands[] = {
 	    "conf.d/NAME.conf (" ARGS_CONF_PATH ", where there is one)" },
 	{ "t", "test", NULL, ARGS_TEST, "check the configuration and exit" },
 	{ "T", "print", NULL, ARGS_PRINT, "print the whole configuration as a file and exit" },
+	{ "", "restore", "FILE", ARGS_RESTORE,
+	    "make a new cluster of this node alone, in the empty directory DATA, from\n                      "
+	    "the backup FILE, - for standard input, and exit" },
+	{ "", "recover-alone", NULL, ARGS_RECOVER,
+	    "where the other members are lost for good: make a new cluster of this node\n                    "
+	    "  "
+	    "alone from what is in DATA, and exit; asks first" },
+	{ "", "yes", NULL, ARGS_YES, "the answer to that question" },
 	{ "h", "help", NULL, ARGS_HELP, "this text" },
 	{ "", "version", NULL, ARGS_VERSION, "the version" },
 	{ "V", "", NULL, ARGS_BUILD, "the version, and how it was built" },

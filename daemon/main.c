@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "daemon/args.h"
+#include "daemon/offline.h"
 #include "daemon/supervisor.h"
 
 /* Descriptors 0 to 2 must stand for something, or a socket would take their place and get our log lines; what else
@@ -42,12 +43,14 @@ static int run(struct conf *c, char **argv)
 
 int main(int argc, char **argv)
 {
+	struct args_offline offline;
 	struct conf *c;
 	int status = EX_OK;
+	enum args_what what;
 
 	(void)argc;
 	tidy_descriptors();
-	switch (args_read(argv, &c)) {
+	switch (what = args_read(argv, &c, &offline)) {
 	case ARGS_RUN:
 		return run(c, argv);
 	case ARGS_TEST:
@@ -56,6 +59,10 @@ int main(int argc, char **argv)
 	case ARGS_PRINT:
 		print_conf(c);
 		break;
+	case ARGS_RESTORE:
+	case ARGS_RECOVER:
+	case ARGS_YES:
+		offline_run(c, what, &offline);
 	case ARGS_HELP:
 		args_print_help(stdout);
 		break;

@@ -41,8 +41,8 @@ const char *spawn_program(void)
 	return path;
 }
 
-/* Between fork and exec: no way but down. */
-static void die(const char *what)
+/* Before exec: no way but down. */
+__attribute__((noreturn)) static void die(const char *what)
 {
 	log_error("cannot start a worker: %s", what);
 	_exit(EX_OSERR);
@@ -118,6 +118,19 @@ static void become_worker(const struct spawn *s, const char *program, pid_t pare
 		_exit(EX_UNAVAILABLE);
 	reset_signals();
 	execv(program, (char *const *)s->argv);
+	die(program);
+}
+
+void spawn_instead(const char *const *argv, int conf, int lock, const struct user *user)
+{
+	const char *program = spawn_program();
+
+	place_descriptors((int[]){ conf, lock }, 2);
+	set_number("HOLDFAST_CONF", FIRST_INHERITED);
+	if (!user_drop(user))
+		die("cannot become the user of the workers");
+	reset_signals();
+	execv(program, (char *const *)argv);
 	die(program);
 }
 

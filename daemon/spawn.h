@@ -28,4 +28,9 @@ const char *spawn_program(void);
  * process dies, however it dies. */
 pid_t spawn_worker(const struct spawn *s);
 
+/* Becomes holdfast-worker itself, for work that ends: with the standard streams, the lock, and the descriptor `conf`, which
+ * HOLDFAST_CONF names there. */
+void spawn_instead(const char *const *argv, int conf, int lock, const struct user *user)
+    __attribute__((noreturn));
+
 #endif

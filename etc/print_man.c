@@ -180,48 +180,74 @@ static void print_other_names(bool wanted_flags)
 			print_other_name(&rows[i].name, wanted_flags);
 }
 
-static void print_8(void)
+static void print_8_beginning(void)
 {
-	fputs(".\\\" Made from common/option.def and common/flag.def by etc/print_man.c (make generate).\n"
-	      ".TH HOLDFASTD 8 \"\" holdfast \"System administration\"\n"
-	      ".SH NAME\n"
-	      "holdfastd \\- a node of a replicated key-value store\n"
-	      ".SH SYNOPSIS\n"
-	      ".B holdfastd\n"
-	      ".RB [ \\-c\n"
-	      ".IR path ]\n"
-	      ".RB [ \\-t | \\-T | \\-h | \\-V | \\-\\-version ]\n"
-	      ".RI [ flag ...]\n"
-	      ".RI [ data ]\n"
-	      ".SH DESCRIPTION\n"
-	      "Runs a node in the foreground: a supervisor, one worker for consensus, and workers for HTTP, "
-	      "which\n"
-	      "it starts anew when they die.\n"
-	      "Log lines go to stderr.\n"
-	      "Under systemd it says when it is ready, and takes over sockets that it is handed.\n"
-	      ".SH OPTIONS\n"
-	      ".TP\n.BI \\-c \" path\"\n"
-	      "The configuration: a file, or a directory with holdfast.conf and conf.d/*.conf.\n"
-	      "By default /etc/holdfast, where there is one.\n"
-	      ".TP\n.B \\-t\nCheck the configuration and exit.\n"
-	      ".TP\n.B \\-T\nPrint the whole configuration as a file and exit.\n"
-	      ".TP\n.B \\-h\nExplain every option and exit.\n"
-	      ".TP\n.B \\-\\-version\nPrint the version and exit.\n"
-	      ".TP\n.B \\-V\nPrint the version and how the program was built, and exit.\n"
-	      ".TP\n.I data\nThe data directory, [node] data.\n"
-	      ".PP\n"
-	      "A flag has one dash or two; its value follows or stands behind an equals sign.\n"
-	      "Flags win over the environment, the environment over the files.\n"
-	      "In short, and as the users of other servers write them:\n",
+	fputs(
+	    ".\\\" Made from common/option.def and common/flag.def by etc/print_man.c (make generate).\n"
+	    ".TH HOLDFASTD 8 \"\" holdfast \"System administration\"\n"
+	    ".SH NAME\n"
+	    "holdfastd \\- a node of a replicated key-value store\n"
+	    ".SH SYNOPSIS\n"
+	    ".B holdfastd\n"
+	    ".RB [ \\-c\n"
+	    ".IR path ]\n"
+	    ".RB [ \\-t | \\-T | \\-h | \\-V | \\-\\-version ]\n"
+	    ".RI [ flag ...]\n"
+	    ".RI [ data ]\n"
+	    ".br\n"
+	    ".B holdfastd\n"
+	    ".RI [ flag ...]\n"
+	    ".BI \\-\\-restore \" file\"\n"
+	    ".I data\n"
+	    ".br\n"
+	    ".B holdfastd\n"
+	    ".RI [ flag ...]\n"
+	    ".B \\-\\-recover\\-alone\n"
+	    ".RB [ \\-\\-yes ]\n"
+	    ".I data\n"
+	    ".SH DESCRIPTION\n"
+	    "Runs a node in the foreground: a supervisor, one worker for consensus, and workers for HTTP, "
+	    "which\n"
+	    "it starts anew when they die.\n"
+	    "Log lines go to stderr.\n"
+	    "Under systemd it says when it is ready, and takes over sockets that it is handed.\n"
+	    ".SH OPTIONS\n"
+	    ".TP\n.BI \\-c \" path\"\n"
+	    "The configuration: a file, or a directory with holdfast.conf and conf.d/*.conf.\n"
+	    "By default /etc/holdfast, where there is one.\n"
+	    ".TP\n.B \\-t\nCheck the configuration and exit.\n"
+	    ".TP\n.B \\-T\nPrint the whole configuration as a file and exit.\n"
+	    ".TP\n.B \\-h\nExplain every option and exit.\n"
+	    ".TP\n.B \\-\\-version\nPrint the version and exit.\n"
+	    ".TP\n.B \\-V\nPrint the version and how the program was built, and exit.\n"
+	    ".TP\n.BI \\-\\-restore \" file\"\n"
+	    "Makes a new cluster of this node alone in the empty directory\n"
+	    ".I data\n"
+	    "from a backup (GET /v1/backup), or from standard input where\n"
+	    ".I file\n"
+	    "is \\-, and exits.\n"
+	    "Keys keep their revisions; new ones are 2^30 higher.\n"
+	    "The id and the addresses are those of the configuration.\n"
+	    "One that broke off is repeated; no node starts before that.\n"
+	    ".TP\n.B \\-\\-recover\\-alone\n"
+	    "For a cluster that has lost its majority for good: makes a new cluster of this node alone from "
+	    "what is in\n"
+	    ".IR data ,\n"
+	    "and exits.\n"
+	    "Refused while any other member answers; asks before it does anything.\n"
+	    "The old log and identity stay there under names with the date.\n"
+	    "The other members must be wiped and join again.\n"
+	    ".TP\n.B \\-\\-yes\nThe answer to that question.\n"
+	    ".TP\n.I data\nThe data directory, [node] data.\n"
+	    ".PP\n"
+	    "A flag has one dash or two; its value follows or stands behind an equals sign.\n"
+	    "Flags win over the environment, the environment over the files.\n"
+	    "In short, and as the users of other servers write them:\n",
 	    stdout);
-	print_other_names(true);
-	fputs(".PP\nEvery option of\n"
-	      ".BR holdfast.conf (5)\n"
-	      "is a flag too:\n",
-	    stdout);
-	print_flags();
-	fputs(".SH ENVIRONMENT\nAn empty variable is none.\n", stdout);
-	print_other_names(false);
+}
+
+static void print_8_end(void)
+{
 	fputs(".SH SIGNALS\n"
 	      ".TP\n.B SIGTERM, SIGINT\n"
 	      "The HTTP workers finish what they have, then the consensus worker hands leadership over and "
@@ -231,17 +257,34 @@ static void print_8(void)
 	      "The configuration is read anew, all or nothing.\n"
 	      ".SH EXIT STATUS\n"
 	      ".TP\n.B 0\nstopped as asked\n"
-	      ".TP\n.B 64\nusage\n"
-	      ".TP\n.B 69\nno worker stays up\n"
-	      ".TP\n.B 73\nthe data directory cannot be made or is not ours\n"
+	      ".TP\n.B 64\nusage; a recovery that was not told yes\n"
+	      ".TP\n.B 65\nthe backup is damaged\n"
+	      ".TP\n.B 66\nthe backup, or the directory to recover, is not there\n"
+	      ".TP\n.B 69\nno worker stays up; a recovery found another member alive\n"
+	      ".TP\n.B 73\nthe data directory cannot be made or is not ours, or is not empty for a restore\n"
 	      ".TP\n.B 74\nits content is damaged\n"
 	      ".TP\n.B 75\nit, or the port, is in use\n"
 	      ".TP\n.B 77\nnot permitted\n"
-	      ".TP\n.B 78\nthe configuration is wrong; the message names file and line\n"
+	      ".TP\n.B 78\nthe configuration is wrong; the message names file and line.\n"
+	      "The directory is another node's, or a restore or a recovery there is not finished\n"
 	      ".SH SEE ALSO\n"
 	      ".BR holdfast.conf (5),\n"
 	      ".BR systemctl (1)\n",
 	    stdout);
+}
+
+static void print_8(void)
+{
+	print_8_beginning();
+	print_other_names(true);
+	fputs(".PP\nEvery option of\n"
+	      ".BR holdfast.conf (5)\n"
+	      "is a flag too:\n",
+	    stdout);
+	print_flags();
+	fputs(".SH ENVIRONMENT\nAn empty variable is none.\n", stdout);
+	print_other_names(false);
+	print_8_end();
 }
 
 int main(int argc, char **argv)

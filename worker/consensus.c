@@ -319,34 +319,10 @@ static void on_turn_end(void *arg)
 
 /* --- the start --- */
 
-/* What does not go away by starting again ends the supervisor too. */
-static int status_of(enum err e)
-{
-	static const struct {
-		enum err err;
-		int status;
-	} lasting[] = {
-		{ ERR_DAMAGED, EX_IOERR },
-		{ ERR_VERSION, EX_IOERR },
-		{ ERR_IN_USE, EX_TEMPFAIL },
-		{ ERR_PERMISSION, EX_NOPERM },
-		{ ERR_BAD_REQUEST, EX_CONFIG },
-		{ ERR_NOT_FOUND, EX_CONFIG },
-		{ ERR_TOO_LARGE, EX_CONFIG },
-		{ ERR_EXISTS, EX_CANTCREAT },
-	};
-
-	for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++) {
-		if (lasting[i].err == e)
-			return lasting[i].status;
-	}
-	return EX_OSERR;
-}
-
 static void must(enum err e, const char *what, const char *which)
 {
 	if (e != ERR_OK)
-		fatalx(status_of(e), "cannot %s %s: %s", what, which, err_text(e));
+		fatalx(worker_status(e), "cannot %s %s: %s", what, which, err_text(e));
 }
 
 /* Tries as long as a dying predecessor may still hold it. */

@@ -247,6 +247,30 @@ void worker_exit(struct worker *w, int status)
 	_exit(status);
 }
 
+int worker_status(enum err e)
+{
+	static const struct {
+		enum err err;
+		int status;
+	} lasting[] = {
+		{ ERR_DAMAGED, EX_IOERR },
+		{ ERR_VERSION, EX_IOERR },
+		{ ERR_IN_USE, EX_TEMPFAIL },
+		{ ERR_PERMISSION, EX_NOPERM },
+		{ ERR_CONFLICT, EX_CONFIG },
+		{ ERR_BAD_REQUEST, EX_CONFIG },
+		{ ERR_NOT_FOUND, EX_CONFIG },
+		{ ERR_TOO_LARGE, EX_CONFIG },
+		{ ERR_EXISTS, EX_CANTCREAT },
+	};
+
+	for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++) {
+		if (lasting[i].err == e)
+			return lasting[i].status;
+	}
+	return EX_OSERR;
+}
+
 void worker_run(const struct worker_role *const *roles)
 {
 	struct worker *w = &life.worker;

@@ -63,6 +63,9 @@ void worker_ready(struct worker *w);
  * flushed what needs it. */
 void worker_exit(struct worker *w, int status) __attribute__((noreturn));
 
+/* The status to end with because of this error: what does not go away by starting again ends the supervisor too. */
+int worker_status(enum err e);
+
 /* Runs a worker of one of these roles (NULL behind the last) to its end. */
 void worker_run(const struct worker_role *const *roles) __attribute__((noreturn));
 

@@ -57,7 +57,7 @@ static struct conf *conf_of(const char *line)
 	struct line l;
 
 	begin(&l, line);
-	assert_int_equal(args_read(l.argv, &c), ARGS_RUN);
+	assert_int_equal(args_read(l.argv, &c, &(struct args_offline){ 0 }), ARGS_RUN);
 	end(&l);
 	return c;
 }
@@ -186,6 +186,10 @@ static void commands_have_their_letters_and_words(void **state)
 		{ "-t", ARGS_TEST },
 		{ "--test -id n1", ARGS_TEST },
 		{ "-T", ARGS_PRINT },
+		{ "--restore backup -id n1 /data", ARGS_RESTORE },
+		{ "-restore=- -id n1", ARGS_RESTORE },
+		{ "--recover-alone -id n1 /data", ARGS_RECOVER },
+		{ "--yes --recover_alone -id n1 /data", ARGS_RECOVER },
 		{ "-h", ARGS_HELP },
 		{ "-help", ARGS_HELP },
 		{ "--version", ARGS_VERSION },
@@ -199,7 +203,7 @@ static void commands_have_their_letters_and_words(void **state)
 		struct line l;
 
 		begin(&l, lines[i].line);
-		assert_int_equal(args_read(l.argv, &c), lines[i].what);
+		assert_int_equal(args_read(l.argv, &c, &(struct args_offline){ 0 }), lines[i].what);
 		conf_free(c);
 		end(&l);
 	}
@@ -221,7 +225,7 @@ static char *complaint(const char *line, int *status)
 	pid = fork();
 	if (pid == 0) {
 		dup2(fds[1], STDERR_FILENO);
-		args_read(l.argv, &c);
+		args_read(l.argv, &c, &(struct args_offline){ 0 });
 		_exit(0);
 	}
 	close(fds[1]);
@@ -255,6 +259,11 @@ static void what_is_wrong_is_said_and_ends_it(void **state)
 		    "holdfastd: there is no flag ---id; the nearest is --id (--help lists them)\n" },
 		{ "-join", 64, "holdfastd: -join needs a value\n" },
 		{ "-t=yes", 64, "holdfastd: -t=yes takes no value\n" },
+		{ "--restore", 64, "holdfastd: --restore needs a value\n" },
+		{ "--recover-alone=/data", 64, "holdfastd: --recover-alone=/data takes no value\n" },
+		{ "--restore backup --yes", 64, "holdfastd: --yes goes with --recover-alone\n" },
+		{ "--restore backup --recover-alone", 64,
+		    "holdfastd: --restore and --recover-alone are two ways out; choose one\n" },
 		{ "/a /b", 64, "holdfastd: \"/b\" is not expected here: the data directory is /a already\n" },
 		{ "--port http", 78,
 		    "holdfastd: --port: [http] listen: \":http\" is not an address like 10.0.0.1:9000, "
@@ -282,6 +291,26 @@ static void what_is_wrong_is_said_and_ends_it(void **state)
 	}
 }
 
+static void what_the_offline_flags_say_is_handed_on(void **state)
+{
+	struct args_offline o;
+	struct conf *c;
+	struct line l;
+
+	(void)state;
+	begin(&l, "--restore - -id n1 /data");
+	assert_int_equal(args_read(l.argv, &c, &o), ARGS_RESTORE);
+	assert_string_equal(o.file, "-");
+	assert_string_equal(c->node_data, "/data");
+	conf_free(c);
+	end(&l);
+	begin(&l, "/data -yes -recover-alone -id n1");
+	assert_int_equal(args_read(l.argv, &c, &o), ARGS_RECOVER);
+	assert_true(o.yes && o.file == NULL);
+	conf_free(c);
+	end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +319,7 @@ int main(void)
 		cmocka_unit_test(all_addresses_are_advertised_as_one),
 		cmocka_unit_test(a_flag_wins_over_a_variable_and_that_over_the_file),
 		cmocka_unit_test(commands_have_their_letters_and_words),
+		cmocka_unit_test(what_the_offline_flags_say_is_handed_on),
 		cmocka_unit_test(what_is_wrong_is_said_and_ends_it),
 	};
 

@@ -130,6 +130,20 @@ enum err kv_settle(
 	return ERR_OK;
 }
 
+enum err kv_move(struct kv *kv, uint64_t term, uint64_t index, struct bytes members)
+{
+	struct kv_changes *changes = kv_changes_new();
+	enum err e;
+
+	assert(index > kv->meta.applied_index && term >= kv->meta.applied_term);
+	kv->meta.applied_index = index - 1;
+	if ((e = kv_apply_members(kv, index, members, changes)) == ERR_OK &&
+	    (e = kv_settle(kv, term, index, kv->meta.time_ms, changes)) == ERR_OK)
+		e = kv_commit(kv);
+	kv_changes_free(changes);
+	return e;
+}
+
 enum err kv_commit(struct kv *kv)
 {
 	enum err e;

@@ -120,6 +120,9 @@ bool kv_is_image(const struct kv *kv);
 enum err kv_quarantine(struct kv *kv, struct bytes why);
 /* NULL: it is to be trusted. Borrowed. */
 const char *kv_quarantined(const struct kv *kv);
+/* The state goes on at another position, which lies ahead, as if everything before it had changed nothing: what `members`
+ * says is all that is new there. Commits. */
+enum err kv_move(struct kv *kv, uint64_t term, uint64_t index, struct bytes members);
 
 /* Does the reading steps of `txn` (encoded) on what is settled; appends an encoded kv_result whose revision is the
  * applied index. A page of a RANGE ends at its limit, KV_PAGE_KEYS_MAX or KV_PAGE_BYTES_MAX. The error returned is

@@ -78,6 +78,11 @@ static enum err take(struct identity *out, struct bytes file)
 	return ERR_OK;
 }
 
+struct identity identity_new(const char *id)
+{
+	return (struct identity){ .id = xstrdup(id), .incarnation = new_incarnation() };
+}
+
 static void note_name(void *arg, const char *name)
 {
 	if (strcmp(name, "log") == 0)
@@ -96,12 +101,11 @@ static enum err make(struct identity *out, struct disk *d, const char *id)
 		log_errorx("the file identity is missing, but there is a log");
 		return ERR_DAMAGED;
 	}
-	out->id = xstrdup(id);
-	out->incarnation = new_incarnation();
+	*out = identity_new(id);
 	return ERR_OK;
 }
 
-enum err identity_open(struct identity *out, struct disk *d, const char *id)
+enum err identity_read(struct identity *out, struct disk *d)
 {
 	struct buf file = { 0 };
 	enum err e;
@@ -110,7 +114,15 @@ enum err identity_open(struct identity *out, struct disk *d, const char *id)
 	e = disk_read_whole(d, "identity", IDENTITY_BYTES_MAX, &file);
 	if (e == ERR_OK)
 		e = take(out, buf_bytes(&file));
-	else if (e == ERR_NOT_FOUND)
+	buf_free(&file);
+	return e;
+}
+
+enum err identity_open(struct identity *out, struct disk *d, const char *id)
+{
+	enum err e = identity_read(out, d);
+
+	if (e == ERR_NOT_FOUND)
 		e = make(out, d, id);
 	if (e == ERR_OK && strcmp(out->id, id) != 0) {
 		log_errorx("the data directory belongs to node %s, not to %s", out->id, id);
@@ -121,7 +133,6 @@ enum err identity_open(struct identity *out, struct disk *d, const char *id)
 		out->boot = random_secret();
 		e = identity_save(out, d);
 	}
-	buf_free(&file);
 	if (e != ERR_OK)
 		identity_free(out);
 	return e;

@@ -30,6 +30,10 @@ struct identity {
 /* Reads DATA/identity, or makes a new one for an empty directory; raises the start counter and writes it durably.
  * ERR_CONFLICT: the directory belongs to another id; ERR_DAMAGED, ERR_VERSION; all logged. */
 enum err identity_open(struct identity *out, struct disk *d, const char *id);
+/* Only reads it: `boot` is 0. ERR_NOT_FOUND quietly where there is none; ERR_DAMAGED, ERR_VERSION; logged. */
+enum err identity_read(struct identity *out, struct disk *d);
+/* Of another node, or another life: never started, with no cluster. Copies the id. */
+struct identity identity_new(const char *id);
 /* Writes it whole, synced, renamed. */
 enum err identity_save(const struct identity *i, struct disk *d);
 void identity_free(struct identity *i);

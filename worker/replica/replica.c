@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "worker/replica/inside.h"
+#include "worker/replica/refound.h"
 
 /* A replica's life, its turn, and what comes to it from the network. */
 
@@ -295,7 +296,8 @@ enum err replica_open(
 	agreement_init(r);
 	image_send_init(r);
 	r->changes = kv_changes_new();
-	if ((e = space_init(r)) != ERR_OK || (e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
+	if ((e = space_init(r)) != ERR_OK || (e = refound_check(env->disk)) != ERR_OK ||
+	    (e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
 	    (e = tables_open(env->tables, &r->table)) != ERR_OK || (e = kv_open(&r->kv, r->table)) != ERR_OK)
 		goto out;
 	r->meta = *kv_meta(r->kv);

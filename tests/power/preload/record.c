@@ -26,7 +26,7 @@
  *	POWER_DATA	the data directory, without symbolic links in its path
  *	POWER_NODE	a number that stands in each record of this node
  *	POWER_KILL	with it, the process dies in its place of the record's call number so and so, from 1: of a
- *			write half is done, of anything else nothing
+ *			write half is done, of one page and of anything else nothing
  *
  * A call that changes something is done and recorded under one lock, so the order of the records is the order in
  * which it happened, and a process that dies never leaves half a record. A sync waits without the lock: it covers what
@@ -50,6 +50,7 @@ struct header {
 };
 
 #define HEADER_BYTES 4096
+#define PAGE_BYTES 4096
 
 /* Behind it: path, other path or content, zeros up to a multiple of 8. Paths are relative to the data directory. */
 struct record {
@@ -286,16 +287,22 @@ int openat(int dir, const char *path, int flags, ...)
 	return do_open(dir, path, flags, mode);
 }
 
+/* What the kernel has done of a write when it kills: it copies page by page. */
+static size_t half_of(size_t size, off_t offset)
+{
+	return size == PAGE_BYTES && offset % PAGE_BYTES == 0 ? 0 : size / 2;
+}
+
 static ssize_t do_write(
     int fd, const struct stat *st, const void *from, size_t size, off_t offset, bool moves)
 {
 	ssize_t n;
 
 	begin_write();
-	if (is_last_call())
-		size /= 2;
 	if (moves && (offset = lseek(fd, 0, SEEK_CUR)) == -1)
 		die("a file without an offset");
+	if (is_last_call())
+		size = half_of(size, offset);
 	n = moves ? syscall(SYS_write, fd, from, size) : syscall(SYS_pwrite64, fd, from, size, offset);
 	end_if_last_call();
 	if (n > 0)
