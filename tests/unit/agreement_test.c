@@ -20,6 +20,7 @@
 #include "tests/common/mem_table.h"
 #include "tests/common/mem_tables.h"
 #include "tests/common/replica_alone.h"
+#include "worker/replica/inside.h"
 
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
 #define EVERY 4
@@ -438,6 +439,27 @@ static void what_waited_for_its_own_state_does_so_no_more(void **state)
 	alone_free(a);
 }
 
+static void be_broken(struct replica *r, struct scan_user *u, const char *why)
+{
+	(void)r;
+	assert_non_null(strstr(why, "not trusted"));
+	*u = (struct scan_user){ 0 };
+}
+
+/* Neither a backup nor an image for another node. */
+static void state_is_not_handed_on_any_more(void **state)
+{
+	struct alone *a = follower_at(EVERY);
+	struct peer_agreed m = right_at(last_hash(a, 2), 1);
+	struct scan_user user = { .broken = be_broken };
+
+	(void)state;
+	assert_true(scan_begin(a->replica, &user));
+	hear_agreed(a, 2, m);
+	assert_null(user.broken);
+	alone_free(a);
+}
+
 static void dispute_is_told_by_the_leader_and_ends_with_it(void **state)
 {
 	struct alone *a = follower_at(EVERY);
@@ -664,6 +686,7 @@ int main(void)
 		cmocka_unit_test(quarantined_node_passes_on_what_it_is_asked),
 		cmocka_unit_test(quarantined_node_without_a_leader_waits),
 		cmocka_unit_test(what_waited_for_its_own_state_does_so_no_more),
+		cmocka_unit_test(state_is_not_handed_on_any_more),
 		cmocka_unit_test(dispute_is_told_by_the_leader_and_ends_with_it),
 		cmocka_unit_test(leader_tells_all_what_is_right),
 		cmocka_unit_test(strangers_count_nothing),

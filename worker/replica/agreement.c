@@ -49,6 +49,7 @@ static void distrust(struct replica *r, const struct point *mine, const struct p
 
 	take_out_of_use(r, bytes_text(why));
 	state_distrust(r, why);
+	scan_break(r, "this node's state is not trusted any more");
 	request_lose_state(r, "this node's state is not trusted any more");
 	scan_break(r, "this node's state is not trusted any more");
 	free(why);
