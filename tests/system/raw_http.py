@@ -19,8 +19,27 @@ def connect(node, receive_bytes=None):
     return s
 
 
-def read_answer(stream):
-    """(status, headers, body); None at the end of the stream."""
+class BrokenOff(Exception):
+    """An answer that ended before it was whole; what came of its body is in args[0]."""
+
+
+def read_chunks(stream):
+    body = b""
+    while True:
+        size = stream.readline().rstrip(b"\r\n")
+        if not size:
+            raise BrokenOff(body)
+        chunk = stream.read(int(size, 16) + 2)
+        if len(chunk) < int(size, 16) + 2:
+            raise BrokenOff(body + chunk)
+        assert chunk.endswith(b"\r\n")
+        body += chunk[:-2]
+        if size == b"0":
+            return body
+
+
+def read_head(stream):
+    """(status, headers); None at the end of the stream."""
     line = stream.readline()
     if not line:
         return None
@@ -28,7 +47,18 @@ def read_answer(stream):
     while (header := stream.readline().rstrip(b"\r\n")):
         name, value = header.split(b": ", 1)
         headers[name.decode().lower()] = value.decode()
-    return int(line.split()[1]), headers, stream.read(int(headers.get("content-length", 0)))
+    return int(line.split()[1]), headers
+
+
+def read_answer(stream):
+    """(status, headers, body); None at the end of the stream."""
+    head_there = read_head(stream)
+    if head_there is None:
+        return None
+    status, headers = head_there
+    if headers.get("transfer-encoding") == "chunked":
+        return status, headers, read_chunks(stream)
+    return status, headers, stream.read(int(headers.get("content-length", 0)))
 
 
 def get(path):
