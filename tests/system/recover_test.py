@@ -1,18 +1,13 @@
 """holdfastd --recover-alone: a cluster of three that has lost two for good, and what its one survivor makes of it."""
 
 import os
-import pty
 import re
-import shutil
-import subprocess
 
 import requests
 
-from nodes import PATIENCE, ROOT, wait_until
+from nodes import PATIENCE, wait_until
+from offline import AHEAD, Steps, offline
 from under_load import leader_of, status
-
-AHEAD = 1 << 30
-RECORD = os.path.join(ROOT, "build/tests/power/preload/record.so")
 
 
 def put(node, key, value):
@@ -23,28 +18,8 @@ def get(node, key):
     return requests.get(f"{node.url}/v1/kv/{key}", timeout=PATIENCE)
 
 
-def recover(node, *more, answer=None, **environment):
-    """Its status and all that it says; `answer` is typed at a terminal."""
-    command = [*node.command(), "--recover-alone", *more]
-    environment = {**os.environ, **node.nodes.environment(), **environment}
-    ours, theirs = pty.openpty() if answer is not None else (None, None)
-    try:
-        if answer is not None:
-            os.write(ours, answer.encode())
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL if answer is None else theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            timeout=PATIENCE,
-            check=False,
-        )
-    finally:
-        for fd in (ours, theirs):
-            if fd is not None:
-                os.close(fd)
-    return done.returncode, done.stdout.decode()
+def recover(node, *more, typed=None):
+    return offline(node, "--recover-alone", *more, typed=typed)
 
 
 def is_untouched(node, identity):
@@ -79,8 +54,8 @@ def has_all(node, written):
 def test_m9_m12_the_last_of_three_goes_on_alone(nodes):
     a, b, c, written = left_alone(nodes)
     last = max(revision for _, revision in written.values())
-    old = requests_cluster(a)
-    code, said = recover(a, answer="yes\n")
+    old = cluster_shown(a)
+    code, said = recover(a, typed="yes\n")
     print(said)  # the transcript
     assert code == 0
     assert f"node n1 of the cluster {old}" in said and "Connection refused" in said
@@ -89,7 +64,7 @@ def test_m9_m12_the_last_of_three_goes_on_alone(nodes):
     kept = re.search(r"remove (log\.before-recovery-\w+) and (identity\.before-recovery-\w+) from", said)
     assert all(os.path.exists(os.path.join(a.data, name)) for name in kept.groups())
     a.start()
-    wait_until(lambda: leader_of([a]) is a, "n1 to lead")
+    assert leader_of([a]) is a
     assert status(a)["cluster"] == new[1]
     assert [m["id"] for m in status(a)["members"]] == ["n1"]
     has_all(a, written)
@@ -98,13 +73,13 @@ def test_m9_m12_the_last_of_three_goes_on_alone(nodes):
     for n in (a, b, c):  # those that were given up come back
         n.start()
     a.wait_log("belongs to another cluster")
-    wait_until(lambda: leader_of([b, c]), "the zombies to lead among themselves")
+    leader_of([b, c])  # the zombies lead among themselves
     assert put(b, "zombie", "1").ok
     assert status(a)["cluster"] == new[1] and [m["id"] for m in status(a)["members"]] == ["n1"]
     assert get(a, "k0").text == "new" and get(a, "zombie").status_code == 404
 
 
-def requests_cluster(node):
+def cluster_shown(node):
     """The cluster of a node that is stopped, as a refused recovery shows it."""
     _, said = recover(node)
     return re.search(r"of the cluster ([0-9a-f]{16})", said)[1]
@@ -125,22 +100,22 @@ def test_refused_while_another_member_answers_or_is_only_stopped(nodes):
     assert is_untouched(a, identity)
     b.thaw()
     a.start(), c.start()
-    wait_until(lambda: leader_of([a, b, c]), "a leader")
+    leader_of([a, b, c])
     assert get(a, "a").text == "1"
 
 
 def test_asks_and_takes_only_yes_for_an_answer(nodes):
     a, _, _, written = left_alone(nodes, keys=3)
     identity = identity_of(a)
-    for answer, text in ((None, "there is no terminal to ask at"), ("no\n", "not done"), ("y\n", "not done")):
-        code, said = recover(a, answer=answer)
+    for typed, text in ((None, "there is no terminal to ask at"), ("no\n", "not done"), ("y\n", "not done")):
+        code, said = recover(a, typed=typed)
         assert code == 64 and text in said, said
         assert is_untouched(a, identity)
     assert recover(a, "--yes")[0] == 0
     code, said = recover(a, "--yes")
     assert code == 64 and "this node is alone in its cluster already" in said
     a.start()
-    wait_until(lambda: leader_of([a]) is a, "n1 to lead")
+    assert leader_of([a]) is a
     has_all(a, written)
 
 
@@ -163,35 +138,18 @@ def test_what_it_is_not_for(nodes):
 def test_killed_in_any_step_it_is_repeated(nodes):
     """The process dies in the middle of a call that changes the disk; no node starts, and the next try comes to the end."""
     a, _, _, written = left_alone(nodes)
-    whole = a.data + ".whole"
-    record = os.path.join(nodes.directory, "record")
-    shutil.rmtree(os.path.join(a.data, "run"))
-    shutil.copytree(a.data, whole, symlinks=True)
-
-    def attempt(*more, at=1 << 40):
-        """Its status, what it says, and how many calls changed the disk."""
-        with open(record, "wb"):
-            pass
-        where = {"LD_PRELOAD": RECORD, "POWER_RECORD": record, "POWER_DATA": a.data, "POWER_NODE": "1"}
-        code, said = recover(a, *more, POWER_KILL=str(at), **where)
-        with open(record, "rb") as f:
-            return code, said, int.from_bytes(f.read(16)[8:], "little")
-
-    def begin_again():
-        shutil.rmtree(a.data)
-        shutil.copytree(whole, a.data, symlinks=True)
-
-    before = attempt()[2]  # looks, and is refused
-    begin_again()
-    code, said, calls = attempt("--yes")
+    steps = Steps(a, "--recover-alone")
+    before = steps.attempt()[2]  # looks, and is refused
+    steps.begin_again()
+    code, said, calls = steps.attempt("--yes")
     assert code == 0, said
     every = int(os.environ.get("EVERY", max(1, (calls - before) // 8)))
     taken_up = 0
     for at in range(before, calls + 1, every):
-        begin_again()
-        code, said, _ = attempt("--yes", at=at)
+        steps.begin_again()
+        code, said, _ = steps.attempt("--yes", at=at)
         assert code == -9, said
-        if os.path.exists(os.path.join(a.data, "unfinished")):
+        if steps.is_unfinished():
             assert a.launch().wait_exit() == 78, a.log()
             assert "the recovery of this node did not come to its end; repeat it" in a.log()
         code, said = recover(a, "--yes")
@@ -201,7 +159,7 @@ def test_killed_in_any_step_it_is_repeated(nodes):
         else:
             assert code == 0, said
         a.start()
-        wait_until(lambda: leader_of([a]) is a, "n1 to lead")
+        assert leader_of([a]) is a
         assert [m["id"] for m in status(a)["members"]] == ["n1"]
         has_all(a, written)
         assert put(a, "again", "1").json()["revision"] > AHEAD
