@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 
 import requests
 
 from nodes import PATIENCE, wait_until
 from offline import AHEAD, Steps, offline
-from under_load import leader_of, status
+from under_load import leader_of, status, wait_equal
 
 
 def put(node, key, value):
@@ -77,6 +78,17 @@ def test_m9_m12_the_last_of_three_goes_on_alone(nodes):
     assert put(b, "zombie", "1").ok
     assert status(a)["cluster"] == new[1] and [m["id"] for m in status(a)["members"]] == ["n1"]
     assert get(a, "k0").text == "new" and get(a, "zombie").status_code == 404
+    del written["k0"]
+    for n in (b, c):  # as the operator is told: wiped, and told to join
+        n.kill_all()
+        shutil.rmtree(n.data)
+        del n.options["members"]
+        n.options["join"] = a.http
+        n.start()
+    wait_until(lambda: [m["role"] for m in status(a)["members"]] == ["voter"] * 3, "three voters")
+    wait_equal((a, b, c))
+    for n in (b, c):
+        has_all(n, written)
 
 
 def cluster_shown(node):
