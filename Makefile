@@ -115,6 +115,7 @@ $(call program,$(1),linear,$(SOURCES_linear),)
 $(call program,$(1),etc/print_conf,etc/print_conf.c,$$(INIH_LIBS))
 $(call program,$(1),etc/print_man,etc/print_man.c,$$(INIH_LIBS))
 $(call program,$(1),tests/nemesis/delay,tests/nemesis/delay.c,-lnetfilter_queue)
+$(call program,$(1),tests/system/tool/rot,tests/system/tool/rot.c $(filter worker/kv/%,$(HEART)) $(wildcard worker/store/*.c),$$(DB_LIBS) $$(XXHASH_LIBS))
 # What stands in for a worker in the tests of the supervisor.
 $(foreach c,$(wildcard tests/system/*.c),
 $(call program,$(1),$(c:%.c=%),$(c) worker/worker.c,$$(EVENT_LIBS) $$(NNG_LIBS)))
