@@ -388,6 +388,8 @@ static void open_replica(struct consensus *c)
 		.heartbeat = conf->raft_heartbeat,
 		.request = conf->limits_request,
 		.segment_bytes = conf->log_segment,
+		.log_budget = conf->log_budget,
+		.image_budget = conf->log_image_budget,
 		.requests_max = (uint32_t)conf->limits_requests,
 		.request_bytes_max = conf->limits_request_bytes,
 		.cache_bytes = conf->raft_cache,

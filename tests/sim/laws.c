@@ -413,6 +413,11 @@ void laws_on_turn(struct universe *u, struct node *n)
 	if (r == NULL)
 		return;
 	v = raft_view(r);
+	if (v.first < n->first)
+		universe_fail(u, "n%d has a log that begins at %" PRIu64 " and began at %" PRIu64,
+		    n->number + 1, v.first, n->first);
+	u->deeds.log_cuts += n->first != 0 && v.first > n->first;
+	n->first = v.first;
 	if (v.commit < n->commit)
 		universe_fail(u, "n%d takes back its commit index %" PRIu64 " to %" PRIu64, n->number + 1,
 		    n->commit, v.commit);

@@ -201,6 +201,8 @@ static enum err open_replica(struct node *n)
 		.heartbeat = p->heartbeat,
 		.request = p->request,
 		.segment_bytes = p->segment_bytes,
+		.log_budget = p->log_budget,
+		.image_budget = p->image_budget,
 		.requests_max = p->requests_max,
 		.request_bytes_max = p->request_bytes_max,
 		.cache_bytes = p->cache_bytes,
@@ -226,7 +228,7 @@ static void begin_life(struct node *n)
 	n->turn_open = n->in_request = n->in_lane = false;
 	n->doomed = NULL;
 	n->tick_at = n->paused_until = n->hung_until = (struct instant){ 0 };
-	n->commit = n->applied = n->led_term = n->told_revision = 0;
+	n->first = n->commit = n->applied = n->led_term = n->told_revision = 0;
 	n->config = (struct raft_config){ 0 };
 	n->clock_offset_ns = (int64_t)dice_between(&n->dice, 1000000000, 1000000000000);
 	n->burning = n->fuse > 0;

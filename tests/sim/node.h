@@ -63,7 +63,7 @@ struct node {
 	int64_t clock_offset_ns;
 
 	/* as last seen, for the laws */
-	uint64_t incarnation, commit, applied, led_term, told_revision;
+	uint64_t incarnation, first, commit, applied, led_term, told_revision;
 	struct raft_config config; /* of the leader, copied without its data */
 };
 

@@ -76,6 +76,8 @@ static void draw_replica(struct plan *p, struct random *r)
 	p->heartbeat = (struct span){ p->election.ns / (int64_t)dice_between(r, 4, 10) };
 	p->request = dice_span_skewed(r, span_ms(1000), span_ms(8000));
 	p->segment_bytes = dice_skewed(r, 64 * 1024, 512 * 1024);
+	p->log_budget = p->segment_bytes * dice_between(r, 4, 8);
+	p->image_budget = p->segment_bytes * dice_between(r, 1, 4);
 	p->cache_bytes = dice_chance(r, 500000) ? dice_skewed(r, 256, 64 * 1024) : 8 * 1024 * 1024;
 	p->requests_max = dice_chance(r, 200000) ? (uint32_t)dice_between(r, 2, 8) : 1024;
 	p->request_bytes_max = 64 * 1024 * 1024;
@@ -228,9 +230,9 @@ void plan_tell(const struct plan *p, struct buf *out)
 {
 	const char *between = "";
 
-	buf_printf(out, "%d nodes, election %d ms, %d clients, values to %zu, segments %d KiB, %s; ",
+	buf_printf(out, "%d nodes, election %d ms, %d clients, values to %zu, segments %d KiB of %d, %s; ",
 	    p->nodes, (int)span_to_ms(p->election), p->clients, p->value_most, (int)(p->segment_bytes / 1024),
-	    p->in_order ? "in order" : "any order");
+	    (int)(p->log_budget / 1024), p->in_order ? "in order" : "any order");
 	for (int f = 0; f < FAULTS; f++) {
 		if (!p->faults[f])
 			continue;

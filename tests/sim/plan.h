@@ -36,7 +36,7 @@ struct plan {
 
 	/* the replicas' options */
 	struct span election, heartbeat, request;
-	uint64_t segment_bytes, cache_bytes, request_bytes_max, hash_every;
+	uint64_t segment_bytes, log_budget, image_budget, cache_bytes, request_bytes_max, hash_every;
 	uint32_t requests_max;
 	size_t message_bytes, window_bytes, uncommitted_bytes;
 	int drift_ppm[NODES_MAX];

@@ -34,9 +34,9 @@ static bool is_repetition(const struct forwarder *f, uint64_t start, const struc
 	return m->term < f->term || (m->term == f->term && m->number <= f->number);
 }
 
-static void refuse(struct replica *r, uint64_t to, const struct peer_forward *m, enum err e)
+void forward_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number, enum err e)
 {
-	struct peer_refuse answer = { m->term, m->number, (uint16_t)e };
+	struct peer_refuse answer = { term, number, (uint16_t)e };
 
 	wire_put_u8(&r->frame, PEER_REFUSE);
 	peer_refuse_put(&r->frame, &answer);
@@ -66,19 +66,25 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 	if (v.role != RAFT_LEADER || v.term != m->term) {
 		/* In an older term an earlier life of this node may have led, and proposed it. */
 		if (m->term > r->term_opened)
-			refuse(r, from, m, ERR_NOT_LEADER);
+			forward_refuse(r, from, m->term, m->number, ERR_NOT_LEADER);
 		return;
 	}
 	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
 	if (r->agreement.disputed != 0) {
-		refuse(r, from, m, ERR_DISPUTED);
+		forward_refuse(r, from, m->term, m->number, ERR_DISPUTED);
+		return;
+	}
+	if (slow_holds(r)) {
+		/* Else it comes again, under another number. */
+		if (!slow_hold_forward(r, from, m))
+			forward_refuse(r, from, m->term, m->number, ERR_NOT_LEADER);
 		return;
 	}
 	data = blob_new(m->command);
 	e = raft_propose(r->raft, ENTRY_WRITE, data, r->now, &pos);
 	blob_unref(data);
 	if (e != ERR_OK)
-		refuse(r, from, m, e);
+		forward_refuse(r, from, m->term, m->number, e);
 }
 
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)

@@ -329,6 +329,17 @@ static void look_after(struct replica *r)
 	s->behind_count = kept;
 }
 
+uint64_t image_send_keeps(const struct replica *r)
+{
+	const struct sending *s = &r->sending;
+	uint64_t from = s->peer != 0 ? s->index + 1 : UINT64_MAX;
+
+	for (size_t i = 0; i < s->behind_count; i++)
+		if (s->behind[i].from + 1 < from)
+			from = s->behind[i].from + 1;
+	return from;
+}
+
 /* ---- turns ---- */
 
 void image_send_turn(struct replica *r)

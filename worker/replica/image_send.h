@@ -58,5 +58,8 @@ void image_send_turn(struct replica *r);
 struct instant image_send_deadline(const struct replica *r);
 /* A new connection to this peer: what was on its way may be lost. */
 void image_send_reconnected(struct replica *r, uint64_t peer);
+/* The log is needed from this index on, by an image that is sent or by somebody who catches up after one;
+ * UINT64_MAX: nobody needs it. */
+uint64_t image_send_keeps(const struct replica *r);
 
 #endif

@@ -8,6 +8,7 @@
 #include "worker/kv/kv.h"
 #include "worker/log/wal.h"
 #include "worker/raft/raft.h"
+#include "worker/replica/cut.h"
 #include "worker/replica/identity.h"
 #include "worker/replica/image_send.h"
 #include "worker/replica/measure.h"
@@ -15,13 +16,14 @@
 #include "worker/replica/points.h"
 #include "worker/replica/replica.h"
 #include "worker/replica/scan.h"
+#include "worker/replica/slow.h"
 #include "worker/replica/space.h"
 
 /* The inside of a replica, shared by the files of this folder. */
 
 /* ---- log lane (log_lane.c) ---- */
 
-enum log_job_kind { LOG_PERSIST, LOG_FETCH, LOG_SETTLE, LOG_FORM, LOG_LEAVE };
+enum log_job_kind { LOG_PERSIST, LOG_FETCH, LOG_SETTLE, LOG_CUT, LOG_FORM, LOG_LEAVE };
 
 struct log_job {
 	struct job job;
@@ -39,6 +41,9 @@ struct log_job {
 	struct entries entries; /* FETCH: the result */
 	/* FETCH */
 	struct raft_fetch fetch;
+	/* CUT: up to where, and what is to be kept of it; where it begins then */
+	uint64_t cut_index, keep_bytes;
+	struct raft_pos cut_base;
 	/* FORM: who this node will be; the result is an open log. LEAVE: that it is no member any more */
 	struct identity identity;
 	struct wal *wal;
@@ -93,10 +98,11 @@ struct state_job {
 
 /* ---- maintenance lane (upkeep.c) ---- */
 
-enum upkeep_kind { UPKEEP_FLUSH, UPKEEP_CHECKPOINT, UPKEEP_FILL, UPKEEP_DROP, UPKEEP_COUNT };
+enum upkeep_kind { UPKEEP_FLUSH, UPKEEP_CHECKPOINT, UPKEEP_FILL, UPKEEP_SWEEP, UPKEEP_DROP, UPKEEP_COUNT };
 
 #define UPKEEP_FLUSH_MS 30
 #define UPKEEP_CHECKPOINT_MS 10000
+#define UPKEEP_PRESSED_MS 1000 /* when the log is to be cut */
 #define UPKEEP_FULL_MS 1000 /* the disk is full: look again so much later */
 
 struct upkeep_job {
@@ -104,8 +110,9 @@ struct upkeep_job {
 	struct replica *r;
 	enum upkeep_kind kind;
 	enum err error;
-	struct table *table; /* in force; of DROP the one to be dropped */
-	bool more; /* FILL */
+	struct table *table; /* the one in force when it began; of DROP the one to be dropped */
+	uint64_t index; /* CHECKPOINT: what that held then */
+	bool more; /* FILL, SWEEP */
 	bool busy; /* on the lane */
 	bool over; /* came back and was not looked at yet */
 	bool due;
@@ -243,7 +250,6 @@ struct replica {
 	STAILQ_HEAD(, log_job) log_out; /* with the lane, oldest first */
 	STAILQ_HEAD(, log_job) log_over;
 	STAILQ_HEAD(, state_job) state_over;
-	uint64_t log_bytes;
 
 	uint64_t ticket_durable;
 	struct promise_held *held;
@@ -259,6 +265,9 @@ struct replica {
 	struct table **drops; /* what upkeep_drop() was given and has not begun with */
 	size_t drop_count;
 	uint64_t bytes_since_checkpoint;
+
+	struct cut cut;
+	struct slow slow;
 
 	struct pendings pendings;
 	struct prompt *prompts;
@@ -315,6 +324,10 @@ enum err start_raft(struct replica *r, const struct wal_found *found);
 struct lane_work log_lane_work(struct replica *r);
 void log_persist(struct replica *r, const struct raft_ready *rd);
 void log_fetch(struct replica *r, const struct raft_fetch *fetch);
+/* Forgets what lies in the log's oldest segments, as wal_cut(). */
+void log_cut(struct replica *r, uint64_t index, uint64_t keep_bytes);
+/* Bytes of its files. */
+uint64_t log_bytes(const struct replica *r);
 void log_form(struct replica *r, const struct identity *identity);
 void log_leave(struct replica *r, const struct identity *identity);
 void log_take_over(struct replica *r);
@@ -348,6 +361,8 @@ void upkeep_want(struct replica *r, enum upkeep_kind kind, struct span from_now)
 void upkeep_drop(struct replica *r, struct table *t);
 /* At the end of the replica's life: what is left to drop. */
 void upkeep_fini(struct replica *r);
+/* Something was applied: sooner or later, by how much there is of it and how long the log is. */
+void upkeep_want_checkpoint(struct replica *r);
 void upkeep_run(struct replica *r);
 struct instant upkeep_deadline(const struct replica *r);
 
@@ -391,6 +406,8 @@ struct pending *request_take(
 void request_lose_state(struct replica *r, const char *why);
 void request_removed(struct replica *r);
 void request_route(struct replica *r);
+/* Of a write at the leader: false when it must wait, else it was proposed, moved, or answered. */
+bool request_propose(struct replica *r, struct pending *p);
 void request_again(struct replica *r);
 void request_expire(struct replica *r);
 void request_leader_changed(struct replica *r);
@@ -405,6 +422,8 @@ bool request_may_answer(struct replica *r, struct pending *p);
 void request_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level);
 
 /* between.c */
+/* Says that it was not proposed and never will be. */
+void forward_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number, enum err e);
 void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m);
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m);
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m);

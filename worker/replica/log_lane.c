@@ -78,6 +78,10 @@ static enum err do_job(struct log_job *j, bool *unsynced)
 		return wal_read(j->r->wal, j->fetch.index, j->fetch.bytes_max, &j->entries);
 	case LOG_SETTLE:
 		return wal_settle(j->r->wal);
+	case LOG_CUT:
+		if ((e = wal_cut(j->r->wal, j->cut_index, j->keep_bytes)) == ERR_OK)
+			j->cut_base = wal_base(j->r->wal);
+		return e;
 	case LOG_FORM:
 		return do_form(j);
 	case LOG_LEAVE:
@@ -185,7 +189,6 @@ void log_persist(struct replica *r, const struct raft_ready *rd)
 	}
 	for (size_t i = 0; i < rd->entry_count; i++) {
 		entries_add(&j->entries, &rd->entries[i]);
-		r->log_bytes += entry_bytes(&rd->entries[i]);
 		space_written(r, entry_bytes(&rd->entries[i]));
 	}
 	if (rd->entry_count > 0)
@@ -201,6 +204,20 @@ void log_fetch(struct replica *r, const struct raft_fetch *fetch)
 
 	j->fetch = *fetch;
 	submit(j);
+}
+
+void log_cut(struct replica *r, uint64_t index, uint64_t keep_bytes)
+{
+	struct log_job *j = new_job(r, LOG_CUT);
+
+	j->cut_index = index;
+	j->keep_bytes = keep_bytes;
+	submit(j);
+}
+
+uint64_t log_bytes(const struct replica *r)
+{
+	return r->wal == NULL ? 0 : wal_disk_bytes(r->wal);
 }
 
 static void note_identity(struct replica *r, enum log_job_kind kind, const struct identity *identity)
@@ -304,6 +321,9 @@ static void take_job(struct replica *r, struct log_job *j)
 		raft_fetched(r->raft, j->fetch.peer, &j->entries);
 		break;
 	case LOG_SETTLE:
+		break;
+	case LOG_CUT:
+		cut_done(r, j->cut_base);
 		break;
 	case LOG_FORM:
 		formation_done(r, j);

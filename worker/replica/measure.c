@@ -137,7 +137,8 @@ void measure_turn(struct replica *r)
 	metric_set(m->requests_in_flight_bytes, r->pendings.bytes);
 	metric_set(m->log_lane_jobs, r->measure.log_jobs);
 	metric_set(m->state_lane_jobs, r->measure.state_jobs);
-	metric_set(m->log_bytes, r->log_bytes);
+	metric_set(m->log_bytes, log_bytes(r));
+	metric_set(m->writes_slowed, r->slow.on);
 	metric_set(m->full, r->space.room != RAFT_ROOM_ENOUGH);
 	metric_set(m->quarantined, r->distrusted != NULL);
 	metric_set(m->agreed_index, points_last(&r->agreement.right).index);

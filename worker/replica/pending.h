@@ -10,7 +10,7 @@
 /*
  * The requests that wait in a replica: each is in one stage at a time and leaves with its one answer.
  *
- *	a write	NEW -> WRITTEN -> answered when its entry is applied here
+ *	a write	NEW -> WRITTEN -> answered when its entry is applied here; at times HELD before that (slow.h)
  *	a read	stale:		APPLIED -> READING
  *		leader:		NEW -> APPLIED -> READING on the leader; ASKED elsewhere
  *		linearizable:	INDEX -> INDEXING -> APPLIED -> READING
@@ -20,6 +20,7 @@
 enum stage {
 	STAGE_NEW, /* looks for its way in this turn */
 	STAGE_ROUTE, /* found none: again when the leader changes, or in a while */
+	STAGE_HELD, /* a write at the leader, whose writes are slowed: not proposed yet */
 	STAGE_WRITTEN, /* proposed here or passed to the leader, in `term` */
 	STAGE_ASKED, /* a read passed to the leader whole, in `term` */
 	STAGE_INDEX, /* joins the next question for a read index */

@@ -59,7 +59,9 @@ static enum err read_members(
 {
 	struct entry known = { .type = ENTRY_CONFIG };
 	struct buf members = { 0 };
-	enum err e = kv_members(r->kv, &known.pos.index, &members);
+	/* Before anything is applied it knows nobody, and may be in use already by who reads from a node without a cluster. */
+	enum err e =
+	    r->meta.applied_index == 0 ? ERR_NOT_FOUND : kv_members(r->kv, &known.pos.index, &members);
 
 	*index = r->distrusted != NULL ? found->base.index : r->meta.applied_index;
 	if (e == ERR_OK && known.pos.index <= *index) {
@@ -174,8 +176,8 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 		r->submitted = s.applied;
 		r->applied_term = r->meta.applied_term;
 		r->term_opened = s.hard.term;
-		r->log_bytes = wal_disk_bytes(r->wal);
 		upkeep_want(r, UPKEEP_FILL, span_ms(0));
+		upkeep_want_checkpoint(r);
 		formation_say_hello(r);
 		formation_set_peers(r);
 		log_info("the log is open term=%" PRIu64 " last=%" PRIu64 ".%" PRIu64 " applied=%" PRIu64,
@@ -292,6 +294,7 @@ enum err replica_open(
 	measure_init(&r->measure, env->metrics);
 	STAILQ_INIT(&r->receiving.out);
 	STAILQ_INIT(&r->receiving.over);
+	slow_init(r);
 	upkeep_init(r);
 	agreement_init(r);
 	image_send_init(r);
@@ -352,6 +355,7 @@ void replica_close(struct replica *r)
 	tables_close(r->env.tables, r->table);
 	kv_changes_free(r->changes);
 	pendings_fini(&r->pendings);
+	slow_fini(r);
 	measure_fini(&r->measure);
 	formation_fini(r);
 	acquaintance_fini(r);
@@ -505,7 +509,7 @@ struct instant replica_deadline(const struct replica *r)
 {
 	struct instant at = instant_least(pending_deadline(&r->pendings), upkeep_deadline(r));
 
-	at = instant_least(at, space_deadline(r));
+	at = instant_least(at, instant_least(space_deadline(r), slow_deadline(r)));
 	if (takes_part(r))
 		at = instant_least(at, instant_least(raft_deadline(r->raft),
 					   instant_least(agreement_deadline(r), image_send_deadline(r))));
@@ -596,6 +600,8 @@ void replica_flush(struct replica *r, struct instant now)
 		return;
 	if (r->raft != NULL)
 		note_change(r);
+	cut_turn(r);
+	slow_turn(r);
 	request_route(r);
 	/* Who finds itself out in this turn still says what it has to, as that another one should lead. */
 	if (takes_part(r)) {

@@ -51,6 +51,8 @@ struct replica_options {
 	struct span election, heartbeat;
 	struct span request; /* the longest that a request may wait */
 	uint64_t segment_bytes;
+	/* What all files of the log take together, and so much more while images need it; 0: the default. */
+	uint64_t log_budget, image_budget;
 	uint32_t requests_max; /* in flight */
 	uint64_t request_bytes_max;
 	uint64_t cache_bytes; /* entries kept in memory for lagging followers */

@@ -164,10 +164,31 @@ static void forward(struct replica *r, struct pending *p, const struct raft_view
 	pending_move(&r->pendings, p, STAGE_WRITTEN);
 }
 
-static void route_write(struct replica *r, struct pending *p, const struct raft_view *v)
+bool request_propose(struct replica *r, struct pending *p)
 {
 	struct raft_pos pos;
 
+	switch (raft_propose(r->raft, ENTRY_WRITE, p->data, r->now, &pos)) {
+	case ERR_OK:
+		p->term = pos.term;
+		p->asked = r->now;
+		pending_move(&r->pendings, p, STAGE_WRITTEN);
+		return true;
+	case ERR_NOT_LEADER: /* it is handing over */
+		pending_move(&r->pendings, p, STAGE_ROUTE);
+		return true;
+	case ERR_FULL:
+		answer_error(r, p, ERR_FULL, APPLIED_NO,
+		    r->space.room != RAFT_ROOM_ENOUGH ? "this node has no room on its disk"
+						      : "too many nodes have no room on their disks");
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void route_write(struct replica *r, struct pending *p, const struct raft_view *v)
+{
 	/* What others accept is not sent here while there is no room for it, so nobody would learn what became of it. */
 	if (v->role != RAFT_LEADER && r->space.room != RAFT_ROOM_ENOUGH) {
 		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");
@@ -181,23 +202,11 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 		return;
 	}
-	switch (raft_propose(r->raft, ENTRY_WRITE, p->data, r->now, &pos)) {
-	case ERR_OK:
-		p->term = pos.term;
-		p->asked = r->now;
-		pending_move(&r->pendings, p, STAGE_WRITTEN);
-		break;
-	case ERR_NOT_LEADER: /* it is handing over */
-		pending_move(&r->pendings, p, STAGE_ROUTE);
-		break;
-	case ERR_FULL:
-		answer_error(r, p, ERR_FULL, APPLIED_NO,
-		    r->space.room != RAFT_ROOM_ENOUGH ? "this node has no room on its disk"
-						      : "too many nodes have no room on their disks");
-		break;
-	default:
+	if (slow_holds(r)) {
+		r->slow.held++;
+		pending_move(&r->pendings, p, STAGE_HELD);
+	} else if (!request_propose(r, p)) {
 		answer_error(r, p, ERR_BUSY, APPLIED_NO, "too many writes wait for a majority of the nodes");
-		break;
 	}
 }
 
@@ -410,6 +419,8 @@ static void recall_leader_reads(struct replica *r)
 void request_leader_changed(struct replica *r)
 {
 	handover_leader_changed(r);
+	slow_leader_changed(r);
+	move_all(r, STAGE_HELD, STAGE_NEW);
 	try_routes(r);
 	move_all(r, STAGE_ASKED, STAGE_NEW);
 	move_all(r, STAGE_INDEXING, STAGE_INDEX);
@@ -503,6 +514,7 @@ static void expire(struct replica *r, struct pending *p)
 			break;
 		}
 		/* fall through */
+	case STAGE_HELD:
 	case STAGE_ASKED:
 	case STAGE_INDEX:
 	case STAGE_INDEXING:

@@ -265,10 +265,7 @@ static void take_applied(struct replica *r, const struct state_job *j)
 	raft_applied(r->raft, j->meta.applied_index);
 	request_applied(r, j->meta.applied_term);
 	upkeep_want(r, UPKEEP_FLUSH, span_ms(UPKEEP_FLUSH_MS));
-	upkeep_want(r, UPKEEP_CHECKPOINT,
-	    r->bytes_since_checkpoint > space_checkpoint_bytes(r->o.segment_bytes)
-		? span_ms(0)
-		: span_ms(UPKEEP_CHECKPOINT_MS));
+	upkeep_want_checkpoint(r);
 }
 
 static void take_job(struct replica *r, struct state_job *j)

@@ -86,7 +86,7 @@ void status_put(struct replica *r, struct buf *out)
 	s.leader_age_ms = v.role == RAFT_LEADER || r->raft == NULL ? 0 : age_ms(v.heard, r->now);
 	s.confirmed = r->raft == NULL ? alone : raft_confirmed(r->raft, r->now);
 	s.caught_up = r->raft == NULL ? alone : v.leader != 0 && r->meta.applied_index >= v.commit;
-	s.log_bytes = r->log_bytes;
+	s.log_bytes = log_bytes(r);
 	s.requests = r->pendings.count;
 	s.full = r->space.room != RAFT_ROOM_ENOUGH;
 	s.free_bytes = r->space.seen.free;

@@ -7,8 +7,8 @@
 /*
  * The maintenance lane: what keeps a start short and the foreground smooth, away from log and state lane. The
  * store's log is flushed steadily and checkpointed by time and volume (from the writer's own thread a checkpoint is
- * a third of a second of silence); the log's next segment is filled ahead; tables that are not used any more are
- * dropped. On a full filesystem what can wait does.
+ * a third of a second of silence); the log's next segment is filled ahead, and those that were cut away are removed;
+ * tables that are not used any more are dropped. On a full filesystem what can wait does.
  */
 
 static enum err do_checkpoint(struct upkeep_job *j)
@@ -37,6 +37,8 @@ static enum err do_job(struct upkeep_job *j)
 	case UPKEEP_DROP:
 		tables_drop(j->r->env.tables, j->table);
 		return ERR_OK;
+	case UPKEEP_SWEEP:
+		return wal_sweep(j->r->wal, &j->more);
 	case UPKEEP_COUNT:
 		break;
 	}
@@ -92,6 +94,15 @@ void upkeep_want(struct replica *r, enum upkeep_kind kind, struct span from_now)
 	j->due = true;
 }
 
+void upkeep_want_checkpoint(struct replica *r)
+{
+	bool pressed = cut_presses(r);
+	uint64_t most = pressed ? r->o.segment_bytes / 4 : space_checkpoint_bytes(r->o.segment_bytes);
+	int64_t ms = pressed ? UPKEEP_PRESSED_MS : UPKEEP_CHECKPOINT_MS;
+
+	upkeep_want(r, UPKEEP_CHECKPOINT, span_ms(r->bytes_since_checkpoint > most ? 0 : ms));
+}
+
 static void take_over(struct replica *r, struct upkeep_job *j)
 {
 	j->busy = j->over = false;
@@ -100,11 +111,14 @@ static void take_over(struct replica *r, struct upkeep_job *j)
 		return;
 	}
 	if (j->error != ERR_OK) {
-		fail_by(r, j->error, j->kind == UPKEEP_FILL ? "the log" : "the state");
+		fail_by(
+		    r, j->error, j->kind == UPKEEP_FILL || j->kind == UPKEEP_SWEEP ? "the log" : "the state");
 		return;
 	}
-	if (j->kind == UPKEEP_FILL && j->more)
-		upkeep_want(r, UPKEEP_FILL, span_ms(0));
+	if (j->kind == UPKEEP_CHECKPOINT)
+		cut_checkpointed(r, j->table, j->index);
+	else if ((j->kind == UPKEEP_FILL || j->kind == UPKEEP_SWEEP) && j->more)
+		upkeep_want(r, j->kind, span_ms(0));
 	if (j->kind == UPKEEP_DROP && r->drop_count > 0)
 		upkeep_want(r, UPKEEP_DROP, span_ms(0));
 }
@@ -131,6 +145,7 @@ static bool waits_for_space(const struct replica *r, enum upkeep_kind kind)
 	switch (kind) {
 	case UPKEEP_FLUSH:
 	case UPKEEP_DROP:
+	case UPKEEP_SWEEP:
 	case UPKEEP_COUNT:
 		return false;
 	case UPKEEP_CHECKPOINT:
@@ -153,6 +168,7 @@ void upkeep_run(struct replica *r)
 		j->due = false;
 		j->busy = true;
 		j->table = j->kind == UPKEEP_DROP ? r->drops[--r->drop_count] : r->table;
+		j->index = r->meta.applied_index; /* committed; what comes meanwhile may not be in it */
 		if (j->kind == UPKEEP_CHECKPOINT)
 			r->bytes_since_checkpoint = 0;
 		lane_submit(r->upkeep_lane, &j->job);
