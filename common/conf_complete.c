@@ -9,10 +9,16 @@
 #include "common/addr.h"
 #include "common/conf_type.h"
 #include "common/crc.h"
+#include "common/memory.h"
 
 /* What follows from other options or from the machine, and whether the options agree with each other. */
 
 #define HTTP_WORKERS_DEFAULT_MAX 8
+#define MIB ((uint64_t)1024 * 1024)
+#define CACHE_LEAST MIB
+#define CACHE_SHARE 16
+#define CACHE_DEFAULT_MIN (64 * MIB)
+#define CACHE_DEFAULT_MAX (256 * MIB)
 
 static enum err set(struct conf *c, const char *section, const char *name, char *value, struct buf *why)
 {
@@ -125,6 +131,17 @@ static void fill_workers(struct conf *c)
 		c->http_workers = HTTP_WORKERS_DEFAULT_MAX;
 }
 
+static void fill_cache(struct conf *c)
+{
+	if (c->state_cache != 0)
+		return;
+	c->state_cache = memory_bytes() / CACHE_SHARE;
+	if (c->state_cache < CACHE_DEFAULT_MIN)
+		c->state_cache = CACHE_DEFAULT_MIN;
+	if (c->state_cache > CACHE_DEFAULT_MAX)
+		c->state_cache = CACHE_DEFAULT_MAX;
+}
+
 static bool is_named_twice(struct bytes list, struct bytes wanted)
 {
 	struct bytes id, address;
@@ -200,6 +217,8 @@ static enum err check_relations(const struct conf *c, struct buf *why)
 		return refuse(c, why, "limits", "value", "it must not be over [http] body_max");
 	if (c->limits_request_bytes < 2 * c->http_body_max)
 		return refuse(c, why, "limits", "request_bytes", "it must be twice [http] body_max at least");
+	if (c->state_cache < CACHE_LEAST)
+		return refuse(c, why, "state", "cache", "it must be 1MiB at least, or 0");
 	if (strcmp(c->http_listen, c->peer_listen) == 0)
 		return refuse(c, why, "peer", "listen", "it must not be the address of [http] listen");
 	if (!sockets_fit(c->node_run))
@@ -220,6 +239,7 @@ enum err conf_complete(struct conf *c, struct buf *why)
 	if ((e = check_members(c, why)) != ERR_OK || (e = fill_addresses(c, why)) != ERR_OK)
 		return e;
 	fill_workers(c);
+	fill_cache(c);
 	if ((e = check_advertised(c, why)) != ERR_OK)
 		return e;
 	return check_relations(c, why);

@@ -9,6 +9,9 @@
 #include "daemon/child.h"
 #include "daemon/spawn.h"
 
+/* A step of a start that says nothing, a sync of much, takes no longer than so many times what silences one at work. */
+#define START_SILENCES 6
+
 static void on_again(void *arg)
 {
 	child_start(arg);
@@ -54,6 +57,14 @@ static void on_hello(void *arg, const struct ipc_hello *m)
 	c->env->on_ready(c->env->arg, c);
 }
 
+static void on_progress(void *arg, const struct ipc_progress *m)
+{
+	struct child *c = arg;
+
+	c->heard = loop_now(c->env->loop);
+	c->env->on_progress(c->env->arg, c, m->doing, m->percent);
+}
+
 static void on_pong(void *arg, const struct ipc_pong *m)
 {
 	struct child *c = arg;
@@ -70,6 +81,7 @@ static void on_gone(void *arg)
 
 static const struct ipc_handlers handlers = {
 	.hello = on_hello,
+	.progress = on_progress,
 	.pong = on_pong,
 	.gone = on_gone,
 };
@@ -116,7 +128,7 @@ void child_start(struct child *c)
 {
 	int fds[2];
 
-	c->started = loop_now(c->env->loop);
+	c->started = c->heard = loop_now(c->env->loop);
 	c->share = 0;
 	c->stuck = span_ms(0);
 	c->version = c->env->version;
@@ -207,8 +219,11 @@ void child_forgive(struct child *c)
 
 bool child_progresses(const struct child *c, struct span within)
 {
-	return c->state != CHILD_READY ||
-	       (instant_between(c->heard, loop_now(c->env->loop)).ns < within.ns && c->stuck.ns < within.ns);
+	struct span silent = instant_between(c->heard, loop_now(c->env->loop));
+
+	if (c->state == CHILD_STARTING)
+		return silent.ns < span_times(c->env->conf->supervisor_silence, START_SILENCES).ns;
+	return c->state != CHILD_READY || (silent.ns < within.ns && c->stuck.ns < within.ns);
 }
 
 static void log_death(const struct child *c, int status)

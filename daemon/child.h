@@ -38,6 +38,8 @@ struct child_env {
 	uint64_t desks; /* the numbers of HTTP workers that the consensus worker is to be there for */
 	uint64_t version; /* of what an HTTP worker has been started with; rises when that must be replaced */
 	void (*on_ready)(void *arg, struct child *c);
+	/* A start goes on; borrowed for the call. `doing` empty: all is done. */
+	void (*on_progress)(void *arg, struct child *c, struct bytes doing, unsigned percent);
 	void *arg;
 };
 
@@ -85,7 +87,8 @@ void child_reload(struct child *c);
  * listen says so by child_forgive(): the time counts from now. */
 void child_check(struct child *c, struct span silence);
 void child_forgive(struct child *c);
-/* It was heard within this time, and no lane of it has been longer at one turn; true of one that is not at work. */
+/* It was heard within this time, and no lane of it has been longer at one turn. While it starts: it has said within six
+ * times the silence that kills one at work that its start goes on. */
 bool child_progresses(const struct child *c, struct span within);
 
 /* It was reaped with this status of waitpid(2): it is down, and the log says why. */

@@ -10,6 +10,8 @@
 /* At work, for the first time or again after notify_reloading(). `status` is a line for people. */
 void notify_ready(const char *status) __attribute__((nonnull));
 void notify_reloading(void);
+/* What goes on, a line for people. */
+void notify_status(const char *status) __attribute__((nonnull));
 void notify_stopping(const char *status) __attribute__((nonnull));
 /* A start or a stop goes on, and may take so long from now on. */
 void notify_extend(struct span s);

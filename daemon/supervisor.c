@@ -17,6 +17,7 @@
 #include "daemon/supervisor.h"
 
 #define CHECK_MAX span_ms(3000)
+#define STATUS_BYTES 128
 /* What systemd is asked for while a start or a stop goes on, from one check to another. */
 #define EXTENSION span_ms(30000)
 
@@ -41,18 +42,40 @@ struct supervisor {
 	struct instant check_due;
 };
 
+/* What systemd shows of a node that is at work. */
+static void put_status(const struct supervisor *s, char out[static STATUS_BYTES])
+{
+	snprintf(out, STATUS_BYTES, "at work, with %" PRIu64 " http workers", s->conf->http_workers);
+}
+
 /* The crew may have come to what was wanted of it. */
 static void settle(struct supervisor *s)
 {
-	char status[64];
+	char status[STATUS_BYTES];
 
 	if (s->phase != RUNNING || !s->unsettled || !crew_is_settled(&s->crew))
 		return;
 	s->unsettled = false;
 	s->started = true;
 	log_info("all workers are at work http_workers=%" PRIu64, s->conf->http_workers);
-	snprintf(status, sizeof(status), "at work, with %" PRIu64 " http workers", s->conf->http_workers);
+	put_status(s, status);
 	notify_ready(status);
+}
+
+static void on_progress(void *arg, struct child *c, struct bytes doing, unsigned percent)
+{
+	const struct supervisor *s = arg;
+	char status[STATUS_BYTES];
+
+	if (s->phase != RUNNING)
+		return;
+	if (doing.size > 0)
+		snprintf(status, sizeof(status), "%s worker: %.*s, %u %%", c->name, (int)doing.size,
+		    (const char *)doing.data, percent);
+	else
+		put_status(s, status);
+	if (doing.size > 0 || !s->unsettled)
+		notify_status(status);
 }
 
 static void on_ready(void *arg, struct child *c)
@@ -222,11 +245,13 @@ static struct span check_every(const struct supervisor *s)
 	return every.ns < CHECK_MAX.ns ? every : CHECK_MAX;
 }
 
-/* The watchdog is fed by the progress of the workers, whose silence is otherwise dealt with here: what is left for
- * systemd is what a new worker would not help against, a disk that hangs. */
+/* A start may take as long as it goes on, and the watchdog is fed by the progress of the workers, whose silence is
+ * otherwise dealt with here: what is left for systemd is what a new worker would not help against, a disk that hangs. */
 static void tell_systemd(struct supervisor *s)
 {
-	if (!s->started || s->phase != RUNNING)
+	bool starting = !s->started && crew_progresses(&s->crew, EXTENSION);
+
+	if (starting || s->phase != RUNNING)
 		notify_extend(EXTENSION);
 	if (s->watched && crew_progresses(&s->crew, s->watchdog))
 		notify_alive();
@@ -310,6 +335,7 @@ int supervise(struct conf *conf, char **argv)
 		.sockets = s.sockets,
 		.start = clock_now(),
 		.on_ready = on_ready,
+		.on_progress = on_progress,
 		.arg = &s };
 	/* Higher than those of an earlier supervisor, should a word of its workers still be about. */
 	s.env.generation = (uint64_t)s.env.start.ns / 1000;

@@ -47,6 +47,8 @@ struct consensus {
 	struct desk desks[DESKS_MAX];
 	uint32_t visitors; /* so many came so far */
 	struct channel_traffic traffic; /* as far as it is counted */
+	uint64_t replay_from,
+	    replay_to; /* what the log had and the state had not at the start; equal: nothing */
 	bool stopping;
 	struct instant hand_over_until; /* stopping as the leader: until somebody else leads, but no longer */
 };
@@ -298,6 +300,21 @@ static void count_traffic(struct consensus *c)
 	c->traffic = t;
 }
 
+/* The end of the log is applied as it is known to be committed, by and by, and some of it perhaps never. */
+static void tell_replay(struct consensus *c)
+{
+	const struct replica_view v = replica_view(c->replica);
+	uint64_t to = v.last < c->replay_to ? v.last : c->replay_to;
+
+	if (v.applied >= to) {
+		c->replay_to = c->replay_from;
+		worker_progress_end(c->worker);
+	} else if (v.applied > c->replay_from) {
+		worker_progress(
+		    c->worker, "replaying the log", v.applied - c->replay_from, to - c->replay_from);
+	}
+}
+
 /* Everything that came in during this turn leads to one batch each for the log, the state, the peers and the HTTP
  * workers. What is sent here leaves in the same turn. */
 static void on_turn_end(void *arg)
@@ -307,6 +324,8 @@ static void on_turn_end(void *arg)
 
 	replica_flush(c->replica, now(c));
 	count_traffic(c);
+	if (c->replay_to > c->replay_from)
+		tell_replay(c);
 	if (c->join != NULL && replica_view(c->replica).cluster != 0)
 		end_join(c);
 	next = replica_deadline(c->replica);
@@ -360,6 +379,13 @@ static void open_transport(struct consensus *c)
 	c->transport = peer_open(w->loop, l.fd, &o, &network_events, c);
 }
 
+static void on_recovery(void *arg, uint64_t done, uint64_t total)
+{
+	const struct consensus *c = arg;
+
+	worker_progress(c->worker, "recovering the state", done, total);
+}
+
 static struct tables *make_store(struct consensus *c)
 {
 	const struct conf *conf = c->worker->conf;
@@ -369,7 +395,16 @@ static struct tables *make_store(struct consensus *c)
 	    .cache_bytes = conf->state_cache,
 	    .log_file_bytes = (uint32_t)replica_state_log_bytes(conf->log_segment),
 	    .disk = c->disk,
+	    .progress = on_recovery,
+	    .progress_arg = c,
 	});
+}
+
+static void on_progress(void *arg, const char *doing, uint64_t done, uint64_t total)
+{
+	const struct consensus *c = arg;
+
+	worker_progress(c->worker, doing, done, total);
 }
 
 static void open_replica(struct consensus *c)
@@ -403,6 +438,7 @@ static void open_replica(struct consensus *c)
 		.lanes = loop_lane_maker(c->worker->loop),
 		.answer = on_answer,
 		.fatal = on_fatal,
+		.progress = on_progress,
 		.arg = c,
 		.seed = random_secret(),
 		.metrics = c->worker->metrics,
@@ -480,7 +516,10 @@ static void begin(void *arg)
 {
 	struct consensus *c = arg;
 	const struct conf *conf = c->worker->conf;
+	const struct replica_view v = replica_view(c->replica);
 
+	c->replay_from = v.applied;
+	c->replay_to = v.last;
 	loop_timer_free(c->begin);
 	loop_at_turn_end(c->worker->loop, on_turn_end, c);
 	log_info("at work id=%s peer=%s http=%s", conf->node_id, conf->peer_advertise, conf->http_advertise);

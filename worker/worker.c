@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 
 #define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START */
 #define SOCKETS_MAX 64 /* the bits of ACCEPT */
+#define PROGRESS_TOLD_MS 250
+#define PROGRESS_LOGGED_MS 3000
 
 /* The one worker of this process. */
 static struct {
@@ -20,6 +23,10 @@ static struct {
 	int sockets[SOCKETS_MAX];
 	int board; /* the descriptor of the board of metrics, or -1 */
 	bool stopping, hurried;
+	struct {
+		const char *doing; /* NULL: nothing was said */
+		struct instant told, logged; /* to the supervisor; in the log */
+	} progress;
 } life;
 
 /* The number in an environment variable; -1 where there is none. */
@@ -233,6 +240,40 @@ static void on_term(void *arg, int number)
 void worker_ready(struct worker *w)
 {
 	ipc_send_hello(w->supervisor, &(struct ipc_hello){ .generation = w->generation });
+}
+
+/* The loop may be blocked by what goes on: so it is sent from here. */
+static void tell_progress(struct worker *w, const char *doing, uint64_t percent)
+{
+	ipc_send_progress(
+	    w->supervisor, &(struct ipc_progress){ .doing = bytes_text(doing), .percent = (uint8_t)percent });
+	ipc_flush(w->supervisor);
+}
+
+void worker_progress(struct worker *w, const char *doing, uint64_t done, uint64_t total)
+{
+	uint64_t percent = total == 0 ? 0 : done * 100 / total;
+	struct instant now = clock_now();
+	bool begins = doing != life.progress.doing;
+
+	if (begins)
+		life.progress.logged = now;
+	if (!begins && instant_between(life.progress.told, now).ns < span_ms(PROGRESS_TOLD_MS).ns)
+		return;
+	life.progress.doing = doing;
+	life.progress.told = now;
+	tell_progress(w, doing, percent);
+	if (instant_between(life.progress.logged, now).ns < span_ms(PROGRESS_LOGGED_MS).ns)
+		return;
+	life.progress.logged = now;
+	log_info("%s: %" PRIu64 " of %" PRIu64 ", %" PRIu64 " %%", doing, done, total, percent);
+}
+
+void worker_progress_end(struct worker *w)
+{
+	if (life.progress.doing != NULL)
+		tell_progress(w, "", 100);
+	life.progress.doing = NULL;
 }
 
 /* Is there in the build with the sanitizers; without exit handlers nobody else asks it. Reports and ends the process

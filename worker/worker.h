@@ -35,7 +35,8 @@ struct worker {
 struct worker_role {
 	const char *name;
 	enum ipc_role number;
-	/* The configuration is there. May block for as long as a start takes (the supervisor waits). Ends in
+	/* The configuration is there. May block for as long as a start takes (the supervisor waits, and systemd as
+	 * long as worker_progress() is heard). Ends in
 	 * worker_ready(), then or later; what makes a start impossible is a fatal() with a status of sysexits.h, of
 	 * which 73, 74, 75, 77 and 78 keep the supervisor from trying again. */
 	void (*start)(struct worker *w);
@@ -58,6 +59,14 @@ extern const struct worker_role http_role; /* worker/http.c */
 
 /* The role is at work: tells the supervisor (HELLO), which then sends ACCEPT. */
 void worker_ready(struct worker *w);
+
+/* A start goes on, `done` of `total` of what is done for it; also after worker_ready(), where not all is needed to be at
+ * work. `doing` is static memory. May be called as often as there is news: the supervisor hears of it a few times a
+ * second, the log every few seconds. */
+void worker_progress(struct worker *w, const char *doing, uint64_t done, uint64_t total)
+    __attribute__((nonnull));
+/* All of that is done. */
+void worker_progress_end(struct worker *w);
 
 /* Sends what is gathered for the supervisor and ends the process, without exit handlers. The role has closed or
  * flushed what needs it. */

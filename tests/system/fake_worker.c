@@ -5,6 +5,7 @@
  *	exit-N	  ends with status N instead of starting
  *	deaf	  starts, then blocks for ever
  *	mute	  never says hello
+ *	slow	  never does, but says every 50 ms that its start goes on
  *	stuck	  has a lane that never ends its turn
  *	stubborn  does not stop when asked
  *	leaky	  loses memory
@@ -54,6 +55,18 @@ static __attribute__((noinline)) void lose_memory(void)
 	(void)lost;
 }
 
+static void on_step(void *arg)
+{
+	static uint64_t done;
+	struct worker *w = arg;
+	struct loop_timer *step = w->role_state;
+
+	if (step == NULL)
+		w->role_state = step = loop_timer_new(w->loop, on_step, w);
+	worker_progress(w, "doing what takes long", done++, 1000);
+	loop_timer_set(step, instant_add(loop_now(w->loop), span_ms(50)));
+}
+
 static void start(struct worker *w)
 {
 	if (strcmp(behaviour(w), "leaky") == 0)
@@ -62,7 +75,9 @@ static void start(struct worker *w)
 		worker_exit(w, atoi(behaviour(w) + 5));
 	if (strcmp(behaviour(w), "stuck") == 0)
 		get_stuck(w);
-	if (strcmp(behaviour(w), "mute") != 0)
+	if (strcmp(behaviour(w), "slow") == 0)
+		on_step(w);
+	else if (strcmp(behaviour(w), "mute") != 0)
 		worker_ready(w);
 	if (strcmp(behaviour(w), "deaf") == 0) {
 		ipc_flush(w->supervisor);

@@ -22,15 +22,18 @@ class Listener:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
         self.socket.setblocking(False)
+        self.heard = []
         self.told = []
 
     def listen(self):
-        """All that was said so far, one word of it each."""
+        """All that was said so far, one word of it each; `heard` has also what was forgotten."""
         while True:
             try:
-                self.told += self.socket.recv(65536).decode().split("\n")
+                words = self.socket.recv(65536).decode().split("\n")
             except BlockingIOError:
                 return self.told
+            self.heard += words
+            self.told += words
 
     def wait(self, pattern):
         """The first word that matches, and forgets what came before it."""
@@ -79,12 +82,46 @@ def test_readiness_does_not_wait_for_a_leader(nodes, listener):
 
 
 def test_a_start_that_takes_long_asks_for_time_and_is_not_ready(nodes, fake, listener):
-    n = nodes.node(program=fake, supervisor_silence="100ms").launch(NOTIFY_SOCKET=listener.path, FAKE_CONSENSUS="mute")
-    for _ in range(3):
-        listener.wait(r"EXTEND_TIMEOUT_USEC=30000000")
+    """Ten times as long as would be the end of a worker at work, and longer than one that says nothing is waited for."""
+    n = nodes.node(program=fake, supervisor_silence="100ms")
+    n.launch(NOTIFY_SOCKET=listener.path, WATCHDOG_USEC="300000", FAKE_CONSENSUS="slow")
+    listener.wait(r"EXTEND_TIMEOUT_USEC=30000000")
+    listener.wait(r"STATUS=consensus worker: doing what takes long, 0 %")
+    listener.wait(r"STATUS=consensus worker: doing what takes long, 2 %")
+    for word in (r"EXTEND_TIMEOUT_USEC=30000000", "WATCHDOG=1") * 3:
+        listener.wait(word)
+    assert "READY=1" not in listener.listen()
+    assert len(n.workers()) == 2 and "killing" not in n.log()
+    n.signal(signal.SIGTERM)
+    assert n.wait_exit() == 0
+
+
+def test_a_start_that_says_nothing_is_given_no_more_time(nodes, fake, listener):
+    n = nodes.node(program=fake, supervisor_silence="100ms")
+    n.launch(NOTIFY_SOCKET=listener.path, WATCHDOG_USEC="300000", FAKE_CONSENSUS="mute")
+    for word in (r"EXTEND_TIMEOUT_USEC=30000000", "WATCHDOG=1") * 3:
+        listener.wait(word)
+    wait_until(lambda: is_starved(listener), "a second without a word")
     assert "READY=1" not in listener.listen()
     n.signal(signal.SIGTERM)
     assert n.wait_exit() == 0
+
+
+def test_a_start_says_how_far_it_is(nodes, listener):
+    """One after kill -9, with enough in both logs for several words."""
+    n = nodes.node().start()
+    steps = [{"put": {"key": f"{i:05d}", "value": "v" * 256}} for i in range(2000)]
+    for _ in range(40):
+        assert requests.post(n.url + "/v1/batch", json=steps, timeout=30).status_code == 200
+    n.kill_all()
+    n.start(NOTIFY_SOCKET=listener.path)
+    listener.wait("READY=1")
+    listener.wait("STATUS=at work, with 1 http workers")
+    for doing in ("recovering the state", "reading the log"):
+        told = [w for w in listener.heard if w.startswith(f"STATUS=consensus worker: {doing}, ")]
+        percents = [int(word.split()[-2]) for word in told]
+        assert percents and percents == sorted(percents) and percents[-1] <= 100
+    assert requests.get(n.url + "/v1/kv/00000", timeout=30).headers["ETag"]
 
 
 def test_a_reload_is_begun_and_ended(nodes, listener):
@@ -117,11 +154,7 @@ def test_the_watchdog_is_not_fed_when_a_loop_or_a_lane_stands_still(nodes, fake,
     n.start(NOTIFY_SOCKET=listener.path, WATCHDOG_USEC="300000", FAKE_CONSENSUS=behaviour)
     listener.wait("READY=1")
 
-    def starved():
-        del listener.listen()[:]
-        return not hears(listener, 1.0)
-
-    wait_until(starved, "a second without a word")
+    wait_until(lambda: is_starved(listener), "a second without a word")
     assert n.workers().keys() == {"consensus", "http 0"}
 
 
@@ -134,6 +167,11 @@ def hears(listener, seconds):
         return None
     finally:
         listener.socket.setblocking(False)
+
+
+def is_starved(listener):
+    del listener.listen()[:]
+    return not hears(listener, 1.0)
 
 
 def launch_with_sockets(node, sockets):

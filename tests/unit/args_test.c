@@ -1,4 +1,4 @@
-/* links: daemon/args.c daemon/args_names.c common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/addr.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/clock.c -linih */
+/* links: daemon/args.c daemon/args_names.c common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/memory.c common/addr.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/clock.c -linih */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <setjmp.h>

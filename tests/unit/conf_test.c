@@ -1,4 +1,4 @@
-/* links: common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/addr.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/clock.c -linih */
+/* links: common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/memory.c common/addr.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/clock.c -linih */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -305,6 +305,7 @@ static void completing_fills_in_what_follows(void **state)
 	assert_string_equal(c->peer_advertise, "b:2");
 	assert_int_not_equal(c->http_advertise[0], ':');
 	assert_true(c->http_workers >= 1);
+	assert_in_range(c->state_cache, UINT64_C(64) << 20, UINT64_C(256) << 20);
 	free(path);
 	conf_free(c);
 }
@@ -356,6 +357,7 @@ static void options_must_agree(void **state)
 	assert_disagree("cluster", "members", "n1=b:2, n2=b:2", "[cluster] members: n1=b:2 is there twice");
 	assert_disagree(
 	    "node", "id", "a b", "[node] id: \"a b\" is no name: blanks and = , / do not belong there");
+	assert_disagree("state", "cache", "1023KiB", "[state] cache: it must be 1MiB at least, or 0");
 	assert_disagree("peer", "advertise", ":9", "[peer] advertise: it needs a host that others can reach");
 }
 

@@ -1,4 +1,4 @@
-/* links: daemon/reload.c common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/addr.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/clock.c -linih */
+/* links: daemon/reload.c common/conf.c common/conf_type.c common/conf_file.c common/conf_complete.c common/memory.c common/addr.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/clock.c -linih */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

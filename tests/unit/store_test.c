@@ -46,11 +46,34 @@ static int teardown(void **state)
 /* The states of this directory, and the one in force. */
 static struct tables *tables;
 
+/* What the last opening said of its recovery. */
+static struct {
+	unsigned times;
+	uint64_t least, most, total;
+} progress;
+
+static void on_progress(void *arg, uint64_t done, uint64_t total)
+{
+	(void)arg;
+	progress.least = progress.times++ == 0 || done < progress.least ? done : progress.least;
+	progress.most = done > progress.most ? done : progress.most;
+	progress.total = total;
+}
+
+static struct tables *new_store(const char *where)
+{
+	return store_new(&(struct store_options){ .data_dir = where,
+	    .cache_bytes = CACHE_BYTES,
+	    .log_file_bytes = STORE_LOG_FILE_LEAST,
+	    .progress = on_progress });
+}
+
 static enum err try_store(struct table **out)
 {
 	enum err e;
 
-	tables = store_new(&(struct store_options){ dir, CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL });
+	memset(&progress, 0, sizeof(progress));
+	tables = new_store(dir);
 	if ((e = tables_open(tables, out)) != ERR_OK)
 		store_free(tables);
 	return e;
@@ -111,6 +134,25 @@ static void what_is_committed_is_there_after_a_restart(void **state)
 	close_store(t);
 }
 
+static void recovery_says_how_far_it_is(void **state)
+{
+	struct table *t = open_store();
+	char key[16];
+
+	(void)state;
+	assert_int_equal(progress.times, 0);
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(key, sizeof(key), "%u", i);
+		put(t, key, "1");
+		assert_int_equal(table_commit(t), ERR_OK);
+	}
+	close_store(t);
+	close_store(open_store());
+	assert_true(progress.times > 1000);
+	assert_true(progress.least < 10 && progress.most > 90 && progress.most <= progress.total);
+	assert_int_equal(progress.total, 100);
+}
+
 static void the_environment_lies_behind_a_link(void **state)
 {
 	char path[96], to[16] = { 0 };
@@ -131,8 +173,7 @@ static void a_directory_that_is_not_there_is_an_error(void **state)
 	struct table *t;
 
 	(void)state;
-	tables = store_new(
-	    &(struct store_options){ "/nonexistent/holdfast", CACHE_BYTES, STORE_LOG_FILE_LEAST, NULL });
+	tables = new_store("/nonexistent/holdfast");
 	assert_int_equal(tables_open(tables, &t), ERR_NOT_FOUND);
 	store_free(tables);
 	assert_null(t);
@@ -612,6 +653,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(recovery_says_how_far_it_is),
 		TEST(what_is_committed_is_there_after_a_restart),
 		TEST(the_environment_lies_behind_a_link),
 		TEST(a_directory_that_is_not_there_is_an_error),

@@ -209,6 +209,14 @@ static enum err finish_install(struct replica *r, struct wal_found *found)
 	return ERR_OK;
 }
 
+static void on_log_read(void *arg, uint64_t done, uint64_t total)
+{
+	struct replica *r = arg;
+
+	if (r->env.progress != NULL)
+		r->env.progress(r->env.arg, "reading the log", done, total);
+}
+
 static enum err open_log(struct replica *r)
 {
 	struct wal_found found = { 0 };
@@ -225,6 +233,8 @@ static enum err open_log(struct replica *r)
 	if (r->identity.phase == IDENTITY_FORMING && (e = log_make(r, &r->identity)) != ERR_OK)
 		return e;
 	o = log_options(r, &r->identity);
+	o.progress = on_log_read;
+	o.progress_arg = r;
 	if ((e = wal_open(&r->wal, &o, &found)) == ERR_NOT_FOUND) {
 		log_errorx("the log is missing");
 		e = ERR_DAMAGED;

@@ -32,6 +32,8 @@ struct replica_env {
 	/* The node cannot go on (a sync failed, the state is damaged): called from the loop's thread, once. The worker
 	 * ends with the status (sysexits.h); the simulator ends this life of the node. */
 	void (*fatal)(void *arg, int status, const char *why);
+	/* While replica_open() reads, how far it is; `doing` is static memory. NULL: nobody wants to know. */
+	void (*progress)(void *arg, const char *doing, uint64_t done, uint64_t total);
 	void *arg;
 	uint64_t seed; /* for timeouts */
 	struct metrics *metrics; /* what the replica counts; NULL: nobody wants to know */

@@ -36,6 +36,8 @@ struct environment {
 	char *home; /* NULL: none */
 	int pages; /* a descriptor of the file of the tables; -1: none */
 	bool has_log; /* it has begun: else there are no units */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *progress_arg;
 	int panic; /* the error for which Berkeley DB gave up; 0: none */
 };
 
@@ -59,6 +61,14 @@ static void on_event(DB_ENV *env, uint32_t event, void *info)
 {
 	if (event == DB_EVENT_PANIC)
 		((struct environment *)env->app_private)->panic = *(int *)info;
+}
+
+static void on_feedback(DB_ENV *env, int what, int percent)
+{
+	const struct environment *s = env->app_private;
+
+	if (what == DB_RECOVER)
+		s->progress(s->progress_arg, (uint64_t)percent, 100);
 }
 
 static enum err fail(const char *doing, int error)
@@ -298,6 +308,8 @@ static enum err make_handle(struct environment *s, uint64_t cache)
 	if ((error = s->env->set_event_notify(s->env, on_event)) != 0 ||
 	    (error = s->env->set_cachesize(s->env, (uint32_t)(cache / gib), (uint32_t)(cache % gib), 1)) != 0)
 		return fail("configure", error);
+	if (s->progress != NULL)
+		s->env->set_feedback(s->env, on_feedback);
 	return ERR_OK;
 }
 
@@ -381,6 +393,8 @@ enum err environment_open(struct table **out, const char *home, const struct env
 	struct environment *s = new_environment(home);
 	enum err e;
 
+	s->progress = size->progress;
+	s->progress_arg = size->progress_arg;
 	files_do_without_relief(false);
 	if ((e = files_check(home)) == ERR_OK)
 		e = open_begun(s, size);

@@ -8,6 +8,9 @@
 struct environment_size {
 	uint64_t cache_bytes;
 	uint32_t log_file_bytes;
+	/* Of the recovery of environment_open(); may be NULL. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *progress_arg;
 };
 
 /* Opens what environment_start() has once begun, and recovers it. ERR_DAMAGED, ERR_VERSION, ERR_NO_SPACE, ERR_IO. */

@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,8 +73,11 @@ static enum err open_one(struct store *s, uint64_t number, struct table **out)
 	char *home = place_path(s->data_dir, number);
 	enum err e = environment_open(out, home, &s->size);
 
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
 		s->in_force = *out;
+		log_info("the state is open directory=%s cache=%" PRIu64 "MiB", home,
+		    s->size.cache_bytes / (1024 * 1024));
+	}
 	free(home);
 	return e;
 }
@@ -148,7 +152,8 @@ struct tables *store_new(const struct store_options *o)
 
 	s->tables.ops = &store_ops;
 	s->data_dir = xstrdup(o->data_dir);
-	s->size = (struct environment_size){ o->cache_bytes, o->log_file_bytes };
+	s->size =
+	    (struct environment_size){ o->cache_bytes, o->log_file_bytes, o->progress, o->progress_arg };
 	files_keep_names();
 	files_relieve(o->disk);
 	return &s->tables;

@@ -23,6 +23,9 @@ struct store_options {
 	uint32_t log_file_bytes; /* of the store's own log: STORE_LOG_FILE_LEAST at least */
 	/* Whose relief writes to the state in force ask when they find no space; NULL: none. One for the whole process. */
 	struct disk *disk;
+	/* While tables_open() recovers the state in force: so much of it is done. NULL: nobody wants to know. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *progress_arg;
 };
 
 /* Opens nothing yet. */
