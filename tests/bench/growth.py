@@ -2,10 +2,14 @@
 
 import bisect
 import datetime
+import glob
 import os
 import re
+import statistics
 import struct
 import time
+
+import requests
 
 from machine import Cluster, fill, now, percentile, show_machine
 from under_load import Load, leader_of, wait_equal
@@ -99,3 +103,48 @@ def bench_checkpoints(keys, seconds, rate):
         figures = load.finish()
         print(f"{figures['writes']['per_second']:.0f} puts/s over {keys} keys")
         show_checkpoints(cluster, Times(path), since)
+
+
+# --- restarts ---
+
+RESTARTS = 5
+UNDER_WAY_SECONDS = 6  # of puts before each kill
+
+
+def file_bytes(directory, pattern):
+    """What the files take on the disk."""
+    return sum(os.stat(p).st_blocks * 512 for p in glob.glob(os.path.join(directory, pattern)))
+
+
+def restart(nodes, node, keys):
+    """Killed under load and started: milliseconds until its workers are at work, until a linearizable read is answered;
+    bytes of the log, of the state's own log, of the state."""
+    load = Load(nodes, [node], *f"--connections 64 --keys {keys} --prefix bench/ --seed 1".split())
+    time.sleep(UNDER_WAY_SECONDS)
+    node.kill_all()
+    load.process.kill()
+    load.process.communicate()
+    sizes = [file_bytes(node.data, p) for p in ("log/*", "state/log.*", "state/state.db")]
+    begun = now()
+    node.start()
+    at_work = now()
+    while requests.get(f"{node.url}/v1/kv/bench/00000000", timeout=60).status_code != 200:
+        pass
+    return ((at_work - begun) / 1000, (now() - begun) / 1000, *(s / 2**20 for s in sizes))
+
+
+def bench_restart(most):
+    """Of one node alone, so that nobody else's log makes it wait."""
+    with Cluster(1) as cluster:
+        show_machine(cluster.nodes.directory)
+        node = leader_of(cluster.all)
+        print(f"\n{'kill -9 under load, median of':30}{RESTARTS:2}{'at work':>10}{'longest':>10}{'read':>10}{'longest':>10}  ms"
+              f"{'log':>8}{'state log':>11}{'state':>8}  MiB")
+        have, keys = 0, 10000
+        while keys <= most:
+            fill(node, have, keys)
+            rounds = list(zip(*(restart(cluster.nodes, node, keys) for _ in range(RESTARTS))))
+            middle = [statistics.median(column) for column in rounds]
+            print(f"{keys:26} keys  {middle[0]:10.0f}{max(rounds[0]):10.0f}{middle[1]:10.0f}{max(rounds[1]):10.0f}    "
+                  f"{middle[2]:8.0f}{middle[3]:11.0f}{middle[4]:8.0f}", flush=True)
+            have, keys = keys, keys * 10

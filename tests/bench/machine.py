@@ -37,15 +37,15 @@ def percentile(values, share):
 
 
 class Cluster:
-    """Three nodes in a directory of the tree's filesystem, gone at the end."""
+    """Nodes in a directory of the tree's filesystem, gone at the end."""
 
-    def __init__(self, **options):
-        self.options = options
+    def __init__(self, count=3, **options):
+        self.count, self.options = count, options
         os.makedirs(BUILD, exist_ok=True)
         self.nodes = Nodes(tempfile.mkdtemp(prefix="bench-", dir=BUILD))
 
     def __enter__(self):
-        self.all = self.nodes.cluster(3, http_workers=str(max(1, (os.cpu_count() or 1) // 2)), **self.options)
+        self.all = self.nodes.cluster(self.count, http_workers=str(max(1, (os.cpu_count() or 1) // 2)), **self.options)
         wait_equal(self.all)
         return self
 
