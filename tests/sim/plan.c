@@ -170,6 +170,9 @@ static void draw_rot(struct plan *p, struct random *r)
 	p->hash_every = dice_skewed(r, 4, 64);
 	p->faults[FAULT_ROT] = p->nodes >= rows[FAULT_ROT].nodes && !p->faults[FAULT_MEMBERS] &&
 			       !p->faults[FAULT_WIPE] && p->members == p->nodes && dice_chance(r, 300000);
+	/* Until it is noticed, a state that went wrong is believed, and whoever lags gets it by image: nobody is to. */
+	if (p->faults[FAULT_ROT])
+		p->log_budget = 0;
 }
 
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
@@ -230,7 +233,8 @@ void plan_tell(const struct plan *p, struct buf *out)
 {
 	const char *between = "";
 
-	buf_printf(out, "%d nodes, election %d ms, %d clients, values to %zu, segments %d KiB of %d, %s; ",
+	buf_printf(out,
+	    "%d nodes, election %d ms, %d clients, values to %zu, segments %d KiB, logs to %d KiB, %s; ",
 	    p->nodes, (int)span_to_ms(p->election), p->clients, p->value_most, (int)(p->segment_bytes / 1024),
 	    (int)(p->log_budget / 1024), p->in_order ? "in order" : "any order");
 	for (int f = 0; f < FAULTS; f++) {
