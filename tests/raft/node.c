@@ -176,10 +176,14 @@ void node_fini(struct node *n)
 
 void node_compact(struct node *n, uint64_t index)
 {
+	struct raft_view v = raft_view(n->raft);
+	uint64_t most = n->state_disk.pos.index;
 	size_t gone = 0;
 
-	if (index > n->state_disk.pos.index || n->state_disk.frozen)
-		index = n->state_disk.frozen ? 0 : n->state_disk.pos.index;
+	if (n->state_disk.frozen)
+		most = v.commit < v.durable ? v.commit : v.durable;
+	if (index > most)
+		index = most;
 	while (gone < n->log.count && n->log.data[gone].pos.index <= index) {
 		n->base = n->log.data[gone].pos;
 		blob_unref(n->log.data[gone++].data);

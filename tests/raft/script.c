@@ -38,7 +38,8 @@
  *				that an image brings, not the log
  *	start I
  *	checkpoint I		I's state is durable as far as it is applied
- *	compact I INDEX		I's log is cut: it begins behind INDEX, or what is durable of the state
+ *	compact I INDEX		I's log is cut: it begins behind INDEX, or what is durable of the state; of a
+ *				frozen node, or what is committed
  *	take K I		image K is the state that I has now
  *	image I K		image K is complete on I
  *	over I PEER INDEX	I, which was asked for an image for PEER, has brought it, or with 0 has not

@@ -12,7 +12,10 @@ void raft_cut_before(struct raft *r, struct raft_pos base)
 {
 	if (base.index <= r->log.base.index)
 		return;
-	assert(base.index <= r->log.durable);
+	assert(base.index <= r->log.durable && base.index <= r->log.commit);
+	/* Nothing will be applied to this state any more: the image that takes its place is of a later index. */
+	if (r->frozen && r->log.applied < base.index)
+		raft_log_set_applied(&r->log, base.index);
 	raft_log_cut_before(&r->log, base);
 	forget_configs(r, base.index);
 	/* Whether those that lag hold what is gone they tell themselves. */

@@ -133,8 +133,8 @@ void raft_fetched(struct raft *r, uint64_t peer, const struct entries *entries);
 
 /* ---- images, §5 ---- */
 
-/* The log was cut on disk: it begins behind `base`, a position of it that the state holds durably. One before where it
- * begins already does nothing. */
+/* The log was cut on disk: it begins behind `base`, a position of it that the state holds durably, or of a frozen node one
+ * that is committed and durable. One before where it begins already does nothing. */
 void raft_cut_before(struct raft *r, struct raft_pos base);
 
 /*

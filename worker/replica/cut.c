@@ -22,12 +22,18 @@ uint64_t cut_budget_with_images(const struct replica *r)
 	return cut_budget(r) + (r->o.image_budget != 0 ? r->o.image_budget : IMAGE_BUDGET);
 }
 
-/* Up to which index the log may be cut, 0: not at all. A state that is not trusted stands for nothing. */
+/* Up to which index the log may be cut, 0: not at all. A state that is not trusted stands for nothing: what takes its
+ * place will be of an index that is committed by now, and once that is on its way all behind it is needed. */
 static uint64_t cut_limit(const struct replica *r)
 {
 	uint64_t keep = image_send_keeps(r);
+	struct raft_view v = raft_view(r->raft);
 
-	if (r->cut.table != r->table || raft_is_frozen(r->raft))
+	if (raft_is_frozen(r->raft) && r->receiving.phase != RECEIVING_NOTHING)
+		return 0;
+	if (raft_is_frozen(r->raft))
+		return v.commit < v.durable ? v.commit : v.durable;
+	if (r->cut.table != r->table)
 		return 0;
 	return r->cut.durable < keep ? r->cut.durable : keep - 1;
 }
