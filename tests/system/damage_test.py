@@ -30,7 +30,7 @@ DAMAGES = {
     "identity": (lambda node: "identity", [20], r"the file identity is damaged"),
     "raft log": (first_segment, [PAGE + 50], r"the raft log is damaged file=log/0000"),
     # A length beyond all bounds: Berkeley DB itself would die of it.
-    "head of a log file of the state": (lambda node: "state/log.0000000001", [7], r"the state is damaged file=log\.0000000001"),
+    "head of a log file of the state": (lambda node: "state/log.0000000001", [7], r"the state is damaged file=\S*/state\.0/log\.0000000001 offset=0"),
     "page of the state": (lambda node: "state/state.db", [PAGE + 100], r"state\.db|page 1"),
 }
 

@@ -1,4 +1,8 @@
-/* links: worker/store/ worker/kv/ common/disk.c common/crc.c common/mem.c common/buf.c common/wire.c common/err.c common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c tests/common/folder.c -lxxhash -ldb */
+/*
+ * links: worker/store/ worker/kv/ common/disk.c common/crc.c common/mem.c common/buf.c common/wire.c common/err.c
+ *	common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c
+ *	tests/common/folder.c tests/common/store_case.c -lxxhash -ldb
+ */
 #define _GNU_SOURCE
 #include <db.h>
 #include <errno.h>
@@ -18,80 +22,13 @@
 /* cmocka wants these before it. */
 #include <cmocka.h>
 
-#include "tests/common/folder.h"
 #include "tests/common/kv_drive.h"
 #include "tests/common/kv_random.h"
 #include "tests/common/mem_table.h"
+#include "tests/common/store_case.h"
 #include "worker/store/store.h"
 
 #define T(text) bytes_text(text)
-#define CACHE_BYTES ((uint64_t)4 * 1024 * 1024)
-
-static char *dir;
-
-static int setup(void **state)
-{
-	(void)state;
-	dir = folder_new("store");
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	folder_remove(dir);
-	return 0;
-}
-
-/* The states of this directory, and the one in force. */
-static struct tables *tables;
-
-/* What the last opening said of its recovery. */
-static struct {
-	unsigned times;
-	uint64_t least, most, total;
-} progress;
-
-static void on_progress(void *arg, uint64_t done, uint64_t total)
-{
-	(void)arg;
-	progress.least = progress.times++ == 0 || done < progress.least ? done : progress.least;
-	progress.most = done > progress.most ? done : progress.most;
-	progress.total = total;
-}
-
-static struct tables *new_store(const char *where)
-{
-	return store_new(&(struct store_options){ .data_dir = where,
-	    .cache_bytes = CACHE_BYTES,
-	    .log_file_bytes = STORE_LOG_FILE_LEAST,
-	    .progress = on_progress });
-}
-
-static enum err try_store(struct table **out)
-{
-	enum err e;
-
-	memset(&progress, 0, sizeof(progress));
-	tables = new_store(dir);
-	if ((e = tables_open(tables, out)) != ERR_OK)
-		store_free(tables);
-	return e;
-}
-
-static struct table *open_store(void)
-{
-	struct table *t;
-
-	assert_int_equal(try_store(&t), ERR_OK);
-	return t;
-}
-
-static void close_store(struct table *t)
-{
-	tables_close(tables, t);
-	store_free(tables);
-}
 
 static void put(struct table *t, const char *key, const char *record)
 {
@@ -112,7 +49,7 @@ static void expect_record(struct table *t, const char *key, const char *record)
 
 static void what_is_committed_is_there_after_a_restart(void **state)
 {
-	struct table *t = open_store();
+	struct table *t = store_enter();
 
 	(void)state;
 	put(t, "a", "1");
@@ -122,35 +59,36 @@ static void what_is_committed_is_there_after_a_restart(void **state)
 	put(t, "a", "3");
 	assert_int_equal(table_remove(t, TABLE_KEYS, T("b")), ERR_OK);
 	expect_record(t, "b", NULL);
-	close_store(t);
-	t = open_store();
+	store_leave(t);
+	t = store_enter();
 	expect_record(t, "a", "1");
 	expect_record(t, "b", "2");
 	assert_int_equal(table_flush(t), ERR_OK);
 	assert_int_equal(table_checkpoint(t), ERR_OK);
-	close_store(t);
-	t = open_store();
+	store_leave(t);
+	t = store_enter();
 	expect_record(t, "a", "1");
-	close_store(t);
+	store_leave(t);
 }
 
 static void recovery_says_how_far_it_is(void **state)
 {
-	struct table *t = open_store();
+	struct table *t = store_enter();
 	char key[16];
 
 	(void)state;
-	assert_int_equal(progress.times, 0);
+	assert_int_equal(store_progress.times, 0);
 	for (unsigned i = 0; i < 5000; i++) {
 		snprintf(key, sizeof(key), "%u", i);
 		put(t, key, "1");
 		assert_int_equal(table_commit(t), ERR_OK);
 	}
-	close_store(t);
-	close_store(open_store());
-	assert_true(progress.times > 1000);
-	assert_true(progress.least < 10 && progress.most > 90 && progress.most <= progress.total);
-	assert_int_equal(progress.total, 100);
+	store_leave(t);
+	store_leave(store_enter());
+	assert_true(store_progress.times > 1000);
+	assert_true(store_progress.least < 10 && store_progress.most > 90 &&
+		    store_progress.most <= store_progress.total);
+	assert_int_equal(store_progress.total, 100);
 }
 
 static void the_environment_lies_behind_a_link(void **state)
@@ -159,11 +97,11 @@ static void the_environment_lies_behind_a_link(void **state)
 	struct stat st;
 
 	(void)state;
-	close_store(open_store());
-	snprintf(path, sizeof(path), "%s/state", dir);
+	store_leave(store_enter());
+	snprintf(path, sizeof(path), "%s/state", store_dir);
 	assert_int_equal(readlink(path, to, sizeof(to) - 1), 7);
 	assert_string_equal(to, "state.0");
-	snprintf(path, sizeof(path), "%s/state.0", dir);
+	snprintf(path, sizeof(path), "%s/state.0", store_dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
@@ -173,9 +111,9 @@ static void a_directory_that_is_not_there_is_an_error(void **state)
 	struct table *t;
 
 	(void)state;
-	tables = new_store("/nonexistent/holdfast");
-	assert_int_equal(tables_open(tables, &t), ERR_NOT_FOUND);
-	store_free(tables);
+	store_tables = store_case_new("/nonexistent/holdfast");
+	assert_int_equal(tables_open(store_tables, &t), ERR_NOT_FOUND);
+	store_free(store_tables);
 	assert_null(t);
 }
 
@@ -198,7 +136,7 @@ static bool collect(void *arg, struct bytes key, struct bytes record)
 /* Records of all sizes up to the largest, with keys up to the longest, in two tables beside each other. */
 static void scans_give_every_record_in_order(void **state)
 {
-	struct table *t = open_store(), *m = mem_table_new();
+	struct table *t = store_enter(), *m = mem_table_new();
 	struct buf is = { 0 }, want = { 0 }, record = { 0 };
 	struct random r = { 5 };
 	uint8_t key[KV_KEY_BYTES_MAX];
@@ -232,7 +170,7 @@ static void scans_give_every_record_in_order(void **state)
 	uint64_t left = 7;
 	assert_int_equal(table_scan(t, TABLE_KEYS, T(""), count_until, &left), ERR_OK);
 	assert_int_equal(left, 0);
-	close_store(t);
+	store_leave(t);
 	mem_table_free(m);
 	buf_free(&is);
 	buf_free(&want);
@@ -244,7 +182,7 @@ static void scans_give_every_record_in_order(void **state)
  * keys as it was asked for again. */
 static void a_scan_that_begins_between_keys_skips_no_long_record(void **state)
 {
-	struct table *t = open_store();
+	struct table *t = store_enter();
 	struct buf is = { 0 }, record = { 0 };
 	struct reader r;
 
@@ -259,7 +197,7 @@ static void a_scan_that_begins_between_keys_skips_no_long_record(void **state)
 		assert_int_equal(wire_get_bytes(&r).size, record.size);
 	}
 	assert_true(reader_done(&r));
-	close_store(t);
+	store_leave(t);
 	buf_free(&is);
 	buf_free(&record);
 }
@@ -319,7 +257,7 @@ static void c12_the_same_log_gives_the_same_state_on_any_table(void **state)
 
 	(void)state;
 	drive_start(&mem, mem_table_new());
-	drive_start(&disk, open_store());
+	drive_start(&disk, store_enter());
 	for (int i = 0; i < 4000; i++) {
 		drive_entry(&mem, 12, false);
 		drive_entry(&disk, 12, random_below(&r, 10) == 0);
@@ -329,8 +267,8 @@ static void c12_the_same_log_gives_the_same_state_on_any_table(void **state)
 			assert_int_equal(table_checkpoint(disk.table), ERR_OK);
 		if (random_below(&r, 1000) == 0) {
 			assert_int_equal(kv_commit(disk.kv), ERR_OK);
-			close_store(disk.table);
-			disk.table = open_store();
+			store_leave(disk.table);
+			disk.table = store_enter();
 			drive_reopen(&disk);
 		}
 	}
@@ -340,7 +278,7 @@ static void c12_the_same_log_gives_the_same_state_on_any_table(void **state)
 	drive_stop(&mem);
 	drive_stop(&disk);
 	mem_table_free(mem.table);
-	close_store(disk.table);
+	store_leave(disk.table);
 }
 
 static void *maintain(void *arg)
@@ -370,7 +308,7 @@ static void live(uint64_t seed, struct witness *w)
 
 	/* A failed assertion must not go on with the parent's tests. */
 	setenv("CMOCKA_TEST_ABORT", "1", 1);
-	drive_start(&d, open_store());
+	drive_start(&d, store_enter());
 	if (pthread_create(&thread, NULL, maintain, d.table) != 0)
 		_exit(1);
 	for (;;) {
@@ -388,14 +326,14 @@ static void expect_history(struct drive *model, uint64_t seed, uint64_t committe
 {
 	struct drive d;
 
-	drive_start(&d, open_store());
+	drive_start(&d, store_enter());
 	assert_true(kv_meta(d.kv)->applied_index >= committed);
 	while (kv_meta(model->kv)->applied_index < kv_meta(d.kv)->applied_index)
 		drive_entry(model, seed, false);
 	assert_int_equal(kv_commit(model->kv), ERR_OK);
 	expect_same_state(model, &d);
 	drive_stop(&d);
-	close_store(d.table);
+	store_leave(d.table);
 }
 
 /* One in eight dies while it opens what its predecessor left. */
@@ -443,7 +381,7 @@ static void turn_a_byte_of_each_page(void)
 	struct stat st;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/state/state.db", dir);
+	snprintf(path, sizeof(path), "%s/state/state.db", store_dir);
 	fd = open(path, O_RDWR);
 	assert_int_equal(fstat(fd, &st), 0);
 	for (off_t at = 4096 + 2000; at < st.st_size; at += 4096) {
@@ -460,7 +398,7 @@ static enum err read_one(void)
 {
 	struct table *t;
 	struct buf got = { 0 };
-	enum err e = try_store(&t);
+	enum err e = store_try(&t);
 
 	return e == ERR_OK ? table_get(t, TABLE_KEYS, T("key 7"), &got) : e;
 }
@@ -468,7 +406,7 @@ static enum err read_one(void)
 /* The reader is a process of its own: after such an error Berkeley DB gives nothing back any more. */
 static void damage_is_found_by_its_checksum(void **state)
 {
-	struct table *t = open_store();
+	struct table *t = store_enter();
 	char key[16];
 	pid_t child;
 	int status;
@@ -480,7 +418,7 @@ static void damage_is_found_by_its_checksum(void **state)
 	}
 	assert_int_equal(table_commit(t), ERR_OK);
 	assert_int_equal(table_checkpoint(t), ERR_OK);
-	close_store(t);
+	store_leave(t);
 	turn_a_byte_of_each_page();
 	if ((child = fork()) == 0)
 		_exit((int)read_one());
@@ -537,19 +475,6 @@ int fsync(int fd)
 	return (int)syscall(SYS_fsync, fd);
 }
 
-static void make_small_log_files(void)
-{
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/state.0", dir);
-	assert_int_equal(mkdir(path, 0700), 0);
-	snprintf(path, sizeof(path), "%s/state.0/DB_CONFIG", dir);
-	assert_non_null(f = fopen(path, "w"));
-	fputs("set_lg_bsize 32768\nset_lg_max 131072\n", f);
-	assert_int_equal(fclose(f), 0);
-}
-
 /* A checkpoint makes pages durable that refer to the log file begun last; without its name a power failure left a
  * state that could not be opened. */
 static void d14_no_log_file_is_relied_upon_before_its_name_is_durable(void **state)
@@ -557,9 +482,9 @@ static void d14_no_log_file_is_relied_upon_before_its_name_is_durable(void **sta
 	struct table *t;
 
 	(void)state;
-	make_small_log_files();
+	store_make_small_log_files();
 	memset(&seen, 0, sizeof(seen));
-	t = open_store();
+	t = store_enter();
 	for (int i = 0; i < 2000; i++) {
 		char key[16];
 
@@ -570,7 +495,7 @@ static void d14_no_log_file_is_relied_upon_before_its_name_is_durable(void **sta
 			assert_int_equal(table_checkpoint(t), ERR_OK);
 	}
 	assert_int_equal(table_checkpoint(t), ERR_OK);
-	close_store(t);
+	store_leave(t);
 	assert_true(seen.files >= 3);
 	assert_int_equal(seen.nameless, 0);
 }
@@ -583,7 +508,7 @@ static void turn_a_byte_of_the_log(off_t at, uint8_t by)
 	uint8_t byte;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/state.0/log.0000000001", dir);
+	snprintf(path, sizeof(path), "%s/state.0/log.0000000001", store_dir);
 	assert_true((fd = open(path, O_RDWR)) != -1);
 	assert_int_equal(pread(fd, &byte, 1, at), 1);
 	byte ^= by;
@@ -612,12 +537,12 @@ static int open_aside(void)
 static void a_damaged_head_of_a_log_file_is_found_and_no_crash(void **state)
 {
 	static const uint8_t by[] = { 0x01, 0x80, 0xff };
-	struct table *t = open_store();
+	struct table *t = store_enter();
 
 	(void)state;
 	put(t, "key 7", "1");
 	assert_int_equal(table_commit(t), ERR_OK);
-	close_store(t);
+	store_leave(t);
 	for (off_t at = 4; at < 28; at++)
 		for (size_t i = 0; i < sizeof(by); i++) {
 			turn_a_byte_of_the_log(at, by[i]);
@@ -637,12 +562,12 @@ static int fail_to_sync(int fd)
 /* A disk that failed syncs while the state was recovered was taken for damage, which no new start can heal. */
 static void a_sync_that_fails_in_the_recovery_is_no_damage(void **state)
 {
-	struct table *t = open_store();
+	struct table *t = store_enter();
 
 	(void)state;
 	put(t, "key 7", "1");
 	assert_int_equal(table_commit(t), ERR_OK);
-	close_store(t);
+	store_leave(t);
 	db_env_set_func_fsync(fail_to_sync);
 	assert_int_equal(open_aside(), ERR_IO);
 	db_env_set_func_fsync(fdatasync);
@@ -652,7 +577,7 @@ static void a_sync_that_fails_in_the_recovery_is_no_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, store_teardown)
 		TEST(recovery_says_how_far_it_is),
 		TEST(what_is_committed_is_there_after_a_restart),
 		TEST(the_environment_lies_behind_a_link),

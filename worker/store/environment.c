@@ -2,6 +2,8 @@
 #include <db.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,9 +11,12 @@
 #include "common/log.h"
 #include "worker/store/environment.h"
 #include "worker/store/files.h"
+#include "worker/store/logs.h"
+#include "worker/store/mark.h"
 #include "worker/store/place.h"
 
 #define STATE_FILE "state.db"
+#define NO_PAGE UINT64_MAX
 #define PAGE_BYTES 4096U
 #define LOG_BUFFER_BYTES (1024U * 1024)
 #define CACHE_BYTES_MIN (1024U * 1024)
@@ -34,10 +39,13 @@ struct environment {
 	struct buf found; /* the key that a scan came to */
 	struct buf bulk; /* what a scan read ahead */
 	char *home; /* NULL: none */
+	bool has_log; /* else there are no units */
 	int pages; /* a descriptor of the file of the tables; -1: none */
-	bool has_log; /* it has begun: else there are no units */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *progress_arg;
+	struct mark *mark; /* NULL: it is not in force, or not yet */
+	char *complaint; /* the first of Berkeley DB's; NULL: none */
+	uint64_t bad_page; /* that it named */
 	int panic; /* the error for which Berkeley DB gave up; 0: none */
 };
 
@@ -46,15 +54,25 @@ static struct environment *enter(struct table *t)
 {
 	struct environment *s = (struct environment *)t;
 
-	files_do_without_relief(!s->has_log);
+	files_write_for(s->mark);
 	return s;
 }
 
+/* Berkeley DB names a page in its complaints alone; the first one says most. */
 static void on_error(const DB_ENV *env, const char *prefix, const char *text)
 {
-	(void)env;
+	struct environment *s = env->app_private;
+	const char *at = strstr(text, "page ");
+
 	(void)prefix;
 	log_errorx("state: %s", text);
+	if (s->complaint != NULL)
+		return;
+	s->complaint = xstrdup(text);
+	if (strstr(text, "metadata page") != NULL)
+		s->bad_page = 0;
+	else if (at == NULL || sscanf(at, "page %" SCNu64, &s->bad_page) != 1)
+		s->bad_page = NO_PAGE;
 }
 
 static void on_event(DB_ENV *env, uint32_t event, void *info)
@@ -71,9 +89,27 @@ static void on_feedback(DB_ENV *env, int what, int percent)
 		s->progress(s->progress_arg, (uint64_t)percent, 100);
 }
 
-static enum err fail(const char *doing, int error)
+/* In the words of an operator who looks for the place. */
+static void tell_damage(const struct environment *s, const char *reason)
 {
-	log_errorx("state: cannot %s: %s", doing, db_strerror(error));
+	if (s->bad_page == NO_PAGE)
+		log_errorx("the state is damaged file=%s reason=\"%s\"", s->home, reason);
+	else
+		log_errorx("the state is damaged file=%s/" STATE_FILE " offset=%" PRIu64
+			   " reason=\"page %" PRIu64 ": %s\"",
+		    s->home, s->bad_page * PAGE_BYTES, s->bad_page, reason);
+}
+
+/* What it complained of while it recovered has done no harm. */
+static void forget_complaint(struct environment *s)
+{
+	free(s->complaint);
+	s->complaint = NULL;
+	s->bad_page = NO_PAGE;
+}
+
+static enum err error_of(int error)
+{
 	switch (error) {
 	case DB_RUNRECOVERY:
 	case DB_CHKSUM_FAIL:
@@ -81,6 +117,7 @@ static enum err fail(const char *doing, int error)
 	case DB_VERIFY_BAD:
 	case DB_PAGE_NOTFOUND:
 	case EINVAL:
+	case ENOENT:
 		return ERR_DAMAGED;
 	case DB_VERSION_MISMATCH:
 	case DB_OLD_VERSION:
@@ -88,6 +125,16 @@ static enum err fail(const char *doing, int error)
 	default:
 		return error > 0 ? err_from_errno(error) : ERR_IO;
 	}
+}
+
+static enum err fail(const struct environment *s, const char *doing, int error)
+{
+	enum err e = error_of(error);
+
+	log_errorx("state: cannot %s: %s", doing, db_strerror(error));
+	if (e == ERR_DAMAGED && s->home != NULL)
+		tell_damage(s, s->complaint == NULL ? db_strerror(error) : s->complaint);
+	return e;
 }
 
 static DBT make_key(struct environment *s, enum kv_table table, struct bytes key)
@@ -129,7 +176,7 @@ static enum err environment_get(struct table *t, enum kv_table table, struct byt
 	if (error == DB_NOTFOUND)
 		return ERR_NOT_FOUND;
 	if (error != 0)
-		return fail("read", error);
+		return fail(s, "read", error);
 	record->size += data.size;
 	return ERR_OK;
 }
@@ -141,7 +188,7 @@ static enum err begin(struct environment *s)
 	if (s->txn != NULL || !s->has_log)
 		return ERR_OK;
 	error = s->env->txn_begin(s->env, NULL, &s->txn, 0);
-	return error == 0 ? ERR_OK : fail("begin a transaction", error);
+	return error == 0 ? ERR_OK : fail(s, "begin a transaction", error);
 }
 
 static enum err environment_put(struct table *t, enum kv_table table, struct bytes key, struct bytes record)
@@ -156,7 +203,7 @@ static enum err environment_put(struct table *t, enum kv_table table, struct byt
 	data.data = (void *)(uintptr_t)record.data;
 	data.size = (uint32_t)record.size;
 	error = s->db->put(s->db, s->txn, &k, &data, 0);
-	return error == 0 ? ERR_OK : fail("write", error);
+	return error == 0 ? ERR_OK : fail(s, "write", error);
 }
 
 static enum err environment_remove(struct table *t, enum kv_table table, struct bytes key)
@@ -170,7 +217,7 @@ static enum err environment_remove(struct table *t, enum kv_table table, struct 
 		return e;
 	error = s->db->del(s->db, s->txn, &k, 0);
 	assert(error != DB_NOTFOUND);
-	return error == 0 ? ERR_OK : fail("delete", error);
+	return error == 0 ? ERR_OK : fail(s, "delete", error);
 }
 
 /* Reads what fits into the scan's buffer, which grows for a single record that does not. The key that is found is
@@ -221,7 +268,7 @@ static enum err environment_scan(struct table *t, enum kv_table table, struct by
 
 	make_key(s, table, from);
 	if ((error = s->db->cursor(s->db, s->txn, &cursor, 0)) != 0)
-		return fail("begin a scan", error);
+		return fail(s, "begin a scan", error);
 	while (
 	    (error = read_ahead(s, cursor, where, size, &data)) == 0 && visit_all(&data, table, visit, arg)) {
 		where = DB_NEXT;
@@ -232,7 +279,7 @@ static enum err environment_scan(struct table *t, enum kv_table table, struct by
 		buf_free(&s->bulk);
 	if (error == 0 || error == DB_NOTFOUND)
 		error = closing;
-	return error == 0 ? ERR_OK : fail("scan", error);
+	return error == 0 ? ERR_OK : fail(s, "scan", error);
 }
 
 static enum err environment_commit(struct table *t)
@@ -245,33 +292,59 @@ static enum err environment_commit(struct table *t)
 		return ERR_OK;
 	s->txn = NULL;
 	error = txn->commit(txn, 0);
-	return error == 0 ? ERR_OK : fail("commit", error);
+	return error == 0 ? ERR_OK : fail(s, "commit", error);
 }
 
-static enum err environment_flush(struct table *t)
+/* What is in the log is synced, and that is noted. */
+static enum err flush_and_note(struct environment *s)
 {
-	struct environment *s = enter(t);
-	int error = s->has_log ? s->env->log_flush(s->env, NULL) : 0;
+	DB_LOG_STAT *stat;
+	struct mark_place place;
+	int error;
 
-	if (s->pages != -1)
-		files_write_out(s->pages);
-	return error == 0 ? ERR_OK : fail("flush its log", error);
+	if ((error = s->env->log_flush(s->env, NULL)) != 0 ||
+	    (error = s->env->log_stat(s->env, &stat, 0)) != 0)
+		return fail(s, "flush its log", error);
+	place = (struct mark_place){ stat->st_disk_file, stat->st_disk_offset };
+	free(stat);
+	return mark_raise(s->mark, place);
 }
 
-static enum err environment_checkpoint(struct table *t)
+/* Noted when pages refer to it, ahead of those that do so next. */
+static enum err environment_flush(struct table *t)
 {
 	struct environment *s = enter(t);
 	int error;
 
 	if (!s->has_log)
 		return ERR_OK;
+	files_write_out(s->pages);
+	if (mark_was_needed(s->mark))
+		return flush_and_note(s);
+	error = s->env->log_flush(s->env, NULL);
+	return error == 0 ? ERR_OK : fail(s, "flush its log", error);
+}
+
+static enum err environment_checkpoint(struct table *t)
+{
+	struct environment *s = enter(t);
+	enum err e;
+	int error;
+
+	if (!s->has_log)
+		return ERR_OK;
+	if ((e = flush_and_note(s)) != ERR_OK)
+		return e;
 	files_take_time(s->pages);
 	error = s->env->txn_checkpoint(s->env, 0, 0, 0);
 	files_take_time(-1);
 	if (error != 0)
-		return fail("checkpoint", error);
+		return fail(s, "checkpoint", error);
+	/* A start needs its record before older files are gone. */
+	if ((e = flush_and_note(s)) != ERR_OK)
+		return e;
 	error = s->env->log_archive(s->env, NULL, DB_ARCH_REMOVE);
-	return error == 0 ? ERR_OK : fail("remove old log files", error);
+	return error == 0 ? ERR_OK : fail(s, "remove old log files", error);
 }
 
 static const struct table_ops environment_ops = {
@@ -290,6 +363,7 @@ static struct environment *new_environment(const char *home)
 
 	s->table.ops = &environment_ops;
 	s->pages = -1;
+	s->bad_page = NO_PAGE;
 	s->home = home == NULL ? NULL : xstrdup(home);
 	return s;
 }
@@ -300,14 +374,14 @@ static enum err make_handle(struct environment *s, uint64_t cache)
 	int error = db_env_create(&s->env, 0);
 
 	if (error != 0)
-		return fail("make an environment", error);
+		return fail(s, "make an environment", error);
 	if (cache < CACHE_BYTES_MIN)
 		cache = CACHE_BYTES_MIN;
 	s->env->set_errcall(s->env, on_error);
 	s->env->app_private = s;
 	if ((error = s->env->set_event_notify(s->env, on_event)) != 0 ||
 	    (error = s->env->set_cachesize(s->env, (uint32_t)(cache / gib), (uint32_t)(cache % gib), 1)) != 0)
-		return fail("configure", error);
+		return fail(s, "configure", error);
 	if (s->progress != NULL)
 		s->env->set_feedback(s->env, on_feedback);
 	return ERR_OK;
@@ -317,7 +391,7 @@ static enum err open_plain(struct environment *s)
 {
 	int error = s->env->open(s->env, s->home, DB_CREATE | DB_PRIVATE | DB_THREAD | DB_INIT_MPOOL, 0600);
 
-	return error == 0 ? ERR_OK : fail("open", error);
+	return error == 0 ? ERR_OK : fail(s, "open", error);
 }
 
 static enum err open_with_log(struct environment *s, const struct environment_size *size)
@@ -329,12 +403,12 @@ static enum err open_with_log(struct environment *s, const struct environment_si
 	if ((error = s->env->set_lg_max(s->env, size->log_file_bytes)) != 0 ||
 	    (error = s->env->set_lg_bsize(s->env, LOG_BUFFER_BYTES)) != 0 ||
 	    (error = s->env->set_flags(s->env, DB_TXN_WRITE_NOSYNC, 1)) != 0)
-		return fail("configure", error);
+		return fail(s, "configure", error);
 	error = s->env->open(s->env, s->home, flags, 0600);
 	/* Having given up it says no more than that; a disk that fails now is no damage to what it holds. */
 	if (error == DB_RUNRECOVERY && s->panic > 0)
 		error = s->panic;
-	return error == 0 ? ERR_OK : fail("recover", error);
+	return error == 0 ? ERR_OK : fail(s, "recover", error);
 }
 
 /* `file` NULL: it is gone when it is closed. */
@@ -343,12 +417,12 @@ static enum err open_tables(struct environment *s, const char *file, uint32_t fl
 	int error = db_create(&s->db, s->env, 0);
 
 	if (error != 0)
-		return fail("make a table", error);
+		return fail(s, "make a table", error);
 	if ((error = s->db->set_flags(s->db, DB_CHKSUM)) != 0 ||
 	    (error = s->db->set_pagesize(s->db, PAGE_BYTES)) != 0)
-		return fail("configure a table", error);
+		return fail(s, "configure a table", error);
 	error = s->db->open(s->db, NULL, file, NULL, DB_BTREE, flags | DB_THREAD, 0600);
-	return error == 0 ? ERR_OK : fail("open its tables", error);
+	return error == 0 ? ERR_OK : fail(s, "open its tables", error);
 }
 
 static enum err open_pages(struct environment *s)
@@ -373,9 +447,24 @@ static enum err open_begun(struct environment *s, const struct environment_size 
 	    (e = open_tables(s, STATE_FILE, DB_AUTO_COMMIT)) != ERR_OK || (e = open_pages(s)) != ERR_OK)
 		return e;
 	s->has_log = true;
-	if ((e = environment_flush(&s->table)) != ERR_OK)
+	return ERR_OK;
+}
+
+/* What no Berkeley DB would notice comes first. */
+static enum err check_files(struct environment *s)
+{
+	char *path = xasprintf("%s/" STATE_FILE, s->home);
+	bool there = access(path, F_OK) == 0;
+	enum err e;
+
+	free(path);
+	if ((e = mark_open(&s->mark, s->home)) != ERR_OK ||
+	    (e = logs_check(s->home, mark_place(s->mark))) != ERR_OK)
 		return e;
-	return place_sync(s->home);
+	if (there)
+		return ERR_OK;
+	log_errorx("the state is damaged file=%s/" STATE_FILE " reason=\"it is missing\"", s->home);
+	return ERR_DAMAGED;
 }
 
 static enum err give(struct environment *s, enum err e, struct table **out)
@@ -395,9 +484,13 @@ enum err environment_open(struct table **out, const char *home, const struct env
 
 	s->progress = size->progress;
 	s->progress_arg = size->progress_arg;
-	files_do_without_relief(false);
-	if ((e = files_check(home)) == ERR_OK)
-		e = open_begun(s, size);
+	if ((e = check_files(s)) == ERR_OK) {
+		enter(&s->table);
+		if ((e = open_begun(s, size)) == ERR_OK && (e = flush_and_note(s)) == ERR_OK)
+			e = place_sync(home);
+		if (e == ERR_OK)
+			forget_complaint(s);
+	}
 	return give(s, e, out);
 }
 
@@ -421,7 +514,7 @@ enum err environment_scratch(struct table **out, const char *dir)
 	enter(&s->table);
 	if ((e = make_handle(s, SCRATCH_CACHE_BYTES)) == ERR_OK) {
 		error = s->env->set_tmp_dir(s->env, dir);
-		e = error == 0 ? open_plain(s) : fail("configure", error);
+		e = error == 0 ? open_plain(s) : fail(s, "configure", error);
 	}
 	if (e == ERR_OK)
 		e = open_tables(s, NULL, DB_CREATE);
@@ -439,18 +532,24 @@ static enum err close_handles(struct environment *s, uint32_t flags)
 	s->db = NULL;
 	s->env = NULL;
 	error = error == 0 ? worse : error;
-	return error == 0 ? ERR_OK : fail("close", error);
+	return error == 0 ? ERR_OK : fail(s, "close", error);
 }
 
-/* To close it writes and syncs all of it. */
+/* To close it writes and syncs all of it. Where there is a mark, all else is there and durable. */
 enum err environment_start(struct table *t, const struct environment_size *size)
 {
 	struct environment *s = enter(t);
 	enum err e;
+	int error;
 
-	if ((e = close_handles(s, 0)) != ERR_OK || (e = place_sync(s->home)) != ERR_OK)
+	if ((e = close_handles(s, 0)) != ERR_OK || (e = open_begun(s, size)) != ERR_OK)
 		return e;
-	return open_begun(s, size);
+	if ((error = s->env->log_flush(s->env, NULL)) != 0)
+		return fail(s, "flush its log", error);
+	if ((e = place_sync(s->home)) != ERR_OK || (e = mark_make(s->home)) != ERR_OK ||
+	    (e = mark_open(&s->mark, s->home)) != ERR_OK)
+		return e;
+	return flush_and_note(enter(t));
 }
 
 const char *environment_home(const struct table *t)
@@ -470,9 +569,12 @@ void environment_close(struct table *t)
 	close_handles(s, s->has_log ? 0 : DB_NOSYNC);
 	if (s->pages != -1)
 		close(s->pages);
+	files_write_for(NULL);
+	mark_close(s->mark);
 	buf_free(&s->key);
 	buf_free(&s->found);
 	buf_free(&s->bulk);
+	free(s->complaint);
 	free(s->home);
 	free(s);
 }

@@ -1,27 +1,20 @@
 #define _GNU_SOURCE
 #include <db.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/store/files.h"
+#include "worker/store/mark.h"
 #include "worker/store/place.h"
 
 /* So much a thread that has time has on its way to the disk at once. */
 #define STEP_BYTES (256U * 1024)
-
-/* How a log file begins, in the byte order of the machine (log.h of Berkeley DB 5.3: HDR and LOGP). */
-struct log_head {
-	uint32_t before, bytes, checksum;
-	uint32_t magic, version, file_bytes, unused;
-};
 
 static int create(const char *path, int flags, mode_t mode)
 {
@@ -56,17 +49,12 @@ static int open_file(const char *path, int flags, ...)
 	return fd == -1 && errno == ENOENT && (flags & O_CREAT) != 0 ? create(path, flags, mode) : fd;
 }
 
-void files_keep_names(void)
-{
-	db_env_set_func_open(open_file);
-}
-
 static struct disk *relieved;
-static _Thread_local bool without_relief;
+static __thread struct mark *mark_in_force;
 
-void files_do_without_relief(bool without)
+void files_write_for(struct mark *m)
 {
-	without_relief = without;
+	mark_in_force = m;
 }
 
 /* After a write that failed. What the relief does has errors of its own. */
@@ -74,7 +62,7 @@ static bool may_go_on(void)
 {
 	int error = errno;
 	bool may = error == EINTR ||
-		   (error == ENOSPC && relieved != NULL && !without_relief && disk_relieve(relieved));
+		   (error == ENOSPC && relieved != NULL && mark_in_force != NULL && disk_relieve(relieved));
 
 	errno = error;
 	return may;
@@ -129,8 +117,13 @@ void files_write_out(int fd)
 	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
+/* Pages are written by this one, and the log by the other. */
 static ssize_t pwrite_all(int fd, const void *from, size_t size, off_t offset)
 {
+	if (mark_in_force != NULL && mark_page(mark_in_force, from) != ERR_OK) {
+		errno = EIO;
+		return -1;
+	}
 	for (size_t done = 0; done < size;) {
 		ssize_t n = pwrite(fd, (const char *)from + done, size - done, offset + (off_t)done);
 
@@ -143,47 +136,14 @@ static ssize_t pwrite_all(int fd, const void *from, size_t size, off_t offset)
 	return (ssize_t)size;
 }
 
-void files_relieve(struct disk *d)
+void files_take_over(void)
 {
-	relieved = d;
+	db_env_set_func_open(open_file);
 	db_env_set_func_write(write_all);
 	db_env_set_func_pwrite(pwrite_all);
 }
 
-static enum err check_head(int dir, const char *name)
+void files_relieve(struct disk *d)
 {
-	struct log_head head = { 0 };
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	ssize_t size;
-
-	if (fd == -1 || (size = pread(fd, &head, sizeof(head), 0)) == -1) {
-		log_error("cannot read %s of the state", name);
-		if (fd != -1)
-			close(fd);
-		return ERR_IO;
-	}
-	close(fd);
-	/* One that a crash left unwritten is known to be that. */
-	if (size < (ssize_t)sizeof(head) || (head.bytes == 0 && head.magic == 0 && head.file_bytes == 0) ||
-	    head.bytes == sizeof(head))
-		return ERR_OK;
-	log_errorx("the state is damaged file=%s reason=\"its head has a wrong length\"", name);
-	return ERR_DAMAGED;
-}
-
-enum err files_check(const char *home)
-{
-	DIR *dir = opendir(home);
-	struct dirent *entry;
-	enum err e = ERR_OK;
-
-	if (dir == NULL) {
-		log_error("cannot list %s", home);
-		return err_from_errno(errno);
-	}
-	while (e == ERR_OK && (entry = readdir(dir)) != NULL)
-		if (strncmp(entry->d_name, "log.", 4) == 0)
-			e = check_head(dirfd(dir), entry->d_name);
-	closedir(dir);
-	return e;
+	relieved = d;
 }

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/store/mark.h"
 #include "worker/store/place.h"
 
 #define PREFIX "state."
@@ -77,8 +78,8 @@ enum err place_sync(const char *dir)
 
 static bool is_of_a_state(const char *name)
 {
-	return strcmp(name, "state.db") == 0 || strncmp(name, "log.", 4) == 0 ||
-	       strncmp(name, "__db.", 5) == 0;
+	return strcmp(name, "state.db") == 0 || strcmp(name, "synced") == 0 ||
+	       strncmp(name, "log.", 4) == 0 || strncmp(name, "__db.", 5) == 0;
 }
 
 /* Visits the names in a directory. */
@@ -134,6 +135,43 @@ enum err place_make(const char *data_dir, uint64_t number)
 	return e;
 }
 
+struct guess {
+	const char *data_dir;
+	uint64_t number;
+	unsigned count;
+};
+
+static enum err look_at_one(void *arg, const char *name)
+{
+	struct guess *g = arg;
+	uint64_t number;
+	char *path;
+
+	if (!read_number(name, &number))
+		return ERR_OK;
+	path = place_path(g->data_dir, number);
+	if (mark_exists(path)) {
+		g->number = number;
+		g->count++;
+	}
+	free(path);
+	return ERR_OK;
+}
+
+enum err place_guess(const char *data_dir, uint64_t *number)
+{
+	struct guess g = { data_dir, PLACE_NONE, 0 };
+	enum err e = list(data_dir, look_at_one, &g);
+
+	*number = g.number;
+	if (e == ERR_OK && g.count > 1) {
+		log_errorx("the state is damaged file=" LINK
+			   " reason=\"it is missing, and which of several states it named is not known\"");
+		e = ERR_DAMAGED;
+	}
+	return e;
+}
+
 struct sweep {
 	const char *data_dir;
 	uint64_t keep, next;
@@ -182,21 +220,41 @@ enum err place_link(const char *data_dir, uint64_t number)
 	return e;
 }
 
-/* First the directory: a link that names nothing is damage, a directory without a link might be removed. */
-enum err place_set_aside(const char *data_dir, uint64_t number, const char *suffix)
-{
-	char *link = xasprintf("%s/" LINK, data_dir), *from = place_path(data_dir, number);
-	char *to = xasprintf("%s.%s", from, suffix);
-	enum err e;
+struct aside {
+	const char *data_dir, *suffix;
+	bool found;
+};
 
-	if (rename(from, to) == -1 && errno != ENOENT)
+static enum err set_aside_one(struct aside *a, const char *name)
+{
+	char *from = xasprintf("%s/%s", a->data_dir, name);
+	char *to = xasprintf("%s-%s", from, a->suffix);
+	enum err e = ERR_OK;
+
+	if (rename(from, to) == 0)
+		a->found = true;
+	else if (errno != ENOENT)
 		e = fail("rename", from);
-	else if ((e = place_sync(data_dir)) == ERR_OK && unlink(link) == -1)
-		e = fail("remove", link);
-	else if (e == ERR_OK)
-		e = place_sync(data_dir);
-	free(link);
 	free(from);
 	free(to);
 	return e;
+}
+
+static enum err set_aside_directory(void *arg, const char *name)
+{
+	uint64_t number;
+
+	return read_number(name, &number) ? set_aside_one(arg, name) : ERR_OK;
+}
+
+/* First the directories: a link that names nothing is damage, a directory without a link may be taken for the state. */
+enum err place_set_aside(const char *data_dir, const char *suffix)
+{
+	struct aside a = { data_dir, suffix, false };
+	enum err e;
+
+	if ((e = list(data_dir, set_aside_directory, &a)) != ERR_OK || (e = place_sync(data_dir)) != ERR_OK ||
+	    (e = set_aside_one(&a, LINK)) != ERR_OK || (e = place_sync(data_dir)) != ERR_OK)
+		return e;
+	return a.found ? ERR_OK : ERR_NOT_FOUND;
 }

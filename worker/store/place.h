@@ -19,10 +19,14 @@ enum err place_make(const char *data_dir, uint64_t number);
 enum err place_link(const char *data_dir, uint64_t number);
 /* Removes the files of a state, and the directory if nothing else is in it. */
 enum err place_remove(const char *data_dir, uint64_t number);
+/* Where there is no link: the number of the one state that is complete, and so was in force or was to be; PLACE_NONE:
+ * there is none. ERR_DAMAGED: there are several. */
+enum err place_guess(const char *data_dir, uint64_t *number);
 /* Removes all but this one (PLACE_NONE: all). *next is above every number that is left. */
 enum err place_sweep(const char *data_dir, uint64_t number, uint64_t *next);
-/* The one in force gets the name state.N.SUFFIX, and the link goes, durably. */
-enum err place_set_aside(const char *data_dir, uint64_t number, const char *suffix);
+/* All of it, whatever it is, gets names with -SUFFIX behind them, durably: the directories, and then the link.
+ * ERR_NOT_FOUND: there is nothing. */
+enum err place_set_aside(const char *data_dir, const char *suffix);
 
 /* The names in a directory become durable. */
 enum err place_sync(const char *dir);

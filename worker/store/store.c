@@ -82,6 +82,19 @@ static enum err open_one(struct store *s, uint64_t number, struct table **out)
 	return e;
 }
 
+/* Without a link there was no state yet, or there is one that was about to be the first, or somebody has lost it. */
+static enum err find(const struct store *s, uint64_t *number)
+{
+	enum err e = place_find(s->data_dir, number);
+
+	if (e != ERR_OK || *number != PLACE_NONE)
+		return e;
+	if ((e = place_guess(s->data_dir, number)) != ERR_OK || *number == PLACE_NONE)
+		return e;
+	log_warnx("there was no link to the state, and there is now state.%" PRIu64, *number);
+	return place_link(s->data_dir, *number);
+}
+
 static enum err store_open(struct tables *ts, struct table **out)
 {
 	struct store *s = store_of(ts);
@@ -90,8 +103,7 @@ static enum err store_open(struct tables *ts, struct table **out)
 
 	*out = NULL;
 	assert(s->in_force == NULL);
-	if ((e = place_find(s->data_dir, &number)) != ERR_OK ||
-	    (e = place_sweep(s->data_dir, number, &s->next)) != ERR_OK)
+	if ((e = find(s, &number)) != ERR_OK || (e = place_sweep(s->data_dir, number, &s->next)) != ERR_OK)
 		return e;
 	return number == PLACE_NONE ? make_first(s, out) : open_one(s, number, out);
 }
@@ -125,15 +137,9 @@ static enum err store_scratch(struct tables *ts, struct table **out)
 static enum err store_set_aside(struct tables *ts, const char *suffix)
 {
 	struct store *s = store_of(ts);
-	uint64_t number;
-	enum err e;
 
 	assert(s->in_force == NULL);
-	if ((e = place_find(s->data_dir, &number)) != ERR_OK)
-		return e;
-	if (number == PLACE_NONE)
-		return ERR_NOT_FOUND;
-	return place_set_aside(s->data_dir, number, suffix);
+	return place_set_aside(s->data_dir, suffix);
 }
 
 static const struct tables_ops store_ops = {
@@ -154,7 +160,7 @@ struct tables *store_new(const struct store_options *o)
 	s->data_dir = xstrdup(o->data_dir);
 	s->size =
 	    (struct environment_size){ o->cache_bytes, o->log_file_bytes, o->progress, o->progress_arg };
-	files_keep_names();
+	files_take_over();
 	files_relieve(o->disk);
 	return &s->tables;
 }

@@ -447,6 +447,16 @@ int symlinkat(const char *target, int dir, const char *path)
 	return result;
 }
 
+int rmdir(const char *path)
+{
+	return unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+}
+
+int symlink(const char *target, const char *path)
+{
+	return symlinkat(target, AT_FDCWD, path);
+}
+
 int mkdirat(int dir, const char *path, mode_t mode)
 {
 	struct place p;

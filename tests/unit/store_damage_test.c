@@ -1,0 +1,342 @@
+/*
+ * What is damaged in a state is found, or does no harm: whatever is read is right.
+ *
+ * links: worker/store/ worker/kv/ common/disk.c common/crc.c common/mem.c common/buf.c common/wire.c common/err.c
+ *	common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/folder.c
+ *	tests/common/store_case.c -lxxhash -ldb
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+/* cmocka wants these before it. */
+#include <cmocka.h>
+
+#include "common/random.h"
+#include "tests/common/kv_drive.h"
+#include "tests/common/mem_table.h"
+#include "tests/common/store_case.h"
+
+#define ENTRIES 1500
+#define CHECKPOINT_EVERY 400
+#define FLIPS 40 /* of each file */
+#define CUTS 12
+
+/* --- one state, and all that it was --- */
+
+static struct kv_hash history[ENTRIES + 1]; /* by index */
+static char *whole; /* a copy of the data directory */
+
+static void make_entry(struct drive *d, uint64_t index)
+{
+	struct buf steps = { 0 };
+	uint8_t value[700];
+	char key[16];
+
+	memset(value, (int)index, sizeof(value));
+	snprintf(key, sizeof(key), "key %d", (int)(index * 7919 % 700));
+	if (index % 5 == 0)
+		kv_delete_step(&steps, bytes_text(key));
+	else
+		kv_put_step(&steps, bytes_text(key), bytes_of(value, (size_t)index % 700), bytes_text(""));
+	drive_write(d, index % 7 == 0 ? bytes_text(key) : bytes_text(""), NULL, &steps, NULL);
+	buf_free(&steps);
+}
+
+static void note_history(void)
+{
+	struct drive d;
+
+	drive_start(&d, mem_table_new());
+	for (uint64_t i = 1; i <= ENTRIES; i++) {
+		make_entry(&d, i);
+		history[i] = kv_meta(d.kv)->hash;
+	}
+	drive_stop(&d);
+	mem_table_free(d.table);
+}
+
+/* Its last checkpoint is a while ago, and all since then is synced. */
+static void make_state(void)
+{
+	struct drive d;
+
+	drive_start(&d, store_enter());
+	for (uint64_t i = 1; i <= ENTRIES; i++) {
+		make_entry(&d, i);
+		if (i % CHECKPOINT_EVERY == 0)
+			assert_int_equal(table_checkpoint(d.table), ERR_OK);
+	}
+	assert_int_equal(table_flush(d.table), ERR_OK);
+	drive_stop(&d);
+}
+
+static void copy(const char *from, const char *to)
+{
+	char *command = xasprintf("rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
+
+	assert_int_equal(system(command), 0);
+	free(command);
+}
+
+/* The process that makes it is killed: an end as it should be would make a checkpoint. */
+static int setup(void **state)
+{
+	int status;
+	pid_t child;
+
+	store_setup(state);
+	whole = xasprintf("%s.whole", store_dir);
+	if ((child = fork()) == 0) {
+		setenv("CMOCKA_TEST_ABORT", "1", 1);
+		make_state();
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	note_history();
+	copy(store_dir, whole);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	char *command = xasprintf("rm -rf '%s'", whole);
+	int bad = system(command);
+
+	free(command);
+	free(whole);
+	return bad != 0 ? bad : store_teardown(state);
+}
+
+/* --- what a process says of it --- */
+
+enum verdict { INTACT, DAMAGED, WRONG, CRASHED };
+
+static enum verdict judge(enum err e)
+{
+	return e == ERR_DAMAGED ? DAMAGED : WRONG;
+}
+
+static bool look(void *arg, struct bytes key, struct bytes record)
+{
+	(void)key;
+	(void)record;
+	++*(uint64_t *)arg;
+	return true;
+}
+
+/* All of it is read, something is written, and a checkpoint made. */
+static enum verdict use(struct table *t)
+{
+	struct kv_hash hash;
+	const struct kv_meta *meta;
+	uint64_t count = 0;
+	struct kv *kv;
+	enum err e;
+
+	for (enum kv_table table = TABLE_META; table <= TABLE_ACCESS; table++)
+		if ((e = table_scan(t, table, bytes_text(""), look, &count)) != ERR_OK)
+			return judge(e);
+	if ((e = kv_open(&kv, t)) != ERR_OK)
+		return judge(e);
+	meta = kv_meta(kv);
+	hash = drive_hash(t);
+	if (meta->applied_index > ENTRIES || memcmp(&hash, &meta->hash, sizeof(hash)) != 0 ||
+	    memcmp(&hash, &history[meta->applied_index], sizeof(hash)) != 0)
+		return WRONG;
+	if ((e = table_put(t, TABLE_KEYS, bytes_text("new"), bytes_text("x"))) != ERR_OK ||
+	    (e = table_commit(t)) != ERR_OK || (e = table_checkpoint(t)) != ERR_OK)
+		return judge(e);
+	return INTACT;
+}
+
+static enum verdict verdict(void)
+{
+	struct table *t;
+	enum err e;
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		/* Without cmocka's handlers a crash is one. */
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGBUS, SIG_DFL);
+		signal(SIGABRT, SIG_DFL);
+		_exit((int)((e = store_try(&t)) != ERR_OK ? judge(e) : use(t)));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? (enum verdict)WEXITSTATUS(status) : CRASHED;
+}
+
+/* --- damage --- */
+
+static char *path_of(const char *file)
+{
+	return xasprintf("%s/%s", store_dir, file);
+}
+
+static off_t size_of(const char *file)
+{
+	char *path = path_of(file);
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	free(path);
+	return st.st_size;
+}
+
+static void flip(const char *file, off_t at, unsigned bit)
+{
+	char *path = path_of(file);
+	int fd = open(path, O_RDWR);
+	uint8_t byte;
+
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= (uint8_t)(1U << bit);
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+	free(path);
+}
+
+struct tally {
+	unsigned of[CRASHED + 1];
+};
+
+static void count(struct tally *t, const char *file, const char *what, off_t at)
+{
+	enum verdict v = verdict();
+
+	t->of[v]++;
+	if (v == WRONG || v == CRASHED)
+		fail_msg("%s %s at %lld: %s", file, what, (long long)at, v == WRONG ? "wrong" : "crashed");
+	copy(whole, store_dir);
+}
+
+static struct tally flip_many(const char *file, off_t most)
+{
+	struct random r = { 99 };
+	struct tally t = { { 0 } };
+
+	for (int i = 0; i < FLIPS; i++) {
+		off_t at = (off_t)random_below(&r, (uint64_t)most);
+
+		flip(file, at, (unsigned)random_below(&r, 8));
+		count(&t, file, "flipped", at);
+	}
+	printf("# %s, bits flipped: %u found, %u did no harm\n", file, t.of[DAMAGED], t.of[INTACT]);
+	return t;
+}
+
+static struct tally cut_many(const char *file)
+{
+	struct tally t = { { 0 } };
+	off_t size = size_of(file);
+	char *path = path_of(file);
+
+	for (int i = 0; i < CUTS; i++) {
+		off_t at = size * i / CUTS / 4096 * 4096;
+
+		assert_int_equal(truncate(path, i % 2 == 0 ? at : at + 100), 0);
+		count(&t, file, "cut", at);
+	}
+	printf("# %s, cut: %u found, %u did no harm\n", file, t.of[DAMAGED], t.of[INTACT]);
+	free(path);
+	return t;
+}
+
+static enum verdict removed(const char *file)
+{
+	char *command = xasprintf("rm -r '%s/%s'", store_dir, file);
+	enum verdict v;
+
+	assert_int_equal(system(command), 0);
+	free(command);
+	v = verdict();
+	copy(whole, store_dir);
+	return v;
+}
+
+static void a_whole_state_is_intact(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict(), INTACT);
+}
+
+static void damage_of_pages_is_found(void **state)
+{
+	struct tally t;
+
+	(void)state;
+	t = flip_many("state.0/state.db", size_of("state.0/state.db"));
+	assert_true(t.of[DAMAGED] > FLIPS / 2);
+	t = cut_many("state.0/state.db");
+	assert_int_equal(t.of[DAMAGED], CUTS);
+	assert_int_equal(removed("state.0/state.db"), DAMAGED);
+}
+
+/* Berkeley DB took the damage for the end of its log, and pages that were ahead of it for those of that time. */
+static void damage_of_the_log_before_what_pages_refer_to_is_no_torn_tail(void **state)
+{
+	struct tally t;
+
+	(void)state;
+	t = flip_many("state.0/log.0000000001", 1000000);
+	assert_true(t.of[DAMAGED] > FLIPS / 4);
+	t = cut_many("state.0/log.0000000001");
+	assert_true(t.of[DAMAGED] > 0);
+	assert_int_equal(removed("state.0/log.0000000001"), DAMAGED);
+}
+
+/* One copy of two is enough. */
+static void damage_of_the_mark_does_no_harm(void **state)
+{
+	struct tally t;
+
+	(void)state;
+	t = flip_many("state.0/synced", 16);
+	assert_int_equal(t.of[INTACT], FLIPS);
+	flip("state.0/synced", 0, 0);
+	flip("state.0/synced", 4096, 0);
+	assert_int_equal(verdict(), DAMAGED);
+	copy(whole, store_dir);
+	assert_int_equal(removed("state.0/synced"), DAMAGED);
+}
+
+static void what_is_missing_is_not_made_anew(void **state)
+{
+	char *link = path_of("state");
+
+	(void)state;
+	assert_int_equal(removed("state.0"), DAMAGED);
+	/* It is found without. */
+	assert_int_equal(removed("state"), INTACT);
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(symlink("nowhere", link), 0);
+	assert_int_equal(verdict(), DAMAGED);
+	copy(whole, store_dir);
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(mkdir(link, 0700), 0);
+	assert_int_equal(verdict(), DAMAGED);
+	free(link);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_whole_state_is_intact),
+		cmocka_unit_test(damage_of_pages_is_found),
+		cmocka_unit_test(damage_of_the_log_before_what_pages_refer_to_is_no_torn_tail),
+		cmocka_unit_test(damage_of_the_mark_does_no_harm),
+		cmocka_unit_test(what_is_missing_is_not_made_anew),
+	};
+
+	return cmocka_run_group_tests_name("store damage", tests, setup, teardown);
+}
