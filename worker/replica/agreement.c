@@ -51,7 +51,6 @@ static void distrust(struct replica *r, const struct point *mine, const struct p
 	state_distrust(r, why);
 	scan_break(r, "this node's state is not trusted any more");
 	request_lose_state(r, "this node's state is not trusted any more");
-	scan_break(r, "this node's state is not trusted any more");
 	free(why);
 }
 
