@@ -234,8 +234,9 @@ static bool take_up(struct replica *r, uint64_t from, const struct peer_image *m
 {
 	struct receiving *g = &r->receiving;
 
-	if (g->phase == RECEIVING_INSTALLS)
-		return false; /* a matter of moments: it is asked again */
+	/* A matter of moments: it is asked again. A cut that is under way on a node that is frozen may go beyond its index. */
+	if (g->phase == RECEIVING_INSTALLS || r->cut.out)
+		return false;
 	if (from == g->done_from && m->number == g->done_number) {
 		say_done(r);
 		return false;
