@@ -296,6 +296,7 @@ void laws_on_adopt(struct universe *u, struct node *n, const struct kv_meta *met
 	if (n->rotten)
 		n->told_revision = 0;
 	n->rotten = false;
+	u->deeds.images += meta->applied_index > 0;
 	laws_on_commit(u, n, meta);
 }
 

@@ -20,7 +20,7 @@
 struct deeds {
 	uint64_t simulated_ms, events, frames, elections, crashes, restarts, turns, refused_damage;
 	uint64_t asked, acked, reads, unknown, refused, retried, replayed, conditions;
-	uint64_t applied, log_cuts, writes_lost, writes_torn, names_lost, commits_lost;
+	uint64_t applied, log_cuts, images, writes_lost, writes_torn, names_lost, commits_lost;
 	uint64_t judged, undecided; /* operations on registers by the search for a linearization; universes */
 	uint64_t faults[FAULTS];
 	uint64_t trace; /* a hash of all events */
