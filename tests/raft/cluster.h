@@ -70,6 +70,9 @@ struct cluster {
 	struct letter *net;
 	size_t net_count;
 	struct image images[IMAGES_MAX];
+	/* Called for each entry that was applied, and each image that came into force; NULL: nobody looks. */
+	void (*on_state)(void *arg, const struct node *n);
+	void *on_state_arg;
 	size_t message_bytes_max, uncommitted_bytes_max, cache_bytes;
 };
 

@@ -127,6 +127,12 @@ static void drop_first_save(struct node *n)
 		n->saves[i] = n->saves[i + 1];
 }
 
+static void look_at(const struct cluster *c, const struct node *n)
+{
+	if (c->on_state != NULL)
+		c->on_state(c->on_state_arg, n);
+}
+
 bool node_persist(struct cluster *c, struct node *n)
 {
 	struct save *s = n->saves;
@@ -134,8 +140,10 @@ bool node_persist(struct cluster *c, struct node *n)
 	if (n->save_count == 0)
 		return false;
 	write_down(n, s);
-	if (s->install)
+	if (s->install) {
 		state_set(&n->state, &s->image);
+		look_at(c, n);
+	}
 	for (size_t i = 0; i < s->promise_count; i++) {
 		cluster_post(c, s->promises[i]);
 		s->promises[i].bytes = (struct buf){ 0 };
@@ -275,6 +283,7 @@ static void apply(struct cluster *c, struct node *n, const struct raft_ready *rd
 		assert(index > n->base.index && index <= n->base.index + n->log.count);
 		assert(raft_pos_equal(n->log.data[index - n->base.index - 1].pos, rd->committed[i].pos));
 		state_apply(&n->state, &rd->committed[i]);
+		look_at(c, n);
 	}
 }
 

@@ -159,7 +159,8 @@ struct raft_image {
  * nothing happens, where it is no news: at or before what is applied (S1); of a frozen node, before where its log
  * begins. Where the log holds image->pos, what lies behind stays, also when that is before what was applied of a
  * frozen node; else all of the log goes, and it begins anew behind pos. One at a time: not before raft_ready() has given
- * out the last one (asserted). A configuration that cannot be read ends the process: it was committed.
+ * out the last one (asserted). A configuration that cannot be read ends the process: it was committed. No cut of the log
+ * may be under way that raft_cut_before() does not know yet: the image of a frozen node could lie before it.
  *
  * A ready with `install` follows. Until its ticket is durable nothing is handed out to be applied; what is then follows
  * pos. The node is frozen no longer.
