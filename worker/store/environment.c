@@ -44,6 +44,7 @@ struct environment {
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *progress_arg;
 	struct mark *mark; /* NULL: it is not in force, or not yet */
+	bool full; /* a write found no space: it is of no use any more */
 	char *complaint; /* the first of Berkeley DB's; NULL: none */
 	uint64_t bad_page; /* that it named */
 	int panic; /* the error for which Berkeley DB gave up; 0: none */
@@ -54,7 +55,7 @@ static struct environment *enter(struct table *t)
 {
 	struct environment *s = (struct environment *)t;
 
-	files_write_for(s->mark);
+	files_write_for(s->mark, &s->full);
 	return s;
 }
 
@@ -65,6 +66,8 @@ static void on_error(const DB_ENV *env, const char *prefix, const char *text)
 	const char *at = strstr(text, "page ");
 
 	(void)prefix;
+	if (s->full)
+		return;
 	log_errorx("state: %s", text);
 	if (s->complaint != NULL)
 		return;
@@ -108,8 +111,11 @@ static void forget_complaint(struct environment *s)
 	s->bad_page = NO_PAGE;
 }
 
-static enum err error_of(int error)
+/* Having given up it says no more than that; a disk that fails is no damage to what it holds. */
+static enum err error_of(const struct environment *s, int error)
 {
+	if (error == DB_RUNRECOVERY && s->panic > 0)
+		error = s->panic;
 	switch (error) {
 	case DB_RUNRECOVERY:
 	case DB_CHKSUM_FAIL:
@@ -129,8 +135,12 @@ static enum err error_of(int error)
 
 static enum err fail(const struct environment *s, const char *doing, int error)
 {
-	enum err e = error_of(error);
+	enum err e = s->full ? ERR_NO_SPACE : error_of(s, error);
 
+	if (s->full) {
+		log_errorx("state: cannot %s beside the one in force: no space", doing);
+		return e;
+	}
 	log_errorx("state: cannot %s: %s", doing, db_strerror(error));
 	if (e == ERR_DAMAGED && s->home != NULL)
 		tell_damage(s, s->complaint == NULL ? db_strerror(error) : s->complaint);
@@ -405,9 +415,6 @@ static enum err open_with_log(struct environment *s, const struct environment_si
 	    (error = s->env->set_flags(s->env, DB_TXN_WRITE_NOSYNC, 1)) != 0)
 		return fail(s, "configure", error);
 	error = s->env->open(s->env, s->home, flags, 0600);
-	/* Having given up it says no more than that; a disk that fails now is no damage to what it holds. */
-	if (error == DB_RUNRECOVERY && s->panic > 0)
-		error = s->panic;
 	return error == 0 ? ERR_OK : fail(s, "recover", error);
 }
 
@@ -569,7 +576,7 @@ void environment_close(struct table *t)
 	close_handles(s, s->has_log ? 0 : DB_NOSYNC);
 	if (s->pages != -1)
 		close(s->pages);
-	files_write_for(NULL);
+	files_write_for(NULL, NULL);
 	mark_close(s->mark);
 	buf_free(&s->key);
 	buf_free(&s->found);

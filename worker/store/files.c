@@ -51,18 +51,28 @@ static int open_file(const char *path, int flags, ...)
 
 static struct disk *relieved;
 static __thread struct mark *mark_in_force;
+static __thread bool *noted_full;
 
-void files_write_for(struct mark *m)
+void files_write_for(struct mark *m, bool *full)
 {
 	mark_in_force = m;
+	noted_full = full;
+}
+
+static bool relieve(void)
+{
+	if (mark_in_force != NULL)
+		return relieved != NULL && disk_relieve(relieved);
+	if (noted_full != NULL)
+		*noted_full = true;
+	return false;
 }
 
 /* After a write that failed. What the relief does has errors of its own. */
 static bool may_go_on(void)
 {
 	int error = errno;
-	bool may = error == EINTR ||
-		   (error == ENOSPC && relieved != NULL && mark_in_force != NULL && disk_relieve(relieved));
+	bool may = error == EINTR || (error == ENOSPC && relieve());
 
 	errno = error;
 	return may;
