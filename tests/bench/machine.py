@@ -89,10 +89,10 @@ def show_machine(directory):
 # --- wrk against the leader ---
 
 
-def wrk(leader, what, connections, seconds):
+def wrk(leader, what, connections, seconds, keys=KEYS):
     done = subprocess.run(
         ["wrk", "-t", str(min(2, connections)), "-c", str(connections), "-d", f"{seconds}s", "--timeout", "10s"]
-        + ["-s", "tests/bench/wrk.lua", leader.url, "--", what, str(VALUE_BYTES), str(KEYS)],
+        + ["-s", "tests/bench/wrk.lua", leader.url, "--", what, str(VALUE_BYTES), str(keys)],
         capture_output=True,
         text=True,
         check=True,
@@ -107,7 +107,7 @@ def fill_part(node, prefix, numbers):
     """Every key of these in batches; a batch that is refused for now is sent again."""
     host, port = node.http.split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=60)
-    value = "v" * VALUE_BYTES
+    value = "v".ljust(VALUE_BYTES, ".")  # as holdfast-load would have put it
     for first in numbers:
         steps = ",".join(f'{{"put":{{"key":"{prefix}{first + i:08d}","value":"{value}"}}}}' for i in range(BATCH))
         status = 503

@@ -10,7 +10,7 @@ end
 function init(args)
 	math.randomseed(os.time() * 1000 + number)
 	method = args[1] == "put" and "PUT" or "GET"
-	body = method == "PUT" and string.rep("v", tonumber(args[2])) or nil
+	body = method == "PUT" and "v" .. string.rep(".", tonumber(args[2]) - 1) or nil
 	keys = tonumber(args[3])
 end
 

@@ -53,13 +53,13 @@ def wait_equal(nodes):
 
 
 class Load:
-    """holdfast-load over these nodes until stop()."""
+    """holdfast-load over these nodes until stop(); without a history nothing is known of it before its end."""
 
     made = 0
 
-    def __init__(self, nodes, over, *arguments):
+    def __init__(self, nodes, over, *arguments, history=True):
         Load.made += 1
-        self.history = os.path.join(nodes.directory, f"load-{Load.made}")
+        self.history = os.path.join(nodes.directory, f"load-{Load.made}") if history else ""
         command = [os.path.join(BUILD, "holdfast-load"), "--json", "--history", self.history]
         command += ["--nodes", ",".join(n.http for n in over), "--timeout", "1500", *arguments]
         self.process = subprocess.Popen(
