@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/common/mem_tables.h"
 #include "tests/common/replica_alone.h"
@@ -10,6 +11,7 @@
 #define HEARTBEAT_MS 100
 #define LANE_LOG 0
 #define LANE_STATE 1
+#define LANE_UPKEEP 2
 
 static struct alone *alone_of(struct transport *t)
 {
@@ -90,7 +92,8 @@ static bool work_off(struct alone_lane *l, size_t most)
 
 static bool is_waiting(const struct alone *a, size_t lane)
 {
-	return (lane == LANE_STATE && a->state_waits) || (lane == LANE_LOG && a->log_waits);
+	return (lane == LANE_STATE && a->state_waits) || (lane == LANE_LOG && a->log_waits) ||
+	       (lane == LANE_UPKEEP && a->upkeep_waits);
 }
 
 static void settle(struct alone *a)
@@ -151,9 +154,11 @@ static enum err open_replica(struct alone *a)
 		.heartbeat = span_ms(HEARTBEAT_MS),
 		.request = span_ms(5000),
 		.segment_bytes = WAL_SEGMENT_LEAST,
+		.log_budget = a->log_budget,
+		.image_budget = a->image_budget,
 		.requests_max = 1000,
 		.request_bytes_max = 1 << 20,
-		.cache_bytes = 1 << 20,
+		.cache_bytes = a->cache_bytes != 0 ? a->cache_bytes : 1 << 20,
 		.hash_every = a->hash_every,
 	};
 	enum err e;
@@ -239,8 +244,7 @@ void alone_free(struct alone *a)
 		settle(a);
 	replica_close(a->replica);
 	alone_clear(a);
-	for (size_t i = 0; i < a->answer_count; i++)
-		blob_unref(a->answers[i].result);
+	alone_forget_answers(a);
 	mem_tables_free(a->tables);
 	buf_free(&a->stream);
 	ballast_close(a->ballast);
@@ -401,6 +405,18 @@ void alone_write(struct alone *a, uint64_t id, const char *key)
 	write_key(a, &q, key);
 }
 
+void alone_write_bytes(struct alone *a, uint64_t id, size_t size)
+{
+	struct ipc_request q = { .id = id, .kind = REQUEST_WRITE };
+	struct blob *value = blob_alloc(size);
+	struct buf steps = { 0 };
+
+	memset(value->data, 'x', size);
+	kv_put_step(&steps, bytes_text("key"), blob_bytes(value), (struct bytes){ NULL, 0 });
+	blob_unref(value);
+	request(a, &q, &steps);
+}
+
 void alone_write_to_leader(struct alone *a, uint64_t id, const char *key)
 {
 	struct ipc_request q = { .id = id, .kind = REQUEST_WRITE, .leader_only = 1 };
@@ -466,6 +482,13 @@ uint64_t alone_asked(const struct alone *a)
 		raft_message_free(&m);
 	}
 	return number;
+}
+
+void alone_forget_answers(struct alone *a)
+{
+	for (size_t i = 0; i < a->answer_count; i++)
+		blob_unref(a->answers[i].result);
+	a->answer_count = 0;
 }
 
 void alone_clear(struct alone *a)

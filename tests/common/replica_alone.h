@@ -56,6 +56,8 @@ struct alone {
 	bool deaf; /* no connection carries anything */
 	bool state_waits; /* the state lane does nothing, but by alone_state_turn() */
 	bool log_waits; /* nor the log lane, but by alone_log_turn() */
+	bool upkeep_waits; /* nor the maintenance lane */
+	uint64_t log_budget, image_budget, cache_bytes; /* from the next start on; 0: the default */
 	bool may_die; /* else a fatal error ends the test */
 	bool died;
 };
@@ -95,6 +97,8 @@ void alone_raft(struct alone *a, struct raft_message *m);
 void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count);
 
 void alone_write(struct alone *a, uint64_t id, const char *key);
+/* With a value of so many bytes. */
+void alone_write_bytes(struct alone *a, uint64_t id, size_t size);
 /* One that only the leader is to answer. */
 void alone_write_to_leader(struct alone *a, uint64_t id, const char *key);
 void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key);
@@ -105,6 +109,8 @@ size_t alone_sent(const struct alone *a, enum peer_type type);
 /* Of raft's messages of this type; the last one, without entries, in *last. */
 size_t alone_sent_raft(const struct alone *a, enum raft_type type, struct raft_message *last);
 void alone_clear(struct alone *a);
+/* What it has answered so far. */
+void alone_forget_answers(struct alone *a);
 /* The number of the last question for a read index; 0: none was sent. */
 uint64_t alone_asked(const struct alone *a);
 struct raft_view alone_view(const struct alone *a);
