@@ -159,7 +159,7 @@ static enum err open_replica(struct alone *a)
 		.requests_max = 1000,
 		.request_bytes_max = 1 << 20,
 		.cache_bytes = a->cache_bytes != 0 ? a->cache_bytes : 1 << 20,
-		.hash_every = a->hash_every,
+		.hash_every = ALONE_HASH_EVERY,
 	};
 	enum err e;
 	struct replica_env env = {

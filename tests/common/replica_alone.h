@@ -11,6 +11,7 @@
  * n2:1 and n3:1), its HTTP worker, its lanes and its clock. What it sends and answers is kept.
  */
 #define ALONE_KEPT_MAX 256
+#define ALONE_HASH_EVERY 4
 
 struct alone_lane {
 	struct lane lane;
@@ -34,7 +35,6 @@ struct alone {
 	struct lane_maker maker;
 	struct transport transport;
 	const char *members;
-	uint64_t hash_every; /* from the next start on; 0: the default */
 	bool joins; /* from the next start on it is told to join a cluster */
 	struct fake_disk *disk;
 	struct ballast *ballast; /* NULL: there is always room */
