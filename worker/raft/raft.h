@@ -163,7 +163,7 @@ struct raft_image {
  * may be under way that raft_cut_before() does not know yet: the image of a frozen node could lie before it.
  *
  * A ready with `install` follows. Until its ticket is durable nothing is handed out to be applied; what is then follows
- * pos. The node is frozen no longer.
+ * pos. raft_applied() says when the image is in force. The node is frozen no longer.
  */
 bool raft_install(struct raft *r, const struct raft_image *image, struct instant now);
 
@@ -235,7 +235,7 @@ struct raft_view {
 	enum raft_role role;
 	uint64_t term, vote, leader; /* leader 0: not known */
 	struct raft_pos last;
-	uint64_t first, commit, applied, durable; /* applied: handed out to be */
+	uint64_t first, commit, applied, durable; /* applied: handed out to be; an image can be of less */
 	struct instant heard; /* the leader, by a follower; {0}: never */
 };
 struct raft_view raft_view(const struct raft *r);
