@@ -405,14 +405,14 @@ void alone_write(struct alone *a, uint64_t id, const char *key)
 	write_key(a, &q, key);
 }
 
-void alone_write_bytes(struct alone *a, uint64_t id, size_t size)
+void alone_write_bytes(struct alone *a, uint64_t id, const char *key, size_t size)
 {
 	struct ipc_request q = { .id = id, .kind = REQUEST_WRITE };
 	struct blob *value = blob_alloc(size);
 	struct buf steps = { 0 };
 
 	memset(value->data, 'x', size);
-	kv_put_step(&steps, bytes_text("key"), blob_bytes(value), (struct bytes){ NULL, 0 });
+	kv_put_step(&steps, bytes_text(key), blob_bytes(value), (struct bytes){ NULL, 0 });
 	blob_unref(value);
 	request(a, &q, &steps);
 }

@@ -98,7 +98,7 @@ void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_p
 
 void alone_write(struct alone *a, uint64_t id, const char *key);
 /* With a value of so many bytes. */
-void alone_write_bytes(struct alone *a, uint64_t id, size_t size);
+void alone_write_bytes(struct alone *a, uint64_t id, const char *key, size_t size);
 /* One that only the leader is to answer. */
 void alone_write_to_leader(struct alone *a, uint64_t id, const char *key);
 void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key);

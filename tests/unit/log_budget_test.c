@@ -73,7 +73,7 @@ static void write_some(struct alone *a, size_t count)
 	static uint64_t id = 1000;
 
 	for (size_t i = 0; i < count; i++) {
-		alone_write_bytes(a, ++id, VALUE_BYTES);
+		alone_write_bytes(a, ++id, "key", VALUE_BYTES);
 		if (a->members[0] != '\0')
 			alone_accept(a, 2);
 		alone_pass(a, 1);
@@ -245,7 +245,7 @@ static void slowed_writes_wait_and_are_done(void **state)
 	grow_beyond_all_budgets(a);
 	last = alone_view(a).last.index;
 	for (uint64_t id = 1; id <= 20; id++)
-		alone_write_bytes(a, id, VALUE_BYTES);
+		alone_write_bytes(a, id, "key", VALUE_BYTES);
 	assert_true(alone_view(a).last.index <= last + 2);
 	for (int i = 0; i < 100; i++)
 		alone_pass(a, 20);
@@ -271,7 +271,7 @@ static void a_slowed_write_whose_time_is_up_was_not_applied(void **state)
 	(void)state;
 	grow_beyond_all_budgets(a);
 	for (uint64_t id = 1; id <= 50; id++)
-		alone_write_bytes(a, id, VALUE_BYTES);
+		alone_write_bytes(a, id, "key", VALUE_BYTES);
 	for (int i = 0; i < 300; i++)
 		alone_pass(a, 20);
 	assert_non_null(alone_answered(a, 50));
@@ -309,7 +309,7 @@ static void slowed_writes_of_others_wait_too_and_are_not_refused(void **state)
 	(void)state;
 	grow_beyond_all_budgets(a);
 	/* More than there may be: what is behind it waits. */
-	alone_write_bytes(a, 1, 16 * VALUE_BYTES);
+	alone_write_bytes(a, 1, "key", 16 * VALUE_BYTES);
 	alone_pass(a, 40);
 	alone_accept(a, 2);
 	assert_non_null(alone_answered(a, 1));
@@ -340,12 +340,12 @@ static void slowed_writes_go_to_the_next_leader(void **state)
 
 	(void)state;
 	grow_beyond_all_budgets(a);
-	alone_write_bytes(a, 1, 16 * VALUE_BYTES);
+	alone_write_bytes(a, 1, "key", 16 * VALUE_BYTES);
 	alone_pass(a, 40);
 	alone_accept(a, 2);
 	assert_non_null(alone_answered(a, 1));
 	last = alone_view(a).last.index;
-	alone_write_bytes(a, 2, VALUE_BYTES);
+	alone_write_bytes(a, 2, "key", VALUE_BYTES);
 	forward(a, 2, 1);
 	alone_clear(a);
 	m.term = alone_view(a).term + 1;

@@ -120,7 +120,7 @@ static void begin_next(struct replica *r)
 	struct sending *s = &r->sending;
 	struct raft_peer_view v;
 
-	if (!instant_passed(s->again_at, r->now))
+	if (s->wanted_count == 0 || !instant_passed(s->again_at, r->now))
 		return;
 	for (size_t i = 0; i < s->wanted_count; i++) {
 		uint64_t peer = s->wanted[i];
