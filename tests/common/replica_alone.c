@@ -272,6 +272,13 @@ void alone_state_turn(struct alone *a)
 	settle(a);
 }
 
+void alone_upkeep_then_state(struct alone *a)
+{
+	work_off(&a->lanes[LANE_UPKEEP], SIZE_MAX);
+	work_off(&a->lanes[LANE_STATE], SIZE_MAX);
+	settle(a);
+}
+
 void alone_hello_as(
     struct alone *a, uint64_t incarnation, const char *id, const char *peer, uint64_t cluster, bool dialed)
 {

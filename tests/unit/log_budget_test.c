@@ -125,6 +125,15 @@ static void a_log_beyond_its_budget_is_cut_after_a_start(void **state)
 	alone_free(a);
 }
 
+static enum err lose_power(struct alone *a)
+{
+	replica_close(a->replica);
+	a->replica = NULL;
+	fake_disk_after_power_cut(a->disk, NULL, 0);
+	mem_tables_crash(a->tables, mem_table_volatile(mem_tables_in_force(a->tables)));
+	return alone_restart(a);
+}
+
 /* The log replays what a loss of power takes of the state: it is never cut above what a checkpoint has made durable. */
 static void a_loss_of_power_at_any_time_leaves_a_log_that_reaches_the_state(void **state)
 {
@@ -136,15 +145,33 @@ static void a_loss_of_power_at_any_time_leaves_a_log_that_reaches_the_state(void
 
 		write_some(a, 3 + (size_t)i % 7);
 		applied = alone_view(a).applied;
-		replica_close(a->replica);
-		a->replica = NULL;
-		fake_disk_after_power_cut(a->disk, NULL, 0);
-		mem_tables_crash(a->tables, mem_table_volatile(mem_tables_in_force(a->tables)));
-		assert_int_equal(alone_restart(a), ERR_OK);
+		assert_int_equal(lose_power(a), ERR_OK);
 		alone_pass(a, 2000);
 		assert_true(alone_view(a).applied >= applied);
 	}
 	assert_true(alone_view(a).first > 100);
+	alone_free(a);
+}
+
+/* What is applied while a checkpoint is under way is not in it. */
+static void d7_the_log_is_cut_behind_what_was_applied_when_the_checkpoint_began(void **state)
+{
+	struct alone *a = begin("");
+	uint64_t before;
+
+	(void)state;
+	write_some(a, 60);
+	a->upkeep_waits = true;
+	write_some(a, 30);
+	before = alone_view(a).first;
+	a->state_waits = true;
+	for (uint64_t id = 1; id <= 40; id++)
+		alone_write_bytes(a, id, VALUE_BYTES);
+	alone_upkeep_then_state(a);
+	assert_true(alone_view(a).first > before);
+	assert_int_equal(lose_power(a), ERR_OK);
+	a->state_waits = a->upkeep_waits = false;
+	alone_pass(a, 2000);
 	alone_free(a);
 }
 
@@ -364,6 +391,7 @@ int main(void)
 		cmocka_unit_test(the_log_stays_within_its_budget),
 		cmocka_unit_test(a_log_beyond_its_budget_is_cut_after_a_start),
 		cmocka_unit_test(a_loss_of_power_at_any_time_leaves_a_log_that_reaches_the_state),
+		cmocka_unit_test(d7_the_log_is_cut_behind_what_was_applied_when_the_checkpoint_began),
 		cmocka_unit_test(m4_m5_members_are_known_where_the_log_does_not_reach_back_to_them),
 		cmocka_unit_test(what_was_cut_before_it_was_read_is_not_sent),
 		cmocka_unit_test(slowed_writes_wait_and_are_done),
