@@ -73,11 +73,8 @@ static enum err open_one(struct store *s, uint64_t number, struct table **out)
 	char *home = place_path(s->data_dir, number);
 	enum err e = environment_open(out, home, &s->size);
 
-	if (e == ERR_OK) {
+	if (e == ERR_OK)
 		s->in_force = *out;
-		log_info("the state is open directory=%s cache=%" PRIu64 "MiB", home,
-		    s->size.cache_bytes / (1024 * 1024));
-	}
 	free(home);
 	return e;
 }
@@ -105,7 +102,11 @@ static enum err store_open(struct tables *ts, struct table **out)
 	assert(s->in_force == NULL);
 	if ((e = find(s, &number)) != ERR_OK || (e = place_sweep(s->data_dir, number, &s->next)) != ERR_OK)
 		return e;
-	return number == PLACE_NONE ? make_first(s, out) : open_one(s, number, out);
+	e = number == PLACE_NONE ? make_first(s, out) : open_one(s, number, out);
+	if (e == ERR_OK)
+		log_info("the state is open directory=%s cache=%" PRIu64 "MiB", environment_home(*out),
+		    s->size.cache_bytes / (1024 * 1024));
+	return e;
 }
 
 static void store_close(struct tables *ts, struct table *t)
