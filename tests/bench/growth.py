@@ -228,21 +228,30 @@ def restart(cluster, node, keys):
     return ((at_work - begun) / 1000, (now() - begun) / 1000, *(s / MIB for s in sizes))
 
 
+def show_restarts(cluster, most):
+    node = leader_of(cluster.all)
+    print(
+        f"\n{'kill -9 under load, median of':30}{RESTARTS:2}{'at work':>10}{'longest':>10}{'read':>10}{'longest':>10}  ms"
+        f"{'log':>8}{'state log':>11}{'state':>8}  MiB"
+    )
+    have, keys = 0, 10000
+    while keys <= most:
+        fill(node, have, keys)
+        rounds = list(zip(*(restart(cluster, node, keys) for _ in range(RESTARTS))))
+        middle = [statistics.median(column) for column in rounds]
+        print(
+            f"{keys:26} keys  {middle[0]:10.0f}{max(rounds[0]):10.0f}{middle[1]:10.0f}{max(rounds[1]):10.0f}    "
+            f"{middle[2]:8.0f}{middle[3]:11.0f}{middle[4]:8.0f}",
+            flush=True,
+        )
+        have, keys = keys, keys * 10
+
+
 def bench_restart(most):
     """Of one node alone, so that nobody else's log makes it wait."""
     with Cluster(1) as cluster:
         show_machine(cluster.nodes.directory)
-        node = leader_of(cluster.all)
-        print(f"\n{'kill -9 under load, median of':30}{RESTARTS:2}{'at work':>10}{'longest':>10}{'read':>10}{'longest':>10}  ms"
-              f"{'log':>8}{'state log':>11}{'state':>8}  MiB")
-        have, keys = 0, 10000
-        while keys <= most:
-            fill(node, have, keys)
-            rounds = list(zip(*(restart(cluster, node, keys) for _ in range(RESTARTS))))
-            middle = [statistics.median(column) for column in rounds]
-            print(f"{keys:26} keys  {middle[0]:10.0f}{max(rounds[0]):10.0f}{middle[1]:10.0f}{max(rounds[1]):10.0f}    "
-                  f"{middle[2]:8.0f}{middle[3]:11.0f}{middle[4]:8.0f}", flush=True)
-            have, keys = keys, keys * 10
+        show_restarts(cluster, most)
 
 
 # --- more keys than the cache has room for ---
@@ -304,6 +313,25 @@ def memory(node):
     return total / 1024
 
 
+def show_caches(cluster, keys, seconds):
+    node = cluster.all[0]
+    for cache in CACHES:
+        node.stop()
+        node.options["state-cache"] = cache
+        node.start()
+        leader_of(cluster.all)
+        print(f"\n[state] cache = {cache}: {re.search(r'cache=(.*)', node.log())[1]}, {keys} keys")
+        for what in ("get", "put"):
+            f = wrk(node, what, 64, seconds, keys)
+            print(
+                f"{what} {f['requests'] / f['seconds']:8.0f}/s, p50 {f['p50_us'] / 1000:.2f} ms, "
+                f"p99 {f['p99_us'] / 1000:.2f} ms, errors {f['errors']}",
+                flush=True,
+            )
+        show_lists(cluster, node, keys)
+        print(f"memory of its own: {memory(node):.0f} MiB", flush=True)
+
+
 def bench_wide(keys, seconds):
     """One node alone: what its state does, without a network in between."""
     with Cluster(1) as cluster:
@@ -314,18 +342,4 @@ def bench_wide(keys, seconds):
         took = time.monotonic() - begun
         parts = [f"{name} {size / MIB:.0f} MiB" for name, size in zip(("log", "state", "state log", "all"), look(node))]
         print(f"filled with {keys} keys in {took:.0f} s: {', '.join(parts)}", flush=True)
-        for cache in CACHES:
-            node.stop()
-            node.options["state-cache"] = cache
-            node.start()
-            leader_of(cluster.all)
-            print(f"\n[state] cache = {cache}: " + re.search(r"cache=\S+", node.log())[0])
-            for what in ("get", "put"):
-                f = wrk(node, what, 64, seconds, keys)
-                print(
-                    f"{what} {f['requests'] / f['seconds']:8.0f}/s, p50 {f['p50_us'] / 1000:.2f} ms, "
-                    f"p99 {f['p99_us'] / 1000:.2f} ms, errors {f['errors']}",
-                    flush=True,
-                )
-            show_lists(cluster, node, keys)
-            print(f"memory of its own: {memory(node):.0f} MiB", flush=True)
+        show_caches(cluster, keys, seconds)
