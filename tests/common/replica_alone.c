@@ -141,6 +141,15 @@ static void die(void *arg, int status, const char *why)
 	a->died = true;
 }
 
+static void on_progress(void *arg, const char *doing, uint64_t done, uint64_t total)
+{
+	struct alone *a = arg;
+
+	assert(strcmp(doing, "reading the log") == 0);
+	a->read = done;
+	a->to_read = total;
+}
+
 static enum err open_replica(struct alone *a)
 {
 	struct replica_options o = {
@@ -170,6 +179,7 @@ static enum err open_replica(struct alone *a)
 		.lanes = &a->maker,
 		.answer = keep_answer,
 		.fatal = die,
+		.progress = on_progress,
 		.arg = a,
 		.seed = 1,
 	};

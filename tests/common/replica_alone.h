@@ -58,6 +58,7 @@ struct alone {
 	bool log_waits; /* nor the log lane, but by alone_log_turn() */
 	bool upkeep_waits; /* nor the maintenance lane */
 	uint64_t log_budget, image_budget, cache_bytes; /* from the next start on; 0: the default */
+	uint64_t read, to_read; /* what the last start said of its log, last */
 	bool may_die; /* else a fatal error ends the test */
 	bool died;
 };

@@ -95,6 +95,19 @@ static void d12_member_without_its_log_does_not_start(void **state)
 }
 
 /* The log was put back to what it was before the last entries that were applied. */
+static void a_start_says_how_much_of_its_log_is_read(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	assert_int_equal(a->to_read, 0);
+	alone_form(a);
+	alone_kill(a);
+	assert_true(a->to_read > 0);
+	assert_int_equal(a->read, a->to_read);
+	alone_free(a);
+}
+
 static void d7_state_ahead_of_its_log_does_not_start(void **state)
 {
 	struct alone *a = alone_new(LIST);
@@ -193,6 +206,7 @@ static void d11_answer_to_a_read_of_a_former_life_is_dropped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_start_says_how_much_of_its_log_is_read),
 		cmocka_unit_test(d7_state_ahead_of_its_log_does_not_start),
 		cmocka_unit_test(d7_state_of_another_history_than_its_log_does_not_start),
 		cmocka_unit_test(d11_answer_to_a_read_of_a_former_life_is_dropped),
