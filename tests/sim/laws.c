@@ -267,6 +267,18 @@ static struct law_index *index_at(struct laws *l, uint64_t index)
 	return &l->indexes[index];
 }
 
+/* All have one state at one index. */
+static void check_hash(struct universe *u, struct node *n, uint64_t index, const struct kv_hash *hash)
+{
+	struct law_index *i = index_at(&u->laws, index);
+
+	if (i->hash_known && (i->hash.high != hash->high || i->hash.low != hash->low))
+		universe_fail(u, "n%d has another state at %" PRIu64 " than the first that got there",
+		    n->number + 1, index);
+	i->hash_known = true;
+	i->hash = *hash;
+}
+
 void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *meta)
 {
 	struct law_index *i = index_at(&u->laws, meta->applied_index);
@@ -282,11 +294,12 @@ void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *me
 	n->applied = meta->applied_index;
 	if (n->rotten)
 		return;
-	if (i->hash_known && (i->hash.high != meta->hash.high || i->hash.low != meta->hash.low))
-		universe_fail(u, "n%d has another state at %" PRIu64 " than the first that got there",
-		    n->number + 1, meta->applied_index);
-	i->hash_known = true;
-	i->hash = meta->hash;
+	check_hash(u, n, meta->applied_index, &meta->hash);
+}
+
+void laws_on_backup(struct universe *u, struct node *n, uint64_t index, const struct kv_hash *hash)
+{
+	check_hash(u, n, index, hash);
 }
 
 void laws_on_adopt(struct universe *u, struct node *n, const struct kv_meta *meta)

@@ -60,6 +60,8 @@ void laws_fini(struct laws *l);
 void laws_on_frame(struct universe *u, struct node *from, struct bytes frame);
 /* A node's table committed. */
 void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *meta);
+/* It gave a backup as of this index, of a state with this hash. */
+void laws_on_backup(struct universe *u, struct node *n, uint64_t index, const struct kv_hash *hash);
 /* Another state took the place of the node's: it may be of an earlier index. */
 void laws_on_adopt(struct universe *u, struct node *n, const struct kv_meta *meta);
 /* What a node knows of the members before its turn is over. */

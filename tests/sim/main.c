@@ -185,8 +185,9 @@ static void print_totals(const struct totals *t)
 	       " universes were too hard to decide\n",
 	    d->judged, d->undecided);
 	printf("# cluster: %" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64 " restarts, %" PRIu64
-	       " entries applied, %" PRIu64 " times a log cut, %" PRIu64 " states taken over by image\n",
-	    d->elections, d->crashes, d->restarts, d->applied, d->log_cuts, d->images);
+	       " entries applied, %" PRIu64 " times a log cut, %" PRIu64
+	       " states taken over by image, %" PRIu64 " backups\n",
+	    d->elections, d->crashes, d->restarts, d->applied, d->log_cuts, d->images, d->backups);
 	printf("# disks: %" PRIu64 " writes lost, %" PRIu64 " torn, %" PRIu64 " names lost, %" PRIu64
 	       " commits of the state lost, %" PRIu64 " times damage refused\n",
 	    d->writes_lost, d->writes_torn, d->names_lost, d->commits_lost, d->refused_damage);

@@ -156,6 +156,10 @@ static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answe
 		churn_on_answer(n->universe, n, answer);
 		return;
 	}
+	if (client == BACKUP_CLIENT) {
+		backups_on_answer(n->universe, n, answer);
+		return;
+	}
 	clients_on_answer(n->universe, n, client, answer);
 	if (n->universe->sabotage == SABOTAGE_ANSWER && dice_chance(&n->dice, 10000))
 		clients_on_answer(n->universe, n, client, answer);

@@ -160,6 +160,11 @@ static bool quiet(struct universe *u)
 	return clients_quiet(u);
 }
 
+static bool given(struct universe *u)
+{
+	return backups_ended(u);
+}
+
 static void end_well(struct universe *u)
 {
 	nemesis_heal(u);
@@ -171,6 +176,8 @@ static void end_well(struct universe *u)
 	clients_stop(u);
 	run_until(u, quiet, "some client is not served");
 	run_until(u, all_equal, "the nodes have not come to one state");
+	backups_end(u);
+	run_until(u, given, "some node has not given a backup");
 	for (int i = 0; i < u->plan.nodes; i++)
 		if (laws_member(u, &u->nodes[i]))
 			history_check_state(u, &u->nodes[i]);
@@ -195,6 +202,7 @@ static void begin(struct universe *u, const struct plan *p, enum sabotage sabota
 	clients_start(u);
 	nemesis_start(u);
 	churn_start(u);
+	backups_start(u);
 	universe_add(u, SECOND, &watch_kind, NOBODY, 0, 0, NULL);
 }
 
@@ -253,6 +261,7 @@ void universe_free(struct universe *u)
 	net_fini(u);
 	laws_fini(&u->laws);
 	clients_fini(u);
+	backups_fini(u);
 	history_fini(&u->history);
 	events_fini(&u->events);
 	universe_running = NULL;

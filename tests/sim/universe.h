@@ -1,6 +1,7 @@
 #ifndef TESTS_SIM_UNIVERSE_H
 #define TESTS_SIM_UNIVERSE_H
 
+#include "tests/sim/backups.h"
 #include "tests/sim/churn.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/laws.h"
@@ -20,7 +21,7 @@
 struct deeds {
 	uint64_t simulated_ms, events, frames, elections, crashes, restarts, turns, refused_damage;
 	uint64_t asked, acked, reads, unknown, refused, retried, replayed, conditions;
-	uint64_t applied, log_cuts, images, writes_lost, writes_torn, names_lost, commits_lost;
+	uint64_t applied, log_cuts, images, backups, writes_lost, writes_torn, names_lost, commits_lost;
 	uint64_t judged, undecided; /* operations on registers by the search for a linearization; universes */
 	uint64_t faults[FAULTS];
 	uint64_t trace; /* a hash of all events */
@@ -54,6 +55,7 @@ struct universe {
 	struct history history;
 	struct nemesis nemesis;
 	struct churn churn;
+	struct backups backups;
 	struct deeds deeds;
 	struct story story;
 };
