@@ -166,7 +166,7 @@ static void d7_the_log_is_cut_behind_what_was_applied_when_the_checkpoint_began(
 	before = alone_view(a).first;
 	a->state_waits = true;
 	for (uint64_t id = 1; id <= 40; id++)
-		alone_write_bytes(a, id, VALUE_BYTES);
+		alone_write_bytes(a, id, "key", VALUE_BYTES);
 	alone_upkeep_then_state(a);
 	assert_true(alone_view(a).first > before);
 	assert_int_equal(lose_power(a), ERR_OK);

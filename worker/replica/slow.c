@@ -159,7 +159,9 @@ static void end(struct replica *r)
 void slow_turn(struct replica *r)
 {
 	bool leads = r->raft != NULL && raft_view(r->raft).role == RAFT_LEADER;
-	bool wanted = leads && wal_disk_bytes(r->wal) > cut_budget_with_images(r);
+	/* It ends a segment lower than it begins, so that it does not go to and fro. */
+	uint64_t limit = cut_budget_with_images(r) - (r->slow.on ? r->o.segment_bytes : 0);
+	bool wanted = leads && wal_disk_bytes(r->wal) > limit;
 
 	if (wanted && !r->slow.on)
 		begin(r);
