@@ -125,6 +125,52 @@ def pause_leaders_in_turn(world, dice, seconds):
         pause([leader_of(world)], dice.uniform(0.5, 1.5))
 
 
+# --- logs that are cut, and images ---
+
+
+def images_begun(world):
+    count = 0
+    for node in world.all:
+        with open(node.log_path, encoding="utf-8", errors="replace") as f:
+            count += f.read().count("an image of the state comes")
+    return count
+
+
+def wait_cut(node, last, end):
+    """Until the log of this one begins behind what another had when it was left behind."""
+    while time.monotonic() < end and not ((s := status(node)) and s["first"] > last + 1):
+        time.sleep(0.05)
+
+
+@nemesis("process", goes_on=False)
+def image_is_broken_off(world, dice, seconds):
+    """A follower that is away until the log does not reach back to it; then sender and receiver die, in the middle."""
+    before, end = images_begun(world), time.monotonic() + seconds
+    leader = leader_of(world)
+    follower = dice.choice([n for n in world.all if n is not leader])
+    last = (status(follower) or {"last": 0})["last"]
+    kill_at_once([follower])
+    wait_cut(leader, last, end)
+    follower.launch()
+    for who in [lambda: follower, lambda: leader_of(world), lambda: follower, lambda: follower]:
+        time.sleep(dice.uniform(0.1, 0.6))
+        kill_and_start([who()], 0)
+    return None if images_begun(world) > before else "nobody needed an image"
+
+
+@nemesis("backup", goes_on=True)
+def backups(world, dice, seconds):
+    """One after the other, of any node. What ends without being cut off is whole."""
+    whole, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with requests.get(f"{dice.choice(world.all).url}/v1/backup", stream=True, timeout=5) as answer:
+                whole += answer.status_code == 200 and sum(map(len, answer.iter_content(1 << 16))) > 0
+        except requests.RequestException:
+            time.sleep(0.05)
+    return None if whole > 0 else "no backup came to its end"
+
+
 # --- members: a process and a disk at once ---
 
 
@@ -380,7 +426,7 @@ def strobe(world, dice, seconds):
 
 def draw(dice):
     """The names of one to three, of different kinds."""
-    kinds = dice.sample(["process", "network", "disk", "clock"], dice.choice([1, 1, 1, 2, 2, 3]))
+    kinds = dice.sample(["process", "network", "disk", "clock", "backup"], dice.choice([1, 1, 1, 2, 2, 3]))
     return [dice.choice([name for name, n in NEMESES.items() if n.kind == kind]) for kind in kinds]
 
 

@@ -172,8 +172,10 @@ class World(nodes.Nodes):
         self.delays = []  # the processes that hold back what nodes send each other
         self.stopped = 0  # packets that were dropped or delayed
         self.lost = []  # nodes on an empty disk, that have to be added again
-        # A request is given up before its client gives up, so that what is answered then is in the histories.
-        self.cluster(count, log_segment="4MiB", limits_request="1s")
+        # A request is given up before its client gives up, so that what is answered then is in the histories. Logs are
+        # cut within seconds, and an image takes its time.
+        small = {"log_segment": "128KiB", "log_budget": "512KiB", "raft_image_rate": "4MiB"}
+        self.cluster(count, limits_request="1s", **small)
 
     def node(self, node_id="n1", program=None, **options):
         options = {name.replace("_", "-"): value for name, value in options.items()}
