@@ -29,7 +29,8 @@ struct tables_ops {
  * (logged: file and reason), ERR_VERSION, ERR_NO_SPACE, ERR_PERMISSION, ERR_IO. */
 enum err tables_open(struct tables *ts, struct table **out);
 /* A new empty one beside it, to be filled: quickest in the order of tables and keys. It fails with ERR_NO_SPACE
- * rather than take what is put by for the one in force, and no error of it is the end of the process. */
+ * rather than take what is put by for the one in force, and no error of it is the end of the process. A checkpoint of it
+ * makes durable what it holds so far, so that less is left for the adoption. */
 enum err tables_make(struct tables *ts, struct table **out);
 /* All that is committed in `t` (of tables_make()) becomes durable, and then it is the one in force. The one before can
  * still be read until it is dropped. After an error either of them may be in force at the next start. */

@@ -50,12 +50,13 @@ struct environment {
 	int panic; /* the error for which Berkeley DB gave up; 0: none */
 };
 
-/* One that is not in force, or not yet, takes nothing of what is put by for a disk that is full. */
+/* One that is not in force, or not yet, takes nothing of what is put by for a disk that is full, and has time. */
 static struct environment *enter(struct table *t)
 {
 	struct environment *s = (struct environment *)t;
 
 	files_write_for(s->mark, &s->full);
+	files_take_time(s->has_log ? -1 : s->pages);
 	return s;
 }
 
@@ -335,6 +336,14 @@ static enum err environment_flush(struct table *t)
 	return error == 0 ? ERR_OK : fail(s, "flush its log", error);
 }
 
+/* Of one that is being filled: little is left to be done when it is adopted. */
+static enum err sync_pages(struct environment *s)
+{
+	int error = s->home == NULL ? 0 : s->db->sync(s->db, 0);
+
+	return error == 0 ? ERR_OK : fail(s, "sync", error);
+}
+
 static enum err environment_checkpoint(struct table *t)
 {
 	struct environment *s = enter(t);
@@ -342,7 +351,7 @@ static enum err environment_checkpoint(struct table *t)
 	int error;
 
 	if (!s->has_log)
-		return ERR_OK;
+		return sync_pages(s);
 	if ((e = flush_and_note(s)) != ERR_OK)
 		return e;
 	files_take_time(s->pages);
@@ -509,6 +518,8 @@ enum err environment_make(struct table **out, const char *home)
 	enter(&s->table);
 	if ((e = make_handle(s, FILLING_CACHE_BYTES)) == ERR_OK && (e = open_plain(s)) == ERR_OK)
 		e = open_tables(s, STATE_FILE, DB_CREATE);
+	if (e == ERR_OK)
+		e = open_pages(s);
 	return give(s, e, out);
 }
 
@@ -536,6 +547,10 @@ static enum err close_handles(struct environment *s, uint32_t flags)
 		error = s->db->close(s->db, flags);
 	if (s->env != NULL)
 		worse = s->env->close(s->env, 0);
+	if (s->pages != -1)
+		close(s->pages);
+	s->pages = -1;
+	files_take_time(-1);
 	s->db = NULL;
 	s->env = NULL;
 	error = error == 0 ? worse : error;
@@ -574,8 +589,6 @@ void environment_close(struct table *t)
 	if (s->txn != NULL)
 		s->txn->abort(s->txn);
 	close_handles(s, s->has_log ? 0 : DB_NOSYNC);
-	if (s->pages != -1)
-		close(s->pages);
 	files_write_for(NULL, NULL);
 	mark_close(s->mark);
 	buf_free(&s->key);

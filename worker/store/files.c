@@ -101,6 +101,8 @@ static __thread struct {
 
 void files_take_time(int fd)
 {
+	if (behind.on ? behind.fd == fd : fd == -1)
+		return;
 	behind.on = fd != -1;
 	behind.fd = fd;
 	behind.bytes = 0;

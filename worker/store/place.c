@@ -26,6 +26,15 @@ static enum err fail(const char *doing, const char *where)
 	return e;
 }
 
+static enum err remove_new_link(const char *data_dir)
+{
+	char *fresh = xasprintf("%s/" LINK_NEW, data_dir);
+	enum err e = unlink(fresh) == -1 && errno != ENOENT ? fail("remove", fresh) : ERR_OK;
+
+	free(fresh);
+	return e;
+}
+
 char *place_path(const char *data_dir, uint64_t number)
 {
 	return xasprintf("%s/" PREFIX "%" PRIu64, data_dir, number);
@@ -196,6 +205,9 @@ enum err place_sweep(const char *data_dir, uint64_t number, uint64_t *next)
 	struct sweep s = { data_dir, number, 0 };
 	enum err e = list(data_dir, sweep_one, &s);
 
+	if (e == ERR_OK)
+		e = remove_new_link(data_dir);
+
 	*next = s.next;
 	return e;
 }
@@ -204,16 +216,14 @@ enum err place_sweep(const char *data_dir, uint64_t number, uint64_t *next)
 enum err place_link(const char *data_dir, uint64_t number)
 {
 	char *link = xasprintf("%s/" LINK, data_dir), *fresh = xasprintf("%s/" LINK_NEW, data_dir), to[64];
-	enum err e = ERR_OK;
+	enum err e = remove_new_link(data_dir);
 
 	snprintf(to, sizeof(to), PREFIX "%" PRIu64, number);
-	if (unlink(fresh) == -1 && errno != ENOENT)
-		e = fail("remove", fresh);
-	else if (symlink(to, fresh) == -1)
+	if (e == ERR_OK && symlink(to, fresh) == -1)
 		e = fail("make", fresh);
-	else if (rename(fresh, link) == -1)
+	else if (e == ERR_OK && rename(fresh, link) == -1)
 		e = fail("rename", fresh);
-	else
+	if (e == ERR_OK)
 		e = place_sync(data_dir);
 	free(link);
 	free(fresh);

@@ -22,7 +22,7 @@ enum err place_remove(const char *data_dir, uint64_t number);
 /* Where there is no link: the number of the one state that is complete, and so was in force or was to be; PLACE_NONE:
  * there is none. ERR_DAMAGED: there are several. */
 enum err place_guess(const char *data_dir, uint64_t *number);
-/* Removes all but this one (PLACE_NONE: all). *next is above every number that is left. */
+/* Removes all but this one (PLACE_NONE: all), and what is left of a link under way. *next is above every number that is left. */
 enum err place_sweep(const char *data_dir, uint64_t number, uint64_t *next);
 /* All of it, whatever it is, gets names with -SUFFIX behind them, durably: the directories, and then the link.
  * ERR_NOT_FOUND: there is nothing. */
