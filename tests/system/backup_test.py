@@ -1,7 +1,5 @@
 """GET /v1/backup of real nodes: what it shows, what a slow reader costs, and how it ends before its end."""
 
-import json
-import socket
 import subprocess
 
 import requests
@@ -9,26 +7,9 @@ import requests
 from backup_file import check_backup, read_backup
 from metric_text import scrape
 from nodes import PATIENCE, SANITIZED, wait_until
-from raw_http import BrokenOff, connect, get, read_chunks, read_head
+from raw_http import BrokenOff
+from slow_reader import WINDOW_BYTES, SlowReader, fill, is_filled
 from under_load import Load, leader_of, status
-
-RECEIVE_BYTES = 16 * 1024  # so that little lies in sockets
-WINDOW_BYTES = 1024 * 1024
-VALUE = "v" * 1000
-
-
-def fill(node, mebibytes):
-    """So many keys of about a KiB, a thousand to a request."""
-    for part in range(mebibytes):
-        steps = [{"put": {"key": f"fill/{part:03}/{i:04}", "value": VALUE}} for i in range(1000)]
-        answer = requests.post(node.url + "/v1/batch", data=json.dumps(steps), timeout=PATIENCE)
-        assert answer.status_code == 200, answer.text
-
-
-def is_filled(backup, mebibytes):
-    found = [record for key, record in backup.keys.items() if key.startswith(b"fill/")]
-    return len(found) == 1000 * mebibytes and all(record.value == VALUE.encode() for record in found)
-
 
 def backup_of(node):
     """A whole one, and what its head says of it is so."""
@@ -41,26 +22,6 @@ def backup_of(node):
     name = f"holdfast-{backup.cluster:016x}-{backup.index}.backup"
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
     return backup
-
-
-class SlowReader:
-    """A backup whose client takes what it is told to take."""
-
-    def __init__(self, node, version="1.1"):
-        self.socket = connect(node, RECEIVE_BYTES)
-        self.socket.sendall(get("/v1/backup").replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
-        self.stream = self.socket.makefile("rb")
-        self.status, self.headers = read_head(self.stream)
-        assert self.status == 200
-
-    def rest(self):
-        """The body from here on, as fast as it comes."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW_BYTES)
-        return read_chunks(self.stream)
-
-    def close(self):
-        self.stream.close()
-        self.socket.close()
 
 
 def memory(node):

@@ -8,7 +8,9 @@ import subprocess
 import pytest
 import requests
 
+from backup_file import read_backup
 from nodes import BUILD, wait_until
+from slow_reader import SlowReader, fill, is_filled
 from under_load import Load, leader_of
 
 
@@ -203,6 +205,34 @@ def test_a_consensus_worker_is_replaced_for_what_it_cannot_take_over(configured)
     assert requests.get(n.url + "/v1/kv/k", timeout=30).content == b"1"
     assert n.workers()["http 0"] == before["http 0"]
     assert "consensus worker ended" not in n.log()  # it was asked, and ended in order
+
+
+def is_ending(node):
+    """The consensus worker takes nothing more: what comes waits for the next."""
+    try:
+        requests.get(node.url + "/v1/status", timeout=0.5)
+        return False
+    except requests.Timeout:
+        return True
+
+
+def test_a_backup_under_way_comes_to_its_end_while_its_workers_are_replaced(configured):
+    c = configured().start()
+    n = c.node
+    fill(n, 8)
+    for worker, change in (("http", {"http_connections_max": "5000"}), ("consensus", {"raft_election": "700ms"})):
+        before = {pid for name, pid in n.workers().items() if name.startswith(worker)}
+        reader = SlowReader(n)
+        c.write(**change)
+        c.hang_up()
+        if worker == "http":
+            n.wait_log("http 1 worker is at work")
+        else:
+            wait_until(lambda: is_ending(n), "the consensus worker to end")
+        assert is_filled(read_backup(reader.rest(), sums=False), 8)
+        reader.close()
+        wait_until(lambda: not before & set(n.workers().values()), f"the end of the old {worker}")
+        n.wait_workers()
 
 
 def test_an_idle_connection_is_told_to_close_with_its_next_answer(configured):
