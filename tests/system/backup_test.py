@@ -120,15 +120,21 @@ def curl(node, *arguments):
 def test_curl_says_so_when_it_breaks_off(nodes):
     n1 = nodes.node("n1").start()
     fill(n1, 16)
-    for version, wanted in (("--http1.1", 18), ("--http1.0", 56)):
+    for version, worker, wanted in (
+        ("--http1.1", "consensus", 18),
+        ("--http1.0", "consensus", 56),
+        ("--http1.1", "http 0", 18),
+    ):
         begun = n1.log().count("a backup begins")
         with curl(n1, version) as client:
             wait_until(lambda: n1.log().count("a backup begins") > begun, "the backup to begin")
-            n1.kill("consensus")
+            n1.kill(worker)
             said = client.communicate(timeout=PATIENCE)[1]
         assert client.returncode == wanted, said
         n1.wait_workers()
     assert n1.log().count("an answer ends before it is whole route=/v1/backup: the consensus worker is gone") == 2
+    # Nobody is left in the way.
+    wait_until(lambda: requests.get(n1.url + "/v1/backup", timeout=PATIENCE).status_code == 200, "another one")
 
 
 def test_a_stop_does_not_wait_for_a_reader_for_long(nodes):
