@@ -292,6 +292,59 @@ static void s3_log_is_kept_for_an_image_and_for_who_catches_up(void **state)
 	alone_free(a);
 }
 
+/* Both others say that n1's state is not what it should be. Raft does not know of it yet. */
+static void find_out(struct alone *a)
+{
+	struct peer_hash m = { alone_view(a).last.index / ALONE_HASH_EVERY * ALONE_HASH_EVERY, 1, 1 };
+
+	a->state_waits = true;
+	for (uint64_t other = 2; other <= 3; other++) {
+		struct buf frame = { 0 };
+
+		wire_put_u8(&frame, PEER_HASH);
+		peer_hash_put(&frame, &m);
+		replica_on_frame(a->replica, other, buf_bytes(&frame), a->now);
+		buf_free(&frame);
+	}
+	alone_pass(a, 0);
+	assert_true(replica_view(a->replica).quarantined);
+	assert_int_equal(alone_view(a).role, RAFT_LEADER);
+}
+
+/* Also where all of it was read before that, and only what is on its way is missing. */
+static void wrong_state_goes_no_further(void **state)
+{
+	struct alone *a = begin();
+	struct seen s = look(a);
+
+	(void)state;
+	send_all(a, s);
+	find_out(a);
+	alone_hello(a, 3, cluster_of(a), true);
+	s = pass(a, 400, true);
+	assert_int_equal(s.pieces + s.questions, 0);
+	a->state_waits = false;
+	alone_free(a);
+}
+
+static void wrong_state_is_not_begun_to_be_sent(void **state)
+{
+	struct alone *a = begin();
+	uint64_t number = look(a).number;
+	struct seen s;
+
+	(void)state;
+	acknowledge(a, number, IMAGE_REFUSED, 0, 0);
+	pass(a, 1800, true);
+	find_out(a);
+	s = pass(a, 400, true);
+	assert_int_equal(s.pieces + s.questions, 0);
+	a->state_waits = false;
+	s = pass(a, 400, true);
+	assert_int_equal(s.pieces + s.questions, 0);
+	alone_free(a);
+}
+
 static void everything_ends_with_the_term(void **state)
 {
 	struct alone *a = begin();
@@ -316,6 +369,8 @@ int main(void)
 		cmocka_unit_test(s4_receiver_that_refuses_gets_another_one_later),
 		cmocka_unit_test(s4_receiver_that_is_silent_is_given_up),
 		cmocka_unit_test(s3_log_is_kept_for_an_image_and_for_who_catches_up),
+		cmocka_unit_test(wrong_state_goes_no_further),
+		cmocka_unit_test(wrong_state_is_not_begun_to_be_sent),
 		cmocka_unit_test(everything_ends_with_the_term),
 	};
 

@@ -54,16 +54,18 @@ static void stop(struct replica *r)
 
 /* ---- who needs one ---- */
 
+/* A leader whose state is not trusted sends none of it, and not what it has read of it before. */
 static void follow_term(struct replica *r)
 {
 	struct sending *s = &r->sending;
 	struct raft_view v = raft_view(r->raft);
+	bool sends = v.role == RAFT_LEADER && r->distrusted == NULL;
 
-	if (v.role == RAFT_LEADER && v.term == s->term)
+	if (sends && v.term == s->term)
 		return;
 	stop(r);
 	s->wanted_count = s->behind_count = 0;
-	s->term = v.role == RAFT_LEADER ? v.term : 0;
+	s->term = sends ? v.term : 0;
 }
 
 static bool is_wanted(const struct sending *s, uint64_t peer)
