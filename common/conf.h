@@ -30,6 +30,10 @@ typedef enum log_level conf_level;
 enum on_follower { FOLLOWER_AS_DOCUMENTED, FOLLOWER_FORWARD, FOLLOWER_REDIRECT };
 typedef enum on_follower conf_follower;
 
+/* Does a node that finds its files damaged repair itself from the others? */
+enum repair_wish { REPAIR_AUTO, REPAIR_YES, REPAIR_NO };
+typedef enum repair_wish conf_repair;
+
 enum {
 	CONF_OPTIONS = 0 /* how many there are */
 #define OPT(section, name, type, preset, min, max, effect, doc) +1

@@ -167,6 +167,13 @@ static const struct word level_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct word repair_words[] = {
+	{ "auto", REPAIR_AUTO },
+	{ "yes", REPAIR_YES },
+	{ "no", REPAIR_NO },
+	{ NULL, 0 },
+};
+
 static const struct word follower_words[] = {
 	{ "as-documented", FOLLOWER_AS_DOCUMENTED },
 	{ "forward", FOLLOWER_FORWARD },
@@ -227,6 +234,26 @@ static void show_level(const void *field, struct buf *to)
 }
 
 const struct conf_type conf_type_level = { read_level, show_level, release_nothing, false };
+
+static enum err read_repair(void *field, const char *text, const struct conf_option *o, struct buf *why)
+{
+	const struct word *w = find_word(repair_words, text);
+
+	(void)o;
+	if (w == NULL) {
+		buf_printf(why, "\"%s\" is none of auto, yes, no", text);
+		return ERR_BAD_REQUEST;
+	}
+	*(conf_repair *)field = (enum repair_wish)w->value;
+	return ERR_OK;
+}
+
+static void show_repair(const void *field, struct buf *to)
+{
+	show_word(repair_words, *(const conf_repair *)field, to);
+}
+
+const struct conf_type conf_type_repair = { read_repair, show_repair, release_nothing, false };
 
 static enum err read_follower(void *field, const char *text, const struct conf_option *o, struct buf *why)
 {

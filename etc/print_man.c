@@ -52,6 +52,7 @@ static const char *type_text(const char *type)
 		{ "members", "ID=HOST:PORT, ID=HOST:PORT ..." },
 		{ "addresses", "HOST:PORT, HOST:PORT ..." },
 		{ "level", "One of error, warn, info, debug" },
+		{ "repair", "One of auto, yes, no" },
 		{ "follower", "One of as-documented, forward, redirect" },
 	};
 

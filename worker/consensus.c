@@ -9,6 +9,7 @@
 #include "worker/join.h"
 #include "worker/peer/channel.h"
 #include "worker/peer/peer.h"
+#include "worker/repair.h"
 #include "worker/replica/replica.h"
 #include "worker/store/store.h"
 #include "worker/worker.h"
@@ -41,6 +42,7 @@ struct consensus {
 	struct tables *tables;
 	struct transport *transport;
 	struct replica *replica;
+	struct repair repair;
 	struct join *join; /* NULL: there is nothing to join, or not any more */
 	struct loop_timer *begin, *deadline, *stop_limit;
 	struct instant armed; /* what `deadline` is set to */
@@ -407,10 +409,11 @@ static void on_progress(void *arg, const char *doing, uint64_t done, uint64_t to
 	worker_progress(c->worker, doing, done, total);
 }
 
-static void open_replica(struct consensus *c)
+static enum err try_replica(struct consensus *c, enum replica_part *damaged)
 {
 	const struct conf *conf = c->worker->conf;
 	char *http = xasprintf("http://%s", conf->http_advertise);
+	enum err e;
 	const struct replica_options o = {
 		.id = conf->node_id,
 		.peer = conf->peer_advertise,
@@ -418,7 +421,9 @@ static void open_replica(struct consensus *c)
 		.build = PACKAGE_VERSION,
 		.members = conf->cluster_members,
 		.new_cluster = conf->cluster_new_cluster,
-		.joins = conf->cluster_join[0] != '\0',
+		.joins = conf->cluster_join[0] != '\0' || c->repair.join != NULL,
+		.repairs = conf->node_repair != REPAIR_NO,
+		.state_lost = c->repair.lost,
 		.election = conf->raft_election,
 		.heartbeat = conf->raft_heartbeat,
 		.request = conf->limits_request,
@@ -440,13 +445,27 @@ static void open_replica(struct consensus *c)
 		.fatal = on_fatal,
 		.progress = on_progress,
 		.arg = c,
+		.damaged = damaged,
 		.seed = random_secret(),
 		.metrics = c->worker->metrics,
 		.clock = clock_now,
 	};
 
-	must(replica_open(&c->replica, &o, &env, clock_now()), "start from", conf->node_data);
+	e = replica_open(&c->replica, &o, &env, clock_now());
 	free(http);
+	return e;
+}
+
+static void open_replica(struct consensus *c)
+{
+	enum replica_part damaged;
+	enum err e;
+
+	repair_begin(&c->repair, c->worker->conf, c->disk, c->tables);
+	while ((e = try_replica(c, &damaged)) == ERR_DAMAGED && damaged != PART_NONE)
+		repair_damage(&c->repair, damaged);
+	must(e, "start from", c->worker->conf->node_data);
+	repair_done(&c->repair);
 }
 
 struct desk_opening {
@@ -503,12 +522,16 @@ static void find_cluster(struct consensus *c)
 	if (conf->cluster_bootstrap && cluster != 0)
 		log_warnx(
 		    "bootstrap is ignored: this node belongs to the cluster %016" PRIx64 " already", cluster);
+	if (c->repair.join != NULL && cluster == 0) {
+		c->join = join_start(c->worker->loop, conf, c->repair.join, random_secret());
+		return;
+	}
 	if (conf->cluster_join[0] == '\0')
 		return;
 	if (cluster != 0)
 		log_info("join is ignored: this node belongs to the cluster %016" PRIx64 " already", cluster);
 	else
-		c->join = join_start(c->worker->loop, conf, random_secret());
+		c->join = join_start(c->worker->loop, conf, conf->cluster_join, random_secret());
 }
 
 /* In the turn after the start, which may have taken seconds: so time does not run backwards for the replica. */

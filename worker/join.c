@@ -1,4 +1,3 @@
-#include <curl/curl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +8,9 @@
 #include "common/lane.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "worker/ask.h"
 #include "worker/join.h"
 
-#define CONNECT_MS 2000
-/* Longer than the other side waits by default before it says no, shorter than a lane may be at one turn. */
-#define ANSWER_MS 8000
-#define ANSWER_BYTES_MAX 65536
 #define PAUSE_LEAST_MS 100
 #define PAUSE_MOST_MS 5000
 
@@ -36,65 +32,17 @@ struct join {
 	int64_t pause_ms;
 	bool asking, ending;
 	/* What the lane leaves. */
-	CURLcode outcome;
-	long status;
-	struct buf answer;
+	struct asked asked;
 };
 
 /* --- on the lane --- */
 
-static size_t take_answer(char *data, size_t size, size_t count, void *arg)
-{
-	struct buf *answer = arg;
-
-	if (size * count > ANSWER_BYTES_MAX - answer->size)
-		return 0;
-	buf_append(answer, bytes_of(data, size * count));
-	return size * count;
-}
-
-/* Every option is one that this library knows, or the code is wrong. */
-#define SET(handle, option, value) must(curl_easy_setopt(handle, option, value))
-
-static void must(CURLcode e)
-{
-	if (e != CURLE_OK)
-		fatalx(EX_SOFTWARE, "libcurl: %s", curl_easy_strerror(e));
-}
-
-static void ask(struct join *j, const char *url)
-{
-	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-	CURL *handle = curl_easy_init();
-
-	if (handle == NULL || headers == NULL)
-		fatalx(EX_OSERR, "libcurl cannot start");
-	SET(handle, CURLOPT_URL, url);
-	SET(handle, CURLOPT_PROTOCOLS_STR, "http");
-	SET(handle, CURLOPT_PROXY, ""); /* whatever the environment says */
-	SET(handle, CURLOPT_NOSIGNAL, 1L);
-	SET(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-	SET(handle, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
-	SET(handle, CURLOPT_HTTPHEADER, headers);
-	SET(handle, CURLOPT_POSTFIELDS, j->body);
-	SET(handle, CURLOPT_WRITEFUNCTION, take_answer);
-	SET(handle, CURLOPT_WRITEDATA, &j->answer);
-	j->outcome = curl_easy_perform(handle);
-	j->status = 0;
-	curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &j->status);
-	curl_easy_cleanup(handle);
-	curl_slist_free_all(headers);
-}
-
 static void on_turn(void *arg, struct jobs *jobs)
 {
 	struct join *j = arg;
-	char *url = xasprintf("http://%s/v1/members", j->seeds[j->next].address);
 
 	(void)jobs; /* the one that there is */
-	buf_clear(&j->answer);
-	ask(j, url);
-	free(url);
+	ask(&j->asked, j->seeds[j->next].address, "/v1/members", j->body);
 }
 
 /* --- on the loop --- */
@@ -109,7 +57,7 @@ static void free_all(struct join *j)
 	}
 	free(j->seeds);
 	free(j->body);
-	buf_free(&j->answer);
+	buf_free(&j->asked.body);
 	free(j);
 }
 
@@ -133,23 +81,23 @@ static void ask_in(struct join *j, int64_t ms)
 /* The sentence that came back, else what is known; the caller frees it. */
 static char *reason(const struct join *j)
 {
-	json_t *document = json_loadb((const char *)j->answer.data, j->answer.size, 0, NULL);
+	json_t *document = json_loadb((const char *)j->asked.body.data, j->asked.body.size, 0, NULL);
 	const char *sentence = json_string_value(json_object_get(document, "error"));
 	char *text;
 
-	if (j->outcome != CURLE_OK)
-		text = xstrdup(curl_easy_strerror(j->outcome));
+	if (j->asked.problem != NULL)
+		text = xstrdup(j->asked.problem);
 	else if (sentence != NULL)
 		text = xstrdup(sentence);
 	else
-		text = xasprintf("it answers %ld, not as a node of Holdfast does", j->status);
+		text = xasprintf("it answers %ld, not as a node of Holdfast does", j->asked.status);
 	json_decref(document);
 	return text;
 }
 
 static bool was_accepted(const struct join *j)
 {
-	return j->outcome == CURLE_OK && j->status == 200;
+	return j->asked.status == 200;
 }
 
 static void tell(struct join *j, struct seed *s)
@@ -193,9 +141,9 @@ static void on_done(void *arg, struct job *job)
 	j->pause_ms = j->pause_ms * 2 < PAUSE_MOST_MS ? j->pause_ms * 2 : PAUSE_MOST_MS;
 }
 
-static void take_seeds(struct join *j, const struct conf *c)
+static void take_seeds(struct join *j, const struct conf *c, const char *addresses)
 {
-	struct bytes list = bytes_text(c->cluster_join), address;
+	struct bytes list = bytes_text(addresses), address;
 
 	while (addr_next(&list, &address)) {
 		if (bytes_equal(address, bytes_text(c->http_advertise)) ||
@@ -221,19 +169,19 @@ static char *request_body(const struct conf *c)
 	return text;
 }
 
-struct join *join_start(struct loop *l, const struct conf *c, uint64_t seed)
+struct join *join_start(struct loop *l, const struct conf *c, const char *addresses, uint64_t seed)
 {
 	struct join *j = xcalloc(1, sizeof(*j));
 
-	must(curl_global_init(CURL_GLOBAL_NOTHING));
+	ask_init();
 	j->loop = l;
 	j->random.state = seed;
 	j->pause_ms = PAUSE_LEAST_MS;
 	j->body = request_body(c);
-	take_seeds(j, c);
+	take_seeds(j, c, addresses);
 	j->timer = loop_timer_new(l, on_time, j);
 	j->lane = lane_thread_new(l, "join", (struct lane_work){ on_turn, on_done, j });
-	log_info("joins a cluster, asking %s", c->cluster_join);
+	log_info("joins a cluster, asking %s", addresses);
 	ask_in(j, 0);
 	return j;
 }

@@ -125,6 +125,18 @@ static void log_without_identity_is_damage(void **state)
 	free(path);
 }
 
+static void state_without_identity_is_damage(void **state)
+{
+	struct place *p = *state;
+	struct identity i;
+
+	assert_int_equal(disk_make_dir(p->disk, "state"), ERR_OK);
+	assert_int_equal(identity_open(&i, p->disk, "n1"), ERR_DAMAGED);
+	char *path = xasprintf("%s/state", p->dir);
+	rmdir(path);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +145,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_id_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_flipped_bit_is_damage, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(log_without_identity_is_damage, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(state_without_identity_is_damage, set_up, tear_down),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -85,20 +85,20 @@ struct identity identity_new(const char *id)
 
 static void note_name(void *arg, const char *name)
 {
-	if (strcmp(name, "log") == 0)
-		*(bool *)arg = true;
+	if (strcmp(name, "log") == 0 || strcmp(name, "state") == 0)
+		*(const char **)arg = strcmp(name, "log") == 0 ? "log" : "state";
 }
 
-/* A log without an identity is a node that lost its name, not a new one. */
+/* A log or a state without an identity is a node that lost its name, not a new one. */
 static enum err make(struct identity *out, struct disk *d, const char *id)
 {
-	bool log_there = false;
+	const char *there = NULL;
 	enum err e;
 
-	if ((e = disk_list(d, "", note_name, &log_there)) != ERR_OK)
+	if ((e = disk_list(d, "", note_name, &there)) != ERR_OK)
 		return e;
-	if (log_there) {
-		log_errorx("the file identity is missing, but there is a log");
+	if (there != NULL) {
+		log_errorx("the file identity is missing, but there is a %s", there);
 		return ERR_DAMAGED;
 	}
 	*out = identity_new(id);

@@ -93,7 +93,7 @@ static void do_job(struct receive_job *j)
 	j->error = j->kind == RECEIVE_PIECES ? do_pieces(j) : do_finish(j);
 	j->in->error = j->error;
 	if (j->error != ERR_OK && !is_bearable(j->error))
-		lanes_note(j->r, j->error);
+		lanes_note(j->r, PART_NONE, j->error);
 }
 
 static void do_turn(void *arg, struct jobs *jobs)

@@ -239,7 +239,7 @@ struct replica {
 	struct instant opened, now;
 	struct identity identity;
 	bool failed;
-	atomic_int lane_error; /* shared by the lanes: lanes_note() */
+	atomic_int lane_error; /* and what of: shared by the lanes: lanes_note() */
 
 	struct raft *raft; /* NULL while unformed */
 	struct wal *wal; /* used by the log lane only */
@@ -314,8 +314,8 @@ struct replica {
 void fail_by(struct replica *r, enum err e, const char *what);
 /* For the lanes. Between a lane's error and the end of the process the lanes are still asked for turns. None does
  * anything any more: what a failed write, sync or commit left behind must not be built upon, and a second sync or
- * commit would succeed without it. lanes_error() is the error that was noted first, or ERR_OK. */
-void lanes_note(struct replica *r, enum err e);
+ * commit would succeed without it. lanes_error() is the error that was noted first, or ERR_OK. `part`: of what it is. */
+void lanes_note(struct replica *r, enum replica_part part, enum err e);
 enum err lanes_error(struct replica *r);
 bool send_frame(struct replica *r, uint64_t to);
 enum err start_raft(struct replica *r, const struct wal_found *found);

@@ -128,7 +128,7 @@ static void do_turn(void *arg, struct jobs *jobs)
 
 	if (e == ERR_OK)
 		e = do_jobs(r, jobs);
-	lanes_note(r, e);
+	lanes_note(r, PART_LOG, e);
 	STAILQ_FOREACH (job, jobs, link)
 		((struct log_job *)job)->error = e;
 }

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "worker/replica/inside.h"
 #include "worker/replica/refound.h"
+#include "worker/replica/repair.h"
 
 /* A replica's life, its turn, and what comes to it from the network. */
 
@@ -13,6 +14,12 @@
 #define WINDOW_BYTES_MAX (8 * 1024 * 1024)
 #define UNCOMMITTED_BYTES_MAX (64 * 1024 * 1024)
 #define TAIL_READ_BYTES (4 * 1024 * 1024)
+#define LANE_PART_SHIFT 16 /* the error below, its part above */
+
+static enum replica_part lanes_part(struct replica *r)
+{
+	return (enum replica_part)(atomic_load(&r->lane_error) >> LANE_PART_SHIFT);
+}
 
 static void fail(struct replica *r, int status, const char *why)
 {
@@ -22,26 +29,39 @@ static void fail(struct replica *r, int status, const char *why)
 	r->env.fatal(r->env.arg, status, why);
 }
 
+/* The next start is to get it back from the others. */
+static bool leave_to_repair(struct replica *r, const char *why)
+{
+	struct repair_note n = { REPAIR_FOUND, lanes_part(r), (char *)why, (char *)"", (char *)"" };
+
+	return r->o.repairs && n.part != PART_NONE && r->raft != NULL &&
+	       raft_config(r->raft)->quorum.incoming.count > 1 && repair_write(&n, r->env.disk) == ERR_OK;
+}
+
 void fail_by(struct replica *r, enum err e, const char *what)
 {
 	bool damaged = e == ERR_DAMAGED || e == ERR_VERSION;
 	char *why = xasprintf("%s failed: %s", what, err_text(e));
+	int status = EX_OSERR;
 
 	/* Damage does not go away by starting again; a failed sync may. */
-	fail(r, damaged ? EX_IOERR : EX_OSERR, why);
+	if (damaged && !r->failed)
+		status = e == ERR_DAMAGED && leave_to_repair(r, why) ? EX_SOFTWARE : EX_IOERR;
+	fail(r, status, why);
 	free(why);
 }
 
-void lanes_note(struct replica *r, enum err e)
+void lanes_note(struct replica *r, enum replica_part part, enum err e)
 {
 	int none = ERR_OK;
 
-	atomic_compare_exchange_strong(&r->lane_error, &none, (int)e);
+	if (e != ERR_OK)
+		atomic_compare_exchange_strong(&r->lane_error, &none, (int)e | (int)part << LANE_PART_SHIFT);
 }
 
 enum err lanes_error(struct replica *r)
 {
-	return (enum err)atomic_load(&r->lane_error);
+	return (enum err)(atomic_load(&r->lane_error) & ((1 << LANE_PART_SHIFT) - 1));
 }
 
 bool send_frame(struct replica *r, uint64_t to)
@@ -50,6 +70,14 @@ bool send_frame(struct replica *r, uint64_t to)
 
 	buf_clear(&r->frame);
 	return sent;
+}
+
+/* Passes the error on, and remembers of what it is: the first word counts. */
+static enum err say_damaged(const struct replica *r, enum replica_part part, enum err e)
+{
+	if (e == ERR_DAMAGED && r->env.damaged != NULL && *r->env.damaged == PART_NONE)
+		*r->env.damaged = part;
+	return e;
 }
 
 /* The state knows the members as of what it has applied, whatever the log still holds (M5). One that is not trusted is
@@ -70,7 +98,7 @@ static enum err read_members(
 		blob_unref(known.data);
 	}
 	buf_free(&members);
-	return e == ERR_NOT_FOUND ? ERR_OK : e;
+	return e == ERR_NOT_FOUND ? ERR_OK : say_damaged(r, PART_STATE, e);
 }
 
 /* The configurations and the unapplied tail of the log are what raft needs of it in memory. Nothing is applied to a state
@@ -91,6 +119,9 @@ static enum err read_log(
 			entries_add(configs, &one.data[0]);
 		entries_free(&one);
 	}
+	/* Where the log was cut and the state was lost only those are known who founded the cluster: somebody to talk to. */
+	if (e == ERR_OK && configs->count == 0)
+		entries_add(configs, &(struct entry){ { 1, 1 }, 0, ENTRY_CONFIG, r->identity.founding });
 	while (e == ERR_OK && r->distrusted == NULL && next <= found->last.index) {
 		size_t before = tail->count;
 
@@ -124,6 +155,8 @@ static enum err check_agreement(const struct replica *r, const struct wal_found 
 
 	if (is_agreed(r, found))
 		return ERR_OK;
+	/* Of a state that is behind the log's beginning what it lacks is lost; else the log has lost what it promised. */
+	say_damaged(r, index < found->base.index ? PART_STATE : PART_LOG, ERR_DAMAGED);
 	log_errorx("the log does not hold what the state has applied applied=%" PRIu64 ".%" PRIu64
 		   " log=%" PRIu64 ".%" PRIu64 "-%" PRIu64 ".%" PRIu64,
 	    term, index, found->base.term, found->base.index, found->last.term, found->last.index);
@@ -217,6 +250,18 @@ static void on_log_read(void *arg, uint64_t done, uint64_t total)
 		r->env.progress(r->env.arg, "reading the log", done, total);
 }
 
+/* The state that is there is an empty one, in the place of one that was damaged. */
+static enum err set_state_lost(struct replica *r)
+{
+	enum err e;
+
+	if (r->o.state_lost == NULL)
+		return ERR_OK;
+	if ((e = kv_quarantine(r->kv, bytes_text(r->o.state_lost))) == ERR_OK)
+		agreement_open(r);
+	return e;
+}
+
 static enum err open_log(struct replica *r)
 {
 	struct wal_found found = { 0 };
@@ -228,7 +273,7 @@ static enum err open_log(struct replica *r)
 			return ERR_OK;
 		log_errorx("there is a state, but identity names no cluster applied=%" PRIu64,
 		    r->meta.applied_index);
-		return ERR_DAMAGED;
+		return say_damaged(r, PART_IDENTITY, ERR_DAMAGED);
 	}
 	if (r->identity.phase == IDENTITY_FORMING && (e = log_make(r, &r->identity)) != ERR_OK)
 		return e;
@@ -239,6 +284,8 @@ static enum err open_log(struct replica *r)
 		log_errorx("the log is missing");
 		e = ERR_DAMAGED;
 	}
+	if (e == ERR_OK)
+		e = set_state_lost(r);
 	if (e == ERR_OK && kv_is_image(r->kv) && !is_agreed(r, &found))
 		e = finish_install(r, &found);
 	if (e == ERR_OK)
@@ -294,6 +341,8 @@ enum err replica_open(
 	enum err e;
 
 	*out = NULL;
+	if (env->damaged != NULL)
+		*env->damaged = PART_NONE;
 	r->env = *env;
 	r->opened = r->now = r->again_at = now;
 	copy_options(r, o);
@@ -309,15 +358,22 @@ enum err replica_open(
 	agreement_init(r);
 	image_send_init(r);
 	r->changes = kv_changes_new();
-	if ((e = space_init(r)) != ERR_OK || (e = refound_check(env->disk)) != ERR_OK ||
-	    (e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK ||
-	    (e = tables_open(env->tables, &r->table)) != ERR_OK || (e = kv_open(&r->kv, r->table)) != ERR_OK)
+	if ((e = space_init(r)) != ERR_OK || (e = refound_check(env->disk)) != ERR_OK)
 		goto out;
+	if ((e = identity_open(&r->identity, env->disk, o->id)) != ERR_OK) {
+		say_damaged(r, PART_IDENTITY, e);
+		goto out;
+	}
+	if ((e = tables_open(env->tables, &r->table)) != ERR_OK ||
+	    (e = kv_open(&r->kv, r->table)) != ERR_OK) {
+		say_damaged(r, PART_STATE, e);
+		goto out;
+	}
 	r->meta = *kv_meta(r->kv);
 	agreement_open(r);
 	if (r->identity.phase == IDENTITY_REMOVED)
 		removal_note(r, 0);
-	if ((e = formation_init(r)) != ERR_OK || (e = open_log(r)) != ERR_OK)
+	if ((e = formation_init(r)) != ERR_OK || (e = say_damaged(r, PART_LOG, open_log(r))) != ERR_OK)
 		goto out;
 	if (r->raft == NULL) {
 		formation_say_hello(r);

@@ -19,6 +19,9 @@
  */
 struct replica;
 
+/* What of a node lies on its disk. */
+enum replica_part { PART_NONE, PART_IDENTITY, PART_LOG, PART_STATE };
+
 struct replica_env {
 	struct disk *disk; /* the data directory; locked by the caller */
 	struct ballast
@@ -35,6 +38,7 @@ struct replica_env {
 	/* While replica_open() reads, how far it is; `doing` is static memory. NULL: nobody wants to know. */
 	void (*progress)(void *arg, const char *doing, uint64_t done, uint64_t total);
 	void *arg;
+	enum replica_part *damaged; /* where replica_open() is ERR_DAMAGED: what is; NULL: nobody asks */
 	uint64_t seed; /* for timeouts */
 	struct metrics *metrics; /* what the replica counts; NULL: nobody wants to know */
 	struct instant (*clock)(
@@ -49,6 +53,10 @@ struct replica_options {
 	const char *build; /* the version of the program, which other nodes are told */
 	const char *members; /* [cluster] members, "n1=host:port, n2=..."; "" for none */
 	bool joins; /* it is to be added to a cluster: it forms none, and has nothing to say until then */
+	bool
+	    repairs; /* damage that is found at work is noted (repair.h) where there are other voters, for the next start */
+	const char
+	    *state_lost; /* the state was set aside, and why: another node's is to come; NULL: it was not */
 	bool new_cluster; /* form a cluster of one although another cluster knows this id */
 	struct span election, heartbeat;
 	struct span request; /* the longest that a request may wait */

@@ -83,7 +83,7 @@ static void do_turn(void *arg, struct jobs *jobs)
 	(void)jobs;
 	if ((r->space.error = lanes_error(r)) == ERR_OK)
 		r->space.error = ballast_look(r->env.ballast, r->space.marks.again, &r->space.looked);
-	lanes_note(r, r->space.error);
+	lanes_note(r, PART_NONE, r->space.error);
 }
 
 static void on_done(void *arg, struct job *job)

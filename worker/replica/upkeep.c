@@ -62,7 +62,7 @@ static void do_turn(void *arg, struct jobs *jobs)
 		if ((j->error = lanes_error(r)) == ERR_OK)
 			j->error = do_job(j);
 		if (!is_no_room(j))
-			lanes_note(r, j->error);
+			lanes_note(r, j->kind == UPKEEP_FILL ? PART_LOG : PART_STATE, j->error);
 	}
 }
 

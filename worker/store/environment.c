@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "worker/store/environment.h"
 #include "worker/store/files.h"
+#include "worker/store/holes.h"
 #include "worker/store/logs.h"
 #include "worker/store/mark.h"
 #include "worker/store/place.h"
@@ -462,6 +463,7 @@ static enum err open_begun(struct environment *s, const struct environment_size 
 	if ((e = make_handle(s, size->cache_bytes)) != ERR_OK || (e = open_with_log(s, size)) != ERR_OK ||
 	    (e = open_tables(s, STATE_FILE, DB_AUTO_COMMIT)) != ERR_OK || (e = open_pages(s)) != ERR_OK)
 		return e;
+	holes_watch(s->pages, true);
 	s->has_log = true;
 	return ERR_OK;
 }
@@ -547,6 +549,7 @@ static enum err close_handles(struct environment *s, uint32_t flags)
 		error = s->db->close(s->db, flags);
 	if (s->env != NULL)
 		worse = s->env->close(s->env, 0);
+	holes_watch(s->pages, false);
 	if (s->pages != -1)
 		close(s->pages);
 	s->pages = -1;

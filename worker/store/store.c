@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "worker/store/environment.h"
 #include "worker/store/files.h"
+#include "worker/store/holes.h"
 #include "worker/store/place.h"
 #include "worker/store/store.h"
 
@@ -162,6 +163,7 @@ struct tables *store_new(const struct store_options *o)
 	s->size =
 	    (struct environment_size){ o->cache_bytes, o->log_file_bytes, o->progress, o->progress_arg };
 	files_take_over();
+	holes_take_over();
 	files_relieve(o->disk);
 	return &s->tables;
 }
