@@ -36,7 +36,7 @@ struct mem_table {
 	size_t undo_count, undo_room;
 	uint64_t unit; /* that is open: commits so far */
 	uint64_t durable; /* units below this one are */
-	bool commit_fails;
+	bool commit_fails, puts_fail;
 };
 
 static int compare(const void *a, const void *b)
@@ -121,8 +121,12 @@ static enum err mem_get(struct table *table, enum kv_table number, struct bytes 
 static enum err mem_put(struct table *table, enum kv_table number, struct bytes key, struct bytes record)
 {
 	struct mem_table *t = (struct mem_table *)table;
-	struct node *before = find(t, number, key), *now = make_node(number, key, record);
+	struct node *before, *now;
 
+	if (t->puts_fail)
+		return ERR_IO;
+	before = find(t, number, key);
+	now = make_node(number, key, record);
 	if (before != NULL)
 		unlink_node(t, before);
 	link_node(t, now);
@@ -217,6 +221,11 @@ struct table *mem_table_new(void)
 void mem_table_take_back(struct table *table)
 {
 	take_back_open((struct mem_table *)table);
+}
+
+void mem_table_fail_puts(struct table *table)
+{
+	((struct mem_table *)table)->puts_fail = true;
 }
 
 void mem_table_fail_commit(struct table *table)

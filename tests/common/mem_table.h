@@ -27,6 +27,9 @@ void mem_table_take_back(struct table *t);
 /* The next commit fails; its changes are taken back, and what comes after it can be committed. */
 void mem_table_fail_commit(struct table *t);
 
+/* From now on nothing can be put into it: ERR_IO. */
+void mem_table_fail_puts(struct table *t);
+
 /* Records in all tables. */
 size_t mem_table_count(const struct table *t);
 

@@ -16,7 +16,7 @@ struct mem_tables {
 	struct table *in_force; /* NULL: there is none */
 	LIST_HEAD(, beside) beside;
 	size_t adopted;
-	bool full;
+	enum err error;
 };
 
 static struct mem_tables *mem_of(struct tables *ts)
@@ -67,8 +67,8 @@ static enum err mem_open(struct tables *ts, struct table **out)
 static enum err mem_make(struct tables *ts, struct table **out)
 {
 	*out = NULL;
-	if (mem_of(ts)->full)
-		return ERR_NO_SPACE;
+	if (mem_of(ts)->error != ERR_OK)
+		return mem_of(ts)->error;
 	*out = mem_table_new();
 	put_beside(mem_of(ts), *out);
 	return ERR_OK;
@@ -165,9 +165,9 @@ size_t mem_tables_beside(const struct tables *ts)
 	return count;
 }
 
-void mem_tables_set_full(struct tables *ts, bool full)
+void mem_tables_set_error(struct tables *ts, enum err e)
 {
-	mem_of(ts)->full = full;
+	mem_of(ts)->error = e;
 }
 
 size_t mem_tables_adopted(const struct tables *ts)

@@ -17,8 +17,8 @@ void mem_tables_free(struct tables *ts);
 struct table *mem_tables_in_force(struct tables *ts);
 /* States that are not in force, and scratch tables. */
 size_t mem_tables_beside(const struct tables *ts);
-/* As long as it is full, none can be made: ERR_NO_SPACE. */
-void mem_tables_set_full(struct tables *ts, bool full);
+/* As long as it is not ERR_OK, none can be made: this is why. */
+void mem_tables_set_error(struct tables *ts, enum err e);
 /* Adoptions so far. */
 size_t mem_tables_adopted(const struct tables *ts);
 /* The machine died and is up again: what was made and not adopted is gone, and of the one in force what

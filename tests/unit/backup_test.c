@@ -238,24 +238,49 @@ static void a_state_that_is_replaced_breaks_it_off(void **state)
 	alone_free(a);
 }
 
-static void without_room_for_what_changes_there_is_none(void **state)
+/* The node goes on, and so does the next backup. */
+static void expect_next(struct alone *a)
 {
-	struct alone *a = with_state(1);
+	expect_no_scan(a);
+	alone_write(a, 200, "later");
+	assert_int_equal(alone_answered(a, 200)->error, ERR_OK);
+	ask(a, 201);
+	credit(a, 201, PLENTY);
+	expect_image(a, replica_view(a->replica).applied, 3);
+}
+
+static void without_a_place_for_what_changes_there_is_none(void **state)
+{
+	static const enum err errors[] = { ERR_NO_SPACE, ERR_IO };
 
 	(void)state;
-	mem_tables_set_full(a->tables, true);
+	for (size_t i = 0; i < 2; i++) {
+		struct alone *a = with_state(1);
+
+		mem_tables_set_error(a->tables, errors[i]);
+		ask(a, 1);
+		credit(a, 1, PLENTY);
+		assert_true(a->stream_over);
+		assert_int_equal(a->stream_error, ERR_BUSY);
+		mem_tables_set_error(a->tables, ERR_OK);
+		expect_next(a);
+		alone_free(a);
+	}
+}
+
+static void a_change_that_cannot_be_put_aside_ends_it_alone(void **state)
+{
+	struct alone *a = with_state(5);
+
+	(void)state;
 	ask(a, 1);
+	mem_table_fail_puts(a->replica->scan.aside);
+	alone_write(a, 2, "key4");
+	assert_int_equal(alone_answered(a, 2)->error, ERR_OK);
 	credit(a, 1, PLENTY);
 	assert_true(a->stream_over);
 	assert_int_equal(a->stream_error, ERR_BUSY);
-	expect_no_scan(a);
-	/* The node goes on, and so does the next. */
-	mem_tables_set_full(a->tables, false);
-	alone_write(a, 2, "later");
-	assert_int_equal(alone_answered(a, 2)->error, ERR_OK);
-	ask(a, 3);
-	credit(a, 3, PLENTY);
-	expect_image(a, replica_view(a->replica).applied, 3);
+	expect_next(a);
 	alone_free(a);
 }
 
@@ -285,7 +310,8 @@ int main(void)
 		cmocka_unit_test(who_goes_ends_it),
 		cmocka_unit_test(one_that_ended_leaves_nothing_to_the_next),
 		cmocka_unit_test(a_state_that_is_replaced_breaks_it_off),
-		cmocka_unit_test(without_room_for_what_changes_there_is_none),
+		cmocka_unit_test(without_a_place_for_what_changes_there_is_none),
+		cmocka_unit_test(a_change_that_cannot_be_put_aside_ends_it_alone),
 		cmocka_unit_test(a_node_without_a_state_has_none),
 	};
 

@@ -23,6 +23,8 @@ uint64_t image_scan_index(const struct image_scan *s);
  * aside. *more is false with the END frame. The error is a table's: of the scratch table as well, now or when something
  * was put aside, which does the state no harm. */
 enum err image_scan_read(struct image_scan *s, size_t bytes_max, struct buf *out, bool *more);
+/* Is that error one of the scratch table? */
+bool image_scan_is_spoilt(const struct image_scan *s);
 /* Accepts NULL. */
 void image_scan_end(struct image_scan *s);
 

@@ -248,7 +248,7 @@ static enum err run_pass(struct pass *p)
 	buf_append(&from, buf_bytes(&s->from));
 	buf_clear(&s->batch);
 	p->aside_cut = false;
-	if ((e = table_scan(s->aside, s->table, buf_bytes(&from), gather, p)) == ERR_OK) {
+	if ((e = s->aside_error = table_scan(s->aside, s->table, buf_bytes(&from), gather, p)) == ERR_OK) {
 		p->aside = reader_of(buf_bytes(&s->batch));
 		e = table_scan(s->kv->table, s->table, buf_bytes(&from), on_record, p);
 	}
@@ -297,4 +297,9 @@ enum err image_scan_read(struct image_scan *s, size_t bytes_max, struct buf *out
 		put_end(s, out);
 	*more = !s->end_sent;
 	return e;
+}
+
+bool image_scan_is_spoilt(const struct image_scan *s)
+{
+	return s->aside_error != ERR_OK;
 }

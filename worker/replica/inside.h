@@ -91,7 +91,7 @@ struct state_job {
 	uint64_t scan, scan_index;
 	size_t slice_bytes; /* SCAN: so much is asked for */
 	bool more; /* SCAN: that was not all */
-	bool no_room; /* SCAN_BEGIN, SCAN: it cannot go on */
+	bool spoilt; /* SCAN_BEGIN, SCAN: it cannot go on */
 	struct table *aside; /* SCAN_END: it is to be dropped */
 	STAILQ_ENTRY(state_job) over;
 };

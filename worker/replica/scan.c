@@ -78,29 +78,29 @@ void scan_fini(struct replica *r)
 	tables_drop(r->env.tables, r->scan.aside);
 }
 
-/* Without room for what is put aside the state goes on, and the scan does not. */
-static enum err pardon(struct state_job *j, enum err e)
-{
-	j->no_room = e == ERR_NO_SPACE;
-	return j->no_room ? ERR_OK : e;
-}
-
+/* What is wrong with the scratch table alone ends the scan and not the node. */
 enum err scan_do_begin(struct state_job *j)
 {
 	struct scan *s = &j->r->scan;
 	enum err e = tables_scratch(j->r->env.tables, &s->aside);
 
-	if (e == ERR_OK)
-		e = image_scan_begin(&s->image, j->r->kv, s->aside, j->r->identity.cluster);
+	if ((j->spoilt = e != ERR_OK))
+		return ERR_OK;
+	e = image_scan_begin(&s->image, j->r->kv, s->aside, j->r->identity.cluster);
 	assert(e != ERR_OK || image_scan_index(s->image) == j->scan_index);
-	return pardon(j, e);
+	return e;
 }
 
 enum err scan_do_slice(struct state_job *j)
 {
 	struct image_scan *s = j->r->scan.image;
+	enum err e;
 
-	return s == NULL ? ERR_OK : pardon(j, image_scan_read(s, j->slice_bytes, &j->results, &j->more));
+	if (s == NULL)
+		return ERR_OK;
+	e = image_scan_read(s, j->slice_bytes, &j->results, &j->more);
+	j->spoilt = image_scan_is_spoilt(s);
+	return j->spoilt ? ERR_OK : e;
 }
 
 /* Removing the scratch table may take long: that is left to another lane. */
@@ -129,8 +129,8 @@ void scan_take_job(struct replica *r, struct state_job *j)
 	if (j->kind == STATE_SCAN_END) {
 		upkeep_drop(r, j->aside);
 	} else if (r->scan.user != NULL && j->scan == r->scan.number) {
-		if (j->no_room)
-			scan_break(r, "there is no room for what changes meanwhile");
+		if (j->spoilt)
+			scan_break(r, "what changes meanwhile could not be put aside");
 		else if (j->kind == STATE_SCAN)
 			take_slice(r, j);
 	}

@@ -20,8 +20,8 @@ struct scan_user {
 	/* Whole frames, in order, borrowed for the call. With `last` the image is complete and the scan over. May call all
 	 * of scan_*() below. */
 	void (*slice)(struct replica *r, struct scan_user *u, struct bytes frames, bool last);
-	/* The scan is over, without its end: the state was replaced, or is not trusted any more, or there is no room for what
-	 * is put aside. `why` is a sentence without its end, in static memory. */
+	/* The scan is over, without its end: the state was replaced, or is not trusted any more, or what changes
+	 * could not be put aside. `why` is a sentence without its end, in static memory. */
 	void (*broken)(struct replica *r, struct scan_user *u, const char *why);
 };
 
