@@ -184,10 +184,19 @@ static uint64_t found(struct scene *s, uint64_t id, const char *key)
 	return step.count;
 }
 
+static void count_segment(void *arg, const char *name)
+{
+	*(size_t *)arg += strstr(name, ".log") != NULL;
+}
+
 static void assert_taken_over(struct scene *s)
 {
 	struct raft_view v = alone_view(s->a);
+	size_t segments = 0;
 
+	/* And nothing is left of the log that was before. */
+	assert_int_equal(disk_list(fake_disk_of(s->a->disk), "log", count_segment, &segments), ERR_OK);
+	assert_int_equal(segments, 1);
 	assert_int_equal(v.applied, s->pos.index);
 	assert_int_equal(v.first, s->pos.index + 1);
 	assert_int_equal(v.last.index, s->pos.index);

@@ -310,6 +310,8 @@ static void take_job(struct replica *r, struct log_job *j)
 		r->ticket_durable = j->ticket;
 		if (j->install != NULL)
 			image_installed(r);
+		if (j->rebase)
+			upkeep_want(r, UPKEEP_SWEEP, span_ms(0));
 		raft_persisted(r->raft, j->ticket, r->now);
 		release_promises(r, j->ticket);
 		if (j->entries.count > 0)

@@ -210,6 +210,7 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 		r->applied_term = r->meta.applied_term;
 		r->term_opened = s.hard.term;
 		upkeep_want(r, UPKEEP_FILL, span_ms(0));
+		upkeep_want(r, UPKEEP_SWEEP, span_ms(0)); /* the log may have begun anew */
 		upkeep_want_checkpoint(r);
 		formation_say_hello(r);
 		formation_set_peers(r);

@@ -63,6 +63,9 @@ void slow_leader_changed(struct replica *r)
 
 /* --- the rate --- */
 
+/* Never stands still, however small a segment is. */
+#define RATE_LEAST 1024
+
 /* Bytes a second: from a sixteenth of a segment down to a thousandth, which it reaches when the log is longer by another
  * eighth. */
 static int64_t rate(const struct replica *r)
@@ -70,6 +73,8 @@ static int64_t rate(const struct replica *r)
 	uint64_t bytes = wal_disk_bytes(r->wal), limit = cut_budget_with_images(r);
 	uint64_t most = r->o.segment_bytes / 16, least = r->o.segment_bytes / 1024, over;
 
+	if (least < RATE_LEAST)
+		least = RATE_LEAST;
 	if (bytes <= limit)
 		return (int64_t)most;
 	over = (bytes - limit) * 1000 / (limit / 8);
