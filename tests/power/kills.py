@@ -26,7 +26,7 @@ class Kill:
         self.shim = shim
         self.later = later  # the node was at work before: it opens what it has
         self.nodes = Nodes(tempfile.mkdtemp(prefix="hf-", dir="/tmp"))
-        self.node = self.nodes.node("n1", log_segment="64KiB")
+        self.node = self.nodes.node("n1", log_segment="64KiB", log_budget="256KiB", log_image_budget="16MiB")
         self.node.options["node-run"] = os.path.join(self.nodes.directory, "run")
         self.record = os.path.join(self.nodes.directory, "record")
         self.written = {}
