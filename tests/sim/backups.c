@@ -81,6 +81,8 @@ static void on_next(struct universe *u, const struct event *e)
 	struct node *n = choose(u);
 
 	(void)e;
+	if (b->resting)
+		return;
 	if (is_alive(u)) {
 		if (!b->ending)
 			give_up(u);
@@ -214,12 +216,18 @@ void backups_fini(struct universe *u)
 	buf_free(&u->backups.image);
 }
 
+void backups_heal(struct universe *u)
+{
+	if (is_alive(u))
+		give_up(u);
+	u->backups.resting = true;
+}
+
 void backups_end(struct universe *u)
 {
 	struct backups *b = &u->backups;
 
-	if (is_alive(u))
-		give_up(u);
+	b->resting = false;
 	b->ending = true;
 	for (int i = 0; i < u->plan.nodes; i++)
 		if (laws_member(u, &u->nodes[i]))

@@ -25,6 +25,7 @@ struct backups {
 	int64_t credit; /* less what came for it */
 	bool misled; /* the node had a state that went wrong */
 	struct buf image;
+	bool resting; /* nobody wants one */
 	bool ending; /* all is healed: no one is given up, and `left` has who is still to give one */
 	uint64_t left; /* bit n: node n */
 };
@@ -32,7 +33,9 @@ struct backups {
 void backups_start(struct universe *u);
 void backups_fini(struct universe *u);
 void backups_on_answer(struct universe *u, struct node *n, const struct ipc_answer *a);
-/* After healing: every member gives one. */
+/* Nobody who takes his time with one holds up an image for another node any more. */
+void backups_heal(struct universe *u);
+/* After that: every member gives one. */
 void backups_end(struct universe *u);
 bool backups_ended(const struct universe *u);
 

@@ -141,11 +141,12 @@ static void run_until(struct universe *u, bool (*done)(struct universe *), const
 	}
 }
 
-/* A state that went wrong is found out at the next point at which states are compared, and then replaced. */
+/* A state that went wrong is found out at the next point at which states are compared, replaced, and trusted again. */
 static bool rot_is_gone(struct universe *u)
 {
 	for (int i = 0; i < u->plan.nodes; i++)
-		if (u->nodes[i].rotten)
+		if (u->nodes[i].rotten ||
+		    (node_up(&u->nodes[i]) && replica_view(u->nodes[i].replica).quarantined))
 			return false;
 	return true;
 }
@@ -168,6 +169,7 @@ static bool given(struct universe *u)
 static void end_well(struct universe *u)
 {
 	nemesis_heal(u);
+	backups_heal(u);
 	u->healed = true;
 	run_until(u, churn_settled, "the members are not those that were wanted");
 	run_until(u, rot_is_gone, "some node still has a state that went wrong");
