@@ -318,6 +318,11 @@ void fail_by(struct replica *r, enum err e, const char *what);
 void lanes_note(struct replica *r, enum replica_part part, enum err e);
 enum err lanes_error(struct replica *r);
 bool send_frame(struct replica *r, uint64_t to);
+
+/* start.c */
+/* Reads identity, state and log; there is a core then, but on a node without a cluster. */
+enum err start_open(struct replica *r);
+/* Makes the core of a log that is open and what it holds. */
 enum err start_raft(struct replica *r, const struct wal_found *found);
 
 /* log_lane.c */
