@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "common/log.h"
 #include "worker/others.h"
@@ -16,17 +15,6 @@ static void must(enum err e, const char *what)
 {
 	if (e != ERR_OK)
 		fatalx(worker_status(e), "the repair cannot %s: %s", what, err_text(e));
-}
-
-static char *date_suffix(void)
-{
-	char text[64];
-	time_t now = time(NULL);
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(text, sizeof(text), "damaged-%Y%m%dT%H%M%SZ", &tm);
-	return xstrdup(text);
 }
 
 static bool knows_others(const struct repair *r, const struct repair_known *k)
@@ -77,7 +65,7 @@ static char *ask_others(const struct repair *r, enum replica_part part)
 
 static void lose_state(struct repair *r)
 {
-	char *suffix = date_suffix(), *join = ask_others(r, PART_STATE);
+	char *suffix = repair_suffix(r->disk), *join = ask_others(r, PART_STATE);
 	enum err e = tables_set_aside(r->tables, suffix);
 
 	if (e != ERR_NOT_FOUND)
@@ -105,7 +93,8 @@ static void set_all_aside(struct repair *r, struct repair_note *n)
 
 static void lose_everything(struct repair *r, enum replica_part part)
 {
-	struct repair_note n = { REPAIR_ASIDE, part, xstrdup(""), date_suffix(), ask_others(r, part) };
+	struct repair_note n = { REPAIR_ASIDE, part, xstrdup(""), repair_suffix(r->disk),
+		ask_others(r, part) };
 
 	must(repair_write(&n, r->disk), "note what is to be done");
 	set_all_aside(r, &n);

@@ -36,7 +36,8 @@ struct mem_table {
 	size_t undo_count, undo_room;
 	uint64_t unit; /* that is open: commits so far */
 	uint64_t durable; /* units below this one are */
-	bool commit_fails, puts_fail;
+	enum err commit_fails; /* with this; ERR_OK: it does not */
+	bool puts_fail;
 };
 
 static int compare(const void *a, const void *b)
@@ -175,10 +176,12 @@ static enum err mem_commit(struct table *table)
 {
 	struct mem_table *t = (struct mem_table *)table;
 
-	if (t->commit_fails) {
-		t->commit_fails = false;
+	enum err e = t->commit_fails;
+
+	if (e != ERR_OK) {
+		t->commit_fails = ERR_OK;
 		take_back_open(t);
-		return ERR_IO;
+		return e;
 	}
 	t->unit++;
 	return ERR_OK;
@@ -230,7 +233,12 @@ void mem_table_fail_puts(struct table *table)
 
 void mem_table_fail_commit(struct table *table)
 {
-	((struct mem_table *)table)->commit_fails = true;
+	((struct mem_table *)table)->commit_fails = ERR_IO;
+}
+
+void mem_table_find_damage(struct table *table)
+{
+	((struct mem_table *)table)->commit_fails = ERR_DAMAGED;
 }
 
 void mem_table_crash(struct table *table, size_t lose)

@@ -26,6 +26,8 @@ void mem_table_take_back(struct table *t);
 
 /* The next commit fails; its changes are taken back, and what comes after it can be committed. */
 void mem_table_fail_commit(struct table *t);
+/* The same, because what it holds is found damaged. */
+void mem_table_find_damage(struct table *t);
 
 /* From now on nothing can be put into it: ERR_IO. */
 void mem_table_fail_puts(struct table *t);

@@ -134,8 +134,8 @@ static void die(void *arg, int status, const char *why)
 {
 	struct alone *a = arg;
 
-	(void)status;
 	(void)why;
+	a->status = status;
 	if (!a->may_die)
 		abort();
 	a->died = true;
@@ -159,6 +159,8 @@ static enum err open_replica(struct alone *a)
 		.build = "1.0",
 		.members = a->members,
 		.joins = a->joins,
+		.repairs = a->repairs,
+		.state_lost = a->state_lost,
 		.election = span_ms(ELECTION_MS),
 		.heartbeat = span_ms(HEARTBEAT_MS),
 		.request = span_ms(5000),
@@ -181,6 +183,7 @@ static enum err open_replica(struct alone *a)
 		.fatal = die,
 		.progress = on_progress,
 		.arg = a,
+		.damaged = &a->damaged,
 		.seed = 1,
 	};
 

@@ -59,6 +59,10 @@ struct alone {
 	bool upkeep_waits; /* nor the maintenance lane */
 	uint64_t log_budget, image_budget, cache_bytes; /* from the next start on; 0: the default */
 	uint64_t read, to_read; /* what the last start said of its log, last */
+	const char *state_lost; /* from the next start on; NULL: it is there */
+	bool repairs; /* from the next start on damage that is found at work is left to a repair */
+	enum replica_part damaged; /* what the last start found damaged */
+	int status; /* with which it died */
 	bool may_die; /* else a fatal error ends the test */
 	bool died;
 };

@@ -96,6 +96,20 @@ static void a_note_that_is_damaged_is_not_followed(void **state)
 	buf_free(&file);
 }
 
+static void no_two_repairs_have_one_name(void **state)
+{
+	struct place *p = *state;
+	char *first = repair_suffix(p->disk), *name = xasprintf("log.%s", first), *second;
+
+	assert_int_equal(disk_make_dir(p->disk, name), ERR_OK);
+	second = repair_suffix(p->disk);
+	assert_string_not_equal(first, second);
+	assert_int_equal(strncmp(second, "damaged-20", 10), 0);
+	free(first);
+	free(second);
+	free(name);
+}
+
 /* A node of a cluster of one, with a log, an identity, and a state that knows its members; the identity's. */
 static struct identity made(struct place *p)
 {
@@ -178,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_note_is_read_as_it_was_written, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_note_that_is_damaged_is_not_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_two_repairs_have_one_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    everything_is_set_aside_and_can_be_once_more, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/crc.h"
 #include "common/log.h"
@@ -110,6 +111,33 @@ static void compare_name(void *arg, const char *name)
 	struct sought *s = arg;
 
 	s->there |= strcmp(name, s->name) == 0;
+}
+
+static void find_end(void *arg, const char *name)
+{
+	struct sought *s = arg;
+	size_t size = strlen(name), end = strlen(s->name);
+
+	s->there |= size > end && strcmp(name + size - end, s->name) == 0;
+}
+
+/* Two repairs in one second are rare, and no reason to fail. */
+char *repair_suffix(struct disk *d)
+{
+	char date[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
+	for (unsigned n = 1;; n++) {
+		char *suffix = n == 1 ? xasprintf("damaged-%s", date) : xasprintf("damaged-%s-%u", date, n);
+		struct sought s = { .name = suffix };
+
+		if (disk_list(d, "", find_end, &s) != ERR_OK || !s.there)
+			return suffix;
+		free(suffix);
+	}
 }
 
 static enum err move_aside(struct disk *d, const char *name, const char *suffix)

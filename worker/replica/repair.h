@@ -32,6 +32,8 @@ enum err repair_read(struct repair_note *out, struct disk *d);
 enum err repair_forget(struct disk *d);
 void repair_note_free(struct repair_note *n);
 
+/* What the names of what is set aside are to end in: the date, and no other names end so. The caller frees it. */
+char *repair_suffix(struct disk *d);
 /* Log, state and identity, as far as they are there, get names that end in ".SUFFIX". Can be repeated. */
 enum err repair_set_aside(struct disk *d, struct tables *ts, const char *suffix);
 
