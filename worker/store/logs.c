@@ -1,5 +1,4 @@
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -170,27 +169,29 @@ static enum err check_files(struct walk *w, uint32_t first, uint32_t last, struc
 	return e;
 }
 
+static bool is_there(const char *home, uint32_t number)
+{
+	char *path = xasprintf("%s/log.%010" PRIu32, home, number);
+	bool there = access(path, F_OK) == 0;
+
+	free(path);
+	return there;
+}
+
+/* The names of files that were not needed any more went in no order: those before a gap are of no use. Berkeley DB itself
+ * misses one that it needs. */
 enum err logs_check(const char *home, struct mark_place whole)
 {
 	struct walk w = { .home = home };
-	uint32_t first = whole.file, last = whole.file, number;
-	DIR *dir = opendir(home);
-	struct dirent *entry;
+	uint32_t first = whole.file, last = whole.file;
 	enum err e = ERR_OK;
 
-	if (dir == NULL) {
-		log_error("cannot list %s", home);
-		return err_from_errno(errno);
-	}
-	while ((entry = readdir(dir)) != NULL) {
-		if (sscanf(entry->d_name, "log.%10" SCNu32, &number) != 1)
-			continue;
-		first = first == 0 || number < first ? number : first;
-		last = number > last ? number : last;
-	}
-	closedir(dir);
+	while (first > 1 && is_there(home, first - 1))
+		first--;
+	while (is_there(home, last + 1))
+		last++;
 	if (last > 0)
-		e = check_files(&w, first, last, whole);
+		e = check_files(&w, first > 0 ? first : 1, last, whole);
 	buf_free(&w.record);
 	return e;
 }
