@@ -227,6 +227,95 @@ static void image_takes_the_place_of_state_and_log(void **state)
 	end(&s);
 }
 
+static void apply_to_point(struct scene *s)
+{
+	alone_append(s->a, 2, 2, alone_view(s->a).last, ALONE_HASH_EVERY - 1);
+}
+
+/* At that point its state is not that of the others. */
+static void hear_of_it(struct scene *s)
+{
+	struct peer_agreed m = { 2, ALONE_HASH_EVERY, 1, 1, 0 };
+	struct buf frame = { 0 };
+
+	wire_put_u8(&frame, PEER_AGREED);
+	peer_agreed_put(&frame, &m);
+	replica_on_frame(s->a->replica, 2, buf_bytes(&frame), s->a->now);
+	buf_free(&frame);
+	alone_pass(s->a, 0);
+}
+
+static void find_out(struct scene *s)
+{
+	hear_of_it(s);
+	assert_true(replica_view(s->a->replica).quarantined);
+}
+
+static void image_ends_a_quarantine(void **state)
+{
+	struct scene s = begin();
+
+	(void)state;
+	apply_to_point(&s);
+	find_out(&s);
+	assert_true(raft_is_frozen(replica_raft(s.a->replica)));
+	send(&s, 0, s.count);
+	assert_said(&s, IMAGE_DONE, s.pos.index);
+	assert_false(replica_view(s.a->replica).quarantined);
+	assert_taken_over(&s);
+	alone_kill(s.a);
+	assert_false(replica_view(s.a->replica).quarantined);
+	assert_false(raft_is_frozen(replica_raft(s.a->replica)));
+	end(&s);
+}
+
+/* It lagged, and an image was nearly there: the state lane marks the old state, and then takes the new one. Raft has let go of
+ * what it would have applied behind that, so it comes once more. */
+static void quarantine_begins_while_an_image_is_put_in_force(void **state)
+{
+	struct scene s = begin();
+
+	(void)state;
+	send(&s, 0, s.count - 1);
+	assert_said(&s, IMAGE_UNDER_WAY, s.count - 1);
+	apply_to_point(&s);
+	s.a->state_waits = true;
+	find_out(&s);
+	send(&s, s.count - 1, s.count);
+	assert_said(&s, IMAGE_DONE, s.pos.index);
+	assert_false(raft_is_frozen(replica_raft(s.a->replica)));
+	s.a->state_waits = false;
+	alone_pass(s.a, 0);
+	assert_true(raft_is_frozen(replica_raft(s.a->replica)));
+	assert_true(replica_view(s.a->replica).quarantined);
+	s.number++;
+	send(&s, 0, s.count);
+	assert_said(&s, IMAGE_DONE, s.pos.index);
+	assert_false(replica_view(s.a->replica).quarantined);
+	assert_taken_over(&s);
+	end(&s);
+}
+
+/* Nobody needs to know any more that the old one was wrong, neither while the new one comes into force nor later. */
+static void new_state_is_not_judged_by_the_old_one(void **state)
+{
+	struct scene s = begin();
+
+	(void)state;
+	apply_to_point(&s);
+	s.a->state_waits = true;
+	send(&s, 0, s.count);
+	assert_said(&s, IMAGE_DONE, s.pos.index);
+	hear_of_it(&s);
+	assert_false(replica_view(s.a->replica).quarantined);
+	s.a->state_waits = false;
+	alone_pass(s.a, 0);
+	hear_of_it(&s);
+	assert_false(replica_view(s.a->replica).quarantined);
+	assert_taken_over(&s);
+	end(&s);
+}
+
 static void pieces_come_twice_or_not_at_all(void **state)
 {
 	struct scene s = begin();
@@ -391,6 +480,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(image_takes_the_place_of_state_and_log),
+		cmocka_unit_test(image_ends_a_quarantine),
+		cmocka_unit_test(quarantine_begins_while_an_image_is_put_in_force),
+		cmocka_unit_test(new_state_is_not_judged_by_the_old_one),
 		cmocka_unit_test(pieces_come_twice_or_not_at_all),
 		cmocka_unit_test(only_the_leader_sends_images),
 		cmocka_unit_test(image_that_is_damaged_is_refused),

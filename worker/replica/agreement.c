@@ -56,26 +56,27 @@ static void distrust(struct replica *r, const struct point *mine, const struct p
 
 void agreement_open(struct replica *r)
 {
-	r->agreement.marked = kv_quarantined(r->kv) != NULL;
-	if (r->agreement.marked)
+	if (kv_quarantined(r->kv) != NULL)
 		take_out_of_use(r, bytes_text(kv_quarantined(r->kv)));
 }
 
-void agreement_distrusted(struct replica *r, struct bytes why)
+void agreement_distrusted(struct replica *r)
 {
-	r->agreement.marked = true;
-	if (r->distrusted == NULL)
-		take_out_of_use(r, why);
-	if (!raft_is_frozen(r->raft))
-		raft_freeze(r->raft, r->now);
+	raft_freeze(r->raft, r->now);
 }
 
-void agreement_trusted(struct replica *r)
+void agreement_replacing(struct replica *r)
 {
-	/* Frozen again since the image came: by what became known of the state before it. It has to come once more. */
-	if (!r->agreement.marked || raft_is_frozen(r->raft))
+	r->agreement.noted.count = 0;
+	r->agreement.replacing = true;
+}
+
+void agreement_replaced(struct replica *r)
+{
+	r->agreement.replacing = false;
+	/* Frozen since the image came, by what became known of the state before it: it has to come once more. */
+	if (r->distrusted == NULL || raft_is_frozen(r->raft))
 		return;
-	r->agreement.marked = false;
 	free(r->distrusted);
 	r->distrusted = NULL;
 	log_info("this node's state is trusted again: the state of another has replaced it");
@@ -243,7 +244,7 @@ void agreement_note(struct replica *r, struct point p)
 {
 	struct agreement *a = &r->agreement;
 
-	if (r->distrusted != NULL)
+	if (r->distrusted != NULL || a->replacing)
 		return;
 	points_add(&a->noted, p);
 	compare(r, p.index);

@@ -82,7 +82,6 @@ struct state_job {
 	size_t outcome_count, outcome_room;
 	struct buf results; /* SCAN: frames of the image */
 	struct kv_meta meta; /* after it */
-	bool trusted; /* the state, after it */
 	struct points points; /* APPLY: those that the state came by */
 	struct blob *why; /* DISTRUST */
 	struct kv *kv; /* SWITCH: the new state machine, and its table */
@@ -123,7 +122,8 @@ struct upkeep_job {
 
 struct agreement {
 	struct points noted; /* of this node's own state */
-	bool marked; /* this node's state bears the mark that it is not to be trusted */
+	bool
+	    replacing; /* the state lane is about to go on with another state, of which nothing is noted yet */
 	struct points right; /* as a leader said, or found */
 	uint64_t term, leader; /* to which the following belongs */
 	uint64_t settled; /* the last index at which it is known what is right */
@@ -503,9 +503,10 @@ void agreement_open(struct replica *r);
 /* The state came by this point. */
 void agreement_note(struct replica *r, struct point p);
 /* The state bears the mark now: raft gives out nothing more. */
-void agreement_distrusted(struct replica *r, struct bytes why);
-/* The state bears no mark: when it did, another has taken its place. */
-void agreement_trusted(struct replica *r);
+void agreement_distrusted(struct replica *r);
+/* Another state is about to take the place of this node's own; and has taken it. */
+void agreement_replacing(struct replica *r);
+void agreement_replaced(struct replica *r);
 /* What is said to this peer arrives again. */
 void agreement_reconnected(struct replica *r, uint64_t peer);
 /* Once a turn. */

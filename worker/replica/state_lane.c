@@ -131,7 +131,6 @@ static enum err do_jobs(struct replica *r, struct jobs *jobs)
 		if ((e = do_job(j)) != ERR_OK)
 			return e;
 		j->meta = *kv_meta(r->kv);
-		j->trusted = kv_quarantined(r->kv) == NULL;
 		applied |= j->kind == STATE_APPLY;
 		entries += j->entries.count;
 	}
@@ -217,6 +216,7 @@ void state_switch(struct replica *r, struct table *table, struct kv *kv, uint64_
 	j->kv = kv;
 	j->table = table;
 	r->submitted = index;
+	agreement_replacing(r);
 	state_job_submit(j);
 }
 
@@ -275,8 +275,6 @@ static void take_job(struct replica *r, struct state_job *j)
 		return;
 	}
 	r->meta = j->meta;
-	if (j->trusted)
-		agreement_trusted(r);
 	for (size_t i = 0; i < j->points.count; i++)
 		agreement_note(r, j->points.list[i]);
 	for (size_t i = 0; i < j->outcome_count; i++)
@@ -288,11 +286,12 @@ static void take_job(struct replica *r, struct state_job *j)
 	case STATE_READ:
 		break;
 	case STATE_DISTRUST:
-		agreement_distrusted(r, blob_bytes(j->why));
+		agreement_distrusted(r);
 		break;
 	case STATE_SWITCH:
 		upkeep_drop(r, r->table);
 		r->table = j->table;
+		agreement_replaced(r);
 		take_applied(r, j);
 		break;
 	case STATE_SCAN_BEGIN:
