@@ -242,6 +242,39 @@ static void first_of_a_list_that_joins_founds_nothing(void **state)
 	alone_free(a);
 }
 
+static void say_claim(struct alone *a, uint64_t from)
+{
+	struct peer_claim m = { CLUSTER };
+	struct buf frame = { 0 };
+
+	wire_put_u8(&frame, PEER_CLAIM);
+	peer_claim_put(&frame, &m);
+	replica_on_frame(a->replica, from, buf_bytes(&frame), a->now);
+	alone_pass(a, 0);
+	buf_free(&frame);
+}
+
+/* What is decided is on its way to the disk, however long that takes. (The loop ticked for a time that was over already, and
+ * did nothing else.) */
+static void claim_that_comes_while_a_cluster_is_formed_is_too_late(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	a->log_waits = true;
+	hello_as(a, 2, "n2", 0, "n2:1");
+	hello_as(a, 3, "n3", 0, "n3:1");
+	alone_pass(a, 0);
+	say_claim(a, 2);
+	alone_pass(a, 100);
+	assert_null(replica_raft(a->replica));
+	assert_false(instant_passed(replica_deadline(a->replica), a->now));
+	a->log_waits = false;
+	alone_pass(a, 0);
+	assert_non_null(replica_raft(a->replica));
+	alone_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +285,7 @@ int main(void)
 		cmocka_unit_test(misnamed_node_keeps_all_from_forming),
 		cmocka_unit_test(node_that_joins_forms_nothing_and_promises_nothing),
 		cmocka_unit_test(first_of_a_list_that_joins_founds_nothing),
+		cmocka_unit_test(claim_that_comes_while_a_cluster_is_formed_is_too_late),
 		cmocka_unit_test(strangers_are_forgotten_and_neighbours_are_not),
 	};
 

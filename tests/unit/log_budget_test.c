@@ -19,7 +19,7 @@
 #include "tests/common/mem_tables.h"
 #include "tests/common/replica_alone.h"
 #include "tests/unit/kept_log.h"
-#include "worker/log/wal.h"
+#include "worker/replica/inside.h"
 
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
 #define VALUE_BYTES 4000
@@ -290,6 +290,31 @@ static void slowed_writes_wait_and_are_done(void **state)
 	alone_free(a);
 }
 
+/* While nobody knows whose state is right nothing is written, and nobody asks the loop for it without an end. */
+static void slowed_writes_wait_for_the_end_of_a_dispute(void **state)
+{
+	struct alone *a = begin("");
+	uint64_t last;
+
+	(void)state;
+	grow_beyond_all_budgets(a);
+	for (uint64_t id = 1; id <= 5; id++)
+		alone_write_bytes(a, id, "key", VALUE_BYTES);
+	a->replica->agreement.disputed = 1;
+	last = alone_view(a).last.index;
+	for (int i = 0; i < 100; i++) {
+		alone_pass(a, 20);
+		assert_false(instant_passed(replica_deadline(a->replica), a->now));
+	}
+	assert_int_equal(alone_view(a).last.index, last);
+	a->replica->agreement.disputed = 0;
+	a->upkeep_waits = false;
+	for (int i = 0; i < 50; i++)
+		alone_pass(a, 20);
+	assert_true(alone_view(a).last.index >= last + 4);
+	alone_free(a);
+}
+
 static void a_slowed_write_whose_time_is_up_was_not_applied(void **state)
 {
 	struct alone *a = begin("");
@@ -395,6 +420,7 @@ int main(void)
 		cmocka_unit_test(m4_m5_members_are_known_where_the_log_does_not_reach_back_to_them),
 		cmocka_unit_test(what_was_cut_before_it_was_read_is_not_sent),
 		cmocka_unit_test(slowed_writes_wait_and_are_done),
+		cmocka_unit_test(slowed_writes_wait_for_the_end_of_a_dispute),
 		cmocka_unit_test(a_slowed_write_whose_time_is_up_was_not_applied),
 		cmocka_unit_test(slowed_writes_of_others_wait_too_and_are_not_refused),
 		cmocka_unit_test(slowed_writes_go_to_the_next_leader),

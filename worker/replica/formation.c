@@ -349,7 +349,7 @@ void on_adopt(struct replica *r, uint64_t from, const struct peer_adopt *m)
 void on_claim(struct replica *r, uint64_t from, const struct peer_claim *m)
 {
 	(void)from;
-	if (r->identity.phase != IDENTITY_UNFORMED || r->claimed != 0 || m->cluster == 0)
+	if (r->identity.phase != IDENTITY_UNFORMED || r->forming || r->claimed != 0 || m->cluster == 0)
 		return;
 	r->claimed = m->cluster;
 	r->claimed_at = r->form_again = r->now;

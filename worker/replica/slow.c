@@ -172,11 +172,12 @@ void slow_turn(struct replica *r)
 		begin(r);
 	else if (!wanted && r->slow.on)
 		end(r);
-	if (!leads || r->agreement.disputed != 0)
+	if (!leads)
 		return;
 	if (r->slow.on)
 		refill(r);
-	propose(r);
+	if (r->agreement.disputed == 0)
+		propose(r);
 }
 
 struct instant slow_deadline(const struct replica *r)
