@@ -120,3 +120,22 @@ def test_a_connection_that_breaks_costs_what_was_on_its_way(nodes):
     leader.wait_log("an image of the state was taken over")
     wait_equal(cluster)
     assert leader.log().count("sends an image of the state") == 1
+
+
+def test_s8_the_follower_has_all_in_the_end_however_fast_others_write(nodes):
+    # An image takes longer than the log has room for what is written meanwhile: the writes wait, and not one is refused.
+    little = {"log_image_budget": "1MiB", "raft_image_rate": "256KiB", "limits_request": "20s"}
+    cluster = nodes.cluster(3, **{**SMALL, **little})
+    fill(cluster[0], 600)
+    leader, follower = leave_behind(cluster)
+    others = [n for n in cluster if n is not follower]
+    load = Load(nodes, others, "--connections", "8", "--keys", "50", "--value_size", "2000", "--timeout", "25000", "--drain", "25000")
+    follower.start()
+    leader.wait_log("writes are slowed until it can be cut")
+    wait_until(lambda: (s := status(follower)) and s["caught_up"], "the follower to catch up", 4 * PATIENCE)
+    leader.wait_log("writes are not slowed any more")
+    figures = load.stop()
+    assert figures["writes"]["failed"] == figures["writes"]["unknown"] == 0, figures
+    wait_equal(cluster)
+    assert leader.log().count("an image of the state was taken over") == 1
+    assert status(leader)["log_bytes"] < 4 << 20
