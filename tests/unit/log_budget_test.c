@@ -175,6 +175,28 @@ static void d7_the_log_is_cut_behind_what_was_applied_when_the_checkpoint_began(
 	alone_free(a);
 }
 
+/* As one that an image has replaced meanwhile, by a state that may be behind it. */
+static void d7_a_checkpoint_of_another_state_lets_nothing_be_cut(void **state)
+{
+	struct alone *a = begin("");
+	struct cut *c = &a->replica->cut;
+	uint64_t before;
+
+	(void)state;
+	write_some(a, 60);
+	a->upkeep_waits = true;
+	write_some(a, 30);
+	before = alone_view(a).first;
+	cut_checkpointed(a->replica, (const struct table *)(const void *)a, alone_view(a).applied);
+	alone_pass(a, 20);
+	assert_int_equal(alone_view(a).first, before);
+	cut_checkpointed(a->replica, a->replica->table, c->durable);
+	alone_pass(a, 20);
+	assert_true(alone_view(a).first > before);
+	a->upkeep_waits = false;
+	alone_free(a);
+}
+
 static void append_config(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev)
 {
 	struct raft_message m = { .type = RAFT_APPEND, .from = leader, .term = term };
@@ -417,6 +439,7 @@ int main(void)
 		cmocka_unit_test(a_log_beyond_its_budget_is_cut_after_a_start),
 		cmocka_unit_test(a_loss_of_power_at_any_time_leaves_a_log_that_reaches_the_state),
 		cmocka_unit_test(d7_the_log_is_cut_behind_what_was_applied_when_the_checkpoint_began),
+		cmocka_unit_test(d7_a_checkpoint_of_another_state_lets_nothing_be_cut),
 		cmocka_unit_test(m4_m5_members_are_known_where_the_log_does_not_reach_back_to_them),
 		cmocka_unit_test(what_was_cut_before_it_was_read_is_not_sent),
 		cmocka_unit_test(slowed_writes_wait_and_are_done),
