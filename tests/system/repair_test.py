@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from nodes import PATIENCE, wait_until
+from offline import RECORD
 from under_load import Load, check_history, leader_of, status, wait_equal
 
 DAMAGED = 74
@@ -240,3 +241,43 @@ def test_a_log_that_is_damaged_at_work_ends_the_worker_and_not_the_node(nodes):
     wait_until(lambda: is_back(a), "it to be back", 60)
     assert a.process.poll() is None
     wait_equal(cluster)
+
+
+def test_killed_in_any_step_a_repair_goes_on(nodes, cluster):
+    """The worker dies in the middle of a call that changes the disk, while it sets aside, begins anew and joins; its
+    successor brings it to its end."""
+    a, _, c = cluster
+    record = os.path.join(nodes.directory, "record")
+
+    def calls():
+        with open(record, "rb") as f:
+            return int.from_bytes(f.read(16)[8:], "little")
+
+    def repaired(at):
+        before = status(c)["incarnation"]
+        c.kill_all()
+        flip(FILES["identity"](c))
+        with open(record, "wb"):
+            pass
+        where = {"LD_PRELOAD": RECORD, "POWER_RECORD": record, "POWER_DATA": c.data, "POWER_NODE": "1"}
+        c.launch(POWER_KILL=str(at), **where)
+
+        def back():
+            if c.process.poll() is not None:  # it was the supervisor that died
+                c.launch(POWER_KILL=str(at), **where)
+            return is_back(c)
+
+        wait_until(back, f"n3 to be back, killed in call {at}")
+        assert status(c)["incarnation"] != before
+        wait_until(lambda: [m["role"] for m in status(a)["members"]] == ["voter"] * 3, "three voters")
+        assert put(c, f"after-{at}", "1").ok
+        wait_equal(cluster)
+        remove_what_is_aside(c)
+        return c.log()
+
+    repaired(1 << 40)
+    whole = calls()
+    every = int(os.environ.get("EVERY", max(1, whole // 12)))
+    died = sum("consensus worker was killed" in repaired(at) for at in range(2, whole, every))
+    print(f"{whole} calls, killed in each {every}th: {died} died")
+    assert died > 5
