@@ -24,17 +24,19 @@
 #include "tests/common/mem_table.h"
 #include "tests/common/store_case.h"
 
-#define ENTRIES 1500
+#define ENTRIES_MOST 16000
+#define KEYS 8000 /* more than the cache has room for */
 #define FLIPS 40 /* of each file */
 #define CUTS 12
 
 /* --- one state, and all that it was --- */
 
-static struct kv_hash history[ENTRIES + 1]; /* by index */
+static struct kv_hash history[ENTRIES_MOST + 1]; /* by index */
 static uint64_t last_checkpoint = 1200;
+static uint64_t entries = 1500;
 static char *whole; /* a copy of the data directory */
 
-static void make_entry(struct drive *d, uint64_t index)
+static void mixed_entry(struct drive *d, uint64_t index)
 {
 	struct buf steps = { 0 };
 	uint8_t value[700];
@@ -50,12 +52,28 @@ static void make_entry(struct drive *d, uint64_t index)
 	buf_free(&steps);
 }
 
+/* First all keys, then the same again: no page comes or goes any more. */
+static void plain_entry(struct drive *d, uint64_t index)
+{
+	struct buf steps = { 0 };
+	uint8_t value[600];
+	char key[16];
+
+	memset(value, (int)(index * 31 / 7), sizeof(value));
+	snprintf(key, sizeof(key), "key %d", (int)(index * 7919 % KEYS));
+	kv_put_step(&steps, bytes_text(key), bytes_of(value, sizeof(value)), bytes_text(""));
+	drive_write(d, bytes_text(""), NULL, &steps, NULL);
+	buf_free(&steps);
+}
+
+static void (*make_entry)(struct drive *d, uint64_t index) = mixed_entry;
+
 static void note_history(void)
 {
 	struct drive d;
 
 	drive_start(&d, mem_table_new());
-	for (uint64_t i = 1; i <= ENTRIES; i++) {
+	for (uint64_t i = 1; i <= entries; i++) {
 		make_entry(&d, i);
 		history[i] = kv_meta(d.kv)->hash;
 	}
@@ -69,7 +87,7 @@ static void make_state(void)
 	struct drive d;
 
 	drive_start(&d, store_enter());
-	for (uint64_t i = 1; i <= ENTRIES; i++) {
+	for (uint64_t i = 1; i <= entries; i++) {
 		make_entry(&d, i);
 		if (i == 400 || i == last_checkpoint)
 			assert_int_equal(table_checkpoint(d.table), ERR_OK);
@@ -154,7 +172,7 @@ static enum verdict use(struct table *t)
 		return judge(e);
 	meta = kv_meta(kv);
 	hash = drive_hash(t);
-	if (meta->applied_index > ENTRIES || memcmp(&hash, &meta->hash, sizeof(hash)) != 0 ||
+	if (meta->applied_index > entries || memcmp(&hash, &meta->hash, sizeof(hash)) != 0 ||
 	    memcmp(&hash, &history[meta->applied_index], sizeof(hash)) != 0)
 		return WRONG;
 	if ((e = table_put(t, TABLE_KEYS, bytes_text("new"), bytes_text("x"))) != ERR_OK ||
@@ -198,6 +216,11 @@ static off_t size_of(const char *file)
 	return st.st_size;
 }
 
+static char *log_file(unsigned number)
+{
+	return xasprintf("state.0/log.%010u", number);
+}
+
 static bool exists(const char *file)
 {
 	char *path = path_of(file);
@@ -205,6 +228,25 @@ static bool exists(const char *file)
 
 	free(path);
 	return there;
+}
+
+static void find_logs(unsigned *first, unsigned *last)
+{
+	bool there = false;
+
+	*first = 0;
+	for (unsigned n = 1; n < 100; n++) {
+		char *file = log_file(n);
+
+		there = exists(file);
+		free(file);
+		if (there) {
+			*first = *first == 0 ? n : *first;
+			*last = n;
+		}
+	}
+	assert_true(*first > 0);
+	printf("# log files %u to %u\n", *first, *last);
 }
 
 static void truncate_to(const char *file, off_t size)
@@ -319,21 +361,18 @@ static void damage_of_the_log_before_what_pages_refer_to_is_no_torn_tail(void **
 static void damage_of_any_of_many_log_files_is_found_or_does_no_harm(void **state)
 {
 	struct tally t = { { 0 } };
-	unsigned files = 0;
+	unsigned first, last, files;
 
 	teardown(state);
 	store_setup(state);
 	store_make_small_log_files();
 	last_checkpoint = 400;
 	make_whole();
-	for (unsigned n = 1; n < 100; n++) {
-		char file[32];
+	find_logs(&first, &last);
+	for (unsigned n = first; n <= last; n++) {
+		char *file = log_file(n);
 		enum verdict v;
 
-		snprintf(file, sizeof(file), "state.0/log.%010u", n);
-		if (!exists(file))
-			continue;
-		files++;
 		v = removed(file);
 		t.of[v]++;
 		if (v == WRONG || v == CRASHED)
@@ -342,11 +381,41 @@ static void damage_of_any_of_many_log_files_is_found_or_does_no_harm(void **stat
 		count(&t, file, "flipped", size_of(file) / 3);
 		truncate_to(file, size_of(file) / 2);
 		count(&t, file, "cut", size_of(file) / 2);
+		free(file);
 	}
+	files = last - first + 1;
 	printf("# %u log files, removed, flipped and cut: %u found, %u did no harm\n", files, t.of[DAMAGED],
 	    t.of[INTACT]);
 	assert_true(files > 5);
 	assert_true(t.of[DAMAGED] >= files);
+}
+
+/* Pages that the cache has no room for are written at any time. Berkeley DB went back to the damage, and had pages of
+ * later in a state of that time: it was never like this, and no node would have agreed. */
+static void a_page_that_is_ahead_of_a_damaged_log_is_no_part_of_an_older_state(void **state)
+{
+	struct random r = { 12 };
+	struct tally t = { { 0 } };
+	unsigned first, last;
+
+	teardown(state);
+	store_setup(state);
+	make_entry = plain_entry;
+	entries = 2 * KEYS;
+	last_checkpoint = KEYS;
+	make_whole();
+	note_history();
+	find_logs(&first, &last);
+	for (int i = 0; i < 12; i++) {
+		char *file = log_file(first + (unsigned)random_below(&r, last - first + 1));
+		off_t at = (off_t)random_below(&r, 3000000);
+
+		flip(file, at, 5);
+		count(&t, file, "flipped", at);
+		free(file);
+	}
+	printf("# pages ahead of a damaged log: %u found, %u did no harm\n", t.of[DAMAGED], t.of[INTACT]);
+	assert_true(t.of[DAMAGED] > 6);
 }
 
 /* One copy of two is enough. */
@@ -391,6 +460,7 @@ int main(void)
 		cmocka_unit_test(damage_of_the_mark_does_no_harm),
 		cmocka_unit_test(what_is_missing_is_not_made_anew),
 		cmocka_unit_test(damage_of_any_of_many_log_files_is_found_or_does_no_harm),
+		cmocka_unit_test(a_page_that_is_ahead_of_a_damaged_log_is_no_part_of_an_older_state),
 	};
 
 	return cmocka_run_group_tests_name("store damage", tests, setup, teardown);

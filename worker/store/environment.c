@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -26,7 +27,7 @@ struct environment *environment_enter(struct table *t)
 {
 	struct environment *s = (struct environment *)t;
 
-	files_write_for(s->mark, &s->full);
+	files_write_for(s->mark, s->inode, &s->full);
 	files_take_time(s->has_log ? -1 : s->pages);
 	return s;
 }
@@ -187,10 +188,13 @@ static enum err open_tables(struct environment *s, const char *file, uint32_t fl
 static enum err open_pages(struct environment *s)
 {
 	char *path = xasprintf("%s/" STATE_FILE, s->home);
+	struct stat st;
 	enum err e = ERR_OK;
 
 	s->pages = open(path, O_RDONLY | O_CLOEXEC);
-	if (s->pages == -1) {
+	if (s->pages != -1 && fstat(s->pages, &st) == 0) {
+		s->inode = st.st_ino;
+	} else {
 		e = err_from_errno(errno);
 		log_error("state: cannot open %s", path);
 	}
@@ -214,15 +218,18 @@ static enum err open_begun(struct environment *s, const struct environment_size 
 static enum err check_files(struct environment *s)
 {
 	char *path = xasprintf("%s/" STATE_FILE, s->home);
-	bool there = access(path, F_OK) == 0;
+	struct stat st;
+	bool there = stat(path, &st) == 0;
 	enum err e;
 
 	free(path);
 	if ((e = mark_open(&s->mark, s->home)) != ERR_OK ||
 	    (e = logs_check(s->home, mark_place(s->mark))) != ERR_OK)
 		return e;
-	if (there)
+	if (there) {
+		s->inode = st.st_ino;
 		return ERR_OK;
+	}
 	log_errorx("the state is damaged file=%s/" STATE_FILE " reason=\"it is missing\"", s->home);
 	return ERR_DAMAGED;
 }
@@ -334,7 +341,7 @@ void environment_close(struct table *t)
 	if (s->txn != NULL)
 		s->txn->abort(s->txn);
 	close_handles(s, s->has_log ? 0 : DB_NOSYNC);
-	files_write_for(NULL, NULL);
+	files_write_for(NULL, 0, NULL);
 	mark_close(s->mark);
 	buf_free(&s->key);
 	buf_free(&s->found);

@@ -20,6 +20,7 @@ struct environment {
 	struct buf bulk; /* what a scan read ahead */
 	char *home; /* NULL: none */
 	bool has_log; /* else there are no units */
+	ino_t inode; /* of the file of the tables; 0: none */
 	int pages; /* a descriptor of the file of the tables; -1: none */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *progress_arg;

@@ -5,6 +5,7 @@
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -15,6 +16,7 @@
 
 /* So much a thread that has time has on its way to the disk at once. */
 #define STEP_BYTES (256U * 1024)
+#define PAGE_BYTES 4096U
 
 static int create(const char *path, int flags, mode_t mode)
 {
@@ -51,11 +53,13 @@ static int open_file(const char *path, int flags, ...)
 
 static struct disk *relieved;
 static __thread struct mark *mark_in_force;
+static __thread ino_t pages_inode;
 static __thread bool *noted_full;
 
-void files_write_for(struct mark *m, bool *full)
+void files_write_for(struct mark *m, ino_t pages, bool *full)
 {
 	mark_in_force = m;
+	pages_inode = pages;
 	noted_full = full;
 }
 
@@ -76,19 +80,6 @@ static bool may_go_on(void)
 
 	errno = error;
 	return may;
-}
-
-/* All of it, or -1: Berkeley DB takes a part of it for an error when the function is not the system's. */
-static ssize_t write_all(int fd, const void *from, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(fd, (const char *)from + done, size - done);
-
-		if (n == -1 && !may_go_on())
-			return -1;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return (ssize_t)size;
 }
 
 /* What a thread that has time has written and not brought to the disk. */
@@ -129,22 +120,33 @@ void files_write_out(int fd)
 	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
-/* Pages are written by this one, and the log by the other. */
-static ssize_t pwrite_all(int fd, const void *from, size_t size, off_t offset)
+/* Where the function is not the system's, Berkeley DB seeks and writes, pages as well. */
+static bool is_of_pages(int fd, size_t size)
 {
-	if (mark_in_force != NULL && mark_page(mark_in_force, from) != ERR_OK) {
+	struct stat st;
+
+	return size % PAGE_BYTES == 0 && (mark_in_force != NULL || behind.on) && fstat(fd, &st) == 0 &&
+	       st.st_ino == pages_inode;
+}
+
+/* All of it, or -1: Berkeley DB takes a part of it for an error when the function is not the system's. */
+static ssize_t write_all(int fd, const void *from, size_t size)
+{
+	bool pages = is_of_pages(fd, size);
+
+	if (pages && mark_in_force != NULL && mark_page(mark_in_force, from) != ERR_OK) {
 		errno = EIO;
 		return -1;
 	}
 	for (size_t done = 0; done < size;) {
-		ssize_t n = pwrite(fd, (const char *)from + done, size - done, offset + (off_t)done);
+		ssize_t n = write(fd, (const char *)from + done, size - done);
 
 		if (n == -1 && !may_go_on())
 			return -1;
 		done += n > 0 ? (size_t)n : 0;
 	}
-	if (behind.on)
-		write_behind(offset, size);
+	if (pages && behind.on)
+		write_behind(lseek(fd, 0, SEEK_CUR) - (off_t)size, size);
 	return (ssize_t)size;
 }
 
@@ -152,7 +154,6 @@ void files_take_over(void)
 {
 	db_env_set_func_open(open_file);
 	db_env_set_func_write(write_all);
-	db_env_set_func_pwrite(pwrite_all);
 }
 
 void files_relieve(struct disk *d)

@@ -1,6 +1,8 @@
 #ifndef WORKER_STORE_FILES_H
 #define WORKER_STORE_FILES_H
 
+#include <sys/types.h>
+
 #include "common/disk.h"
 
 /* What Berkeley DB leaves undone when it writes its own files. All of it is for the whole process. */
@@ -11,10 +13,10 @@ struct mark;
  * of the log. */
 void files_take_over(void);
 
-/* Until this is called again this thread writes for the state with this mark, which is raised before a page is written
- * that is ahead of it, and relieved where there is no space. NULL: for one that is not in force; then *full becomes true
+/* Until this is called again this thread writes for the state with this mark, which is raised before a page (of the file
+ * with this inode) is written that is ahead of it, and relieved where there is no space. NULL: for one that is not in force; then *full becomes true
  * where there is none (Berkeley DB goes on to try other pages, and fails for want of memory in the end). */
-void files_write_for(struct mark *m, bool *full);
+void files_write_for(struct mark *m, ino_t pages, bool *full);
 
 /* The pages that this thread writes from now on go to the disk in small steps, each of which is waited for; `fd` is a
  * descriptor of their file that Berkeley DB has not. What comes in one piece, with a sync behind it, holds up the syncs
