@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/disk.h"
 
@@ -77,6 +78,27 @@ enum err disk_sync_dir(struct disk *d, const char *path)
 enum err disk_list(struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg)
 {
 	return d->ops->list(d, path, visit, arg);
+}
+
+struct sought {
+	const char *name;
+	bool there;
+};
+
+static void compare_name(void *arg, const char *name)
+{
+	struct sought *s = arg;
+
+	s->there |= strcmp(name, s->name) == 0;
+}
+
+enum err disk_find(struct disk *d, const char *path, const char *name, bool *there)
+{
+	struct sought s = { .name = name };
+	enum err e = disk_list(d, path, compare_name, &s);
+
+	*there = s.there;
+	return e;
 }
 
 enum err disk_space(struct disk *d, uint64_t *out)

@@ -89,6 +89,9 @@ enum err disk_sync_dir(struct disk *d, const char *path);
 /* Visits each name in the directory, in no order, without "." and "..". */
 enum err disk_list(struct disk *d, const char *path, void (*visit)(void *arg, const char *name), void *arg);
 
+/* Is there something of this name in the directory? */
+enum err disk_find(struct disk *d, const char *path, const char *name, bool *there);
+
 /* Bytes of the filesystem that this process may still fill. */
 enum err disk_space(struct disk *d, uint64_t *out);
 /* For writes to this disk that do not go through it: there is no space; false when there will be none. */

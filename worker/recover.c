@@ -1,17 +1,11 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/log.h"
-#include "worker/log/wal.h"
-#include "worker/offline.h"
-#include "worker/raft/config.h"
-#include "worker/reach.h"
-#include "worker/replica/refound.h"
+#include "worker/recover.h"
 #include "worker/replica/settle.h"
 #include "worker/worker.h"
 
@@ -20,21 +14,8 @@
  * answers and the operator has said yes; then refound.h says what will be, and every step can be repeated.
  */
 
-#define PATIENCE_MS 5000
 #define READ_BYTES (4 * 1024 * 1024)
 #define IDENTITY_BYTES_MAX (1024 * 1024)
-
-struct recovery {
-	struct offline *o;
-	struct identity identity; /* the old one */
-	struct refound plan;
-	bool again; /* an earlier one broke off: the plan is that one's */
-	struct table *table;
-	struct kv *kv;
-	struct wal *wal; /* NULL: it is set aside already */
-	struct wal_found found;
-	struct raft_config members; /* of the old cluster */
-};
 
 /* --- what there is --- */
 
@@ -43,34 +24,14 @@ static char *aside_path(const char *name, const char *aside)
 	return xasprintf("%s.%s", name, aside);
 }
 
-struct name_sought {
-	const char *name;
-	bool there;
-};
-
-static void compare_name(void *arg, const char *name)
-{
-	struct name_sought *s = arg;
-
-	s->there |= strcmp(name, s->name) == 0;
-}
-
 /* The old log, by an earlier try. What is there in its place is the beginning of the new one. */
 static enum err is_set_aside(const struct recovery *r, bool *out)
 {
 	char *name = r->again ? aside_path("log", r->plan.aside) : xstrdup("");
-	struct name_sought sought = { .name = name };
-	enum err e = disk_list(r->o->disk, "", compare_name, &sought);
+	enum err e = disk_find(r->o->disk, "", name, out);
 
-	*out = sought.there;
 	free(name);
 	return e;
-}
-
-static int refuse(int status, const char *why)
-{
-	log_errorx("%s", why);
-	return status;
 }
 
 static int check_identity(const struct recovery *r)
@@ -84,13 +45,15 @@ static int check_identity(const struct recovery *r)
 		return EX_CONFIG;
 	}
 	if (r->again && r->plan.work == REFOUND_RESTORE)
-		return refuse(
+		return recovery_refuse(
 		    EX_CONFIG, "a restore into this directory broke off; repeat that (holdfastd --restore)");
 	if (i->phase == IDENTITY_REMOVED)
-		return refuse(EX_CONFIG, "this node was removed from its cluster before; what it has is old. "
-					 "Recover another one, or restore a backup");
+		return recovery_refuse(EX_CONFIG,
+		    "this node was removed from its cluster before; what it has is old. "
+		    "Recover another one, or restore a backup");
 	if (i->phase != IDENTITY_FORMED)
-		return refuse(EX_CONFIG, "this node has no cluster yet: there is nothing to recover");
+		return recovery_refuse(
+		    EX_CONFIG, "this node has no cluster yet: there is nothing to recover");
 	return EX_OK;
 }
 
@@ -99,7 +62,7 @@ static int read_identity(struct recovery *r)
 	enum err e = identity_read(&r->identity, r->o->disk);
 
 	if (e == ERR_NOT_FOUND)
-		return refuse(EX_NOINPUT, "there is no node in this directory: it has no identity");
+		return recovery_refuse(EX_NOINPUT, "there is no node in this directory: it has no identity");
 	if (e == ERR_OK && (e = refound_read(&r->plan, r->o->disk)) == ERR_OK)
 		r->again = true;
 	if (e != ERR_OK && e != ERR_NOT_FOUND)
@@ -187,149 +150,6 @@ static enum err look(struct recovery *r)
 	if (!aside && (e = open_log(r)) != ERR_OK)
 		return e;
 	return find_members(r);
-}
-
-/* --- what the operator is told and asked --- */
-
-static bool was_learner(const struct recovery *r)
-{
-	struct raft_member me;
-
-	return raft_config_find(&r->members, r->identity.incarnation, &me) && (me.roles & RAFT_LEARNER) != 0;
-}
-
-static void show(const struct recovery *r)
-{
-	const struct kv_meta *m = kv_meta(r->kv);
-
-	printf("node %s of the cluster %016" PRIx64 ", incarnation %016" PRIx64 "\n", r->identity.id,
-	    r->identity.cluster, r->identity.incarnation);
-	if (r->wal != NULL)
-		printf("  log    its last entry has index %" PRIu64 " of term %" PRIu64
-		       "; the node has seen term %" PRIu64 "\n",
-		    r->found.last.index, r->found.last.term, r->found.hard.term);
-	printf("  state  has applied index %" PRIu64 " of term %" PRIu64 "\n", m->applied_index,
-	    m->applied_term);
-	if (was_learner(r))
-		printf("  it was a learner: it may lack what a majority of the others had acknowledged\n");
-	if (r->again)
-		printf("  an earlier recovery broke off; this one goes on where it was\n");
-}
-
-static size_t list_others(
-    const struct recovery *r, struct reached *list, struct raft_member *who, char **texts)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < r->members.count; i++) {
-		struct raft_member *m = &who[count];
-
-		if (!raft_config_find(&r->members, r->members.members[i], m) ||
-		    bytes_equal(m->id, bytes_text(r->identity.id)))
-			continue;
-		texts[count] = bytes_dup_text(m->peer);
-		list[count] = (struct reached){ .address = texts[count] };
-		count++;
-	}
-	return count;
-}
-
-/* Another node may have the address by now, or the same one without its data: that is not who was a member. Whoever is
- * there and says nothing may be a member that is stopped. */
-static bool still_lives(const struct recovery *r, const struct reached *x)
-{
-	return x->greeted ? x->cluster == r->identity.cluster : x->connected;
-}
-
-static void show_answer(const struct recovery *r, const struct raft_member *m, const struct reached *x)
-{
-	printf("  %.*s at %s: ", (int)m->id.size, (const char *)m->id.data, x->address);
-	if (still_lives(r, x))
-		printf(x->greeted ? "ANSWERS\n" : "SOMETHING ANSWERS (%s)\n", x->why != NULL ? x->why : "");
-	else if (x->greeted && x->cluster == 0)
-		printf("a node %s without a cluster is there, and nothing of the old one\n", x->id);
-	else if (x->greeted)
-		printf("a node %s of another cluster is there, and nothing of the old one\n", x->id);
-	else
-		printf("no answer (%s)\n", x->why != NULL ? x->why : "?");
-}
-
-static int check_others(const struct recovery *r)
-{
-	struct reached list[RAFT_MEMBERS_MAX];
-	struct raft_member who[RAFT_MEMBERS_MAX];
-	char *texts[RAFT_MEMBERS_MAX];
-	size_t count = list_others(r, list, who, texts);
-	int status = EX_OK;
-
-	if (count == 0)
-		return refuse(EX_USAGE,
-		    "this node is alone in its cluster already: there is nothing to recover; start it");
-	printf("asking the other members, for at most %d s\n", PATIENCE_MS / 1000);
-	fflush(stdout);
-	reach(list, count, span_ms(PATIENCE_MS));
-	for (size_t i = 0; i < count; i++) {
-		show_answer(r, &who[i], &list[i]);
-		fflush(stdout);
-		if (!still_lives(r, &list[i]))
-			continue;
-		log_errorx(
-		    "member %.*s at %s lives: start the others again, or replace them through it. If all "
-		    "of them are lost for good but this one, stop it for good first; nothing was changed",
-		    (int)who[i].id.size, (const char *)who[i].id.data, list[i].address);
-		status = EX_UNAVAILABLE;
-	}
-	reached_free(list, count);
-	for (size_t i = 0; i < count; i++)
-		free(texts[i]);
-	return status;
-}
-
-static void explain(const struct recovery *r)
-{
-	printf("Nobody answers. What follows is for the case that the other members are lost FOR GOOD:\n"
-	       "- this node becomes the cluster %016" PRIx64
-	       ", alone; the others can never come back into it, and are "
-	       "refused\n",
-	    r->plan.next.cluster);
-	if (r->wal != NULL && r->found.last.index > kv_meta(r->kv)->applied_index)
-		printf("- all of its log counts as committed, also the last %" PRIu64
-		       " entries, of which this node did not know it: they may have been acknowledged\n",
-		    r->found.last.index - kv_meta(r->kv)->applied_index);
-	printf("- what only the others had is lost\n"
-	       "- it goes on behind revision %" PRIu64 ", so that none is given out twice\n"
-	       "- its old log and identity are kept in %s as log.%s and identity.%s\n",
-	    r->plan.base.index, r->o->conf->node_data, r->plan.aside, r->plan.aside);
-}
-
-static int ask(bool yes)
-{
-	char line[16] = "";
-
-	if (yes)
-		return EX_OK;
-	if (isatty(STDIN_FILENO) == 0)
-		return refuse(EX_USAGE, "there is no terminal to ask at; say --yes if it is meant");
-	printf("Type yes to do it: ");
-	fflush(stdout);
-	if (fgets(line, sizeof(line), stdin) != NULL && strcmp(line, "yes\n") == 0)
-		return EX_OK;
-	return refuse(EX_USAGE, "not done; nothing was changed");
-}
-
-static void show_end(const struct recovery *r)
-{
-	const struct conf *c = r->o->conf;
-
-	printf(
-	    "node %s is the new cluster %016" PRIx64 ", which goes on behind revision %" PRIu64 "\n"
-	    "next:\n"
-	    "1. start this node as ever, and look at what it has\n"
-	    "2. empty the data directories of the others, or take new machines, and start each with --join "
-	    "%s\n"
-	    "3. when all is well, remove log.%s and identity.%s from %s\n",
-	    c->node_id, r->plan.next.cluster, r->plan.base.index, c->http_advertise, r->plan.aside,
-	    r->plan.aside, c->node_data);
 }
 
 /* --- what is done --- */
@@ -434,7 +254,7 @@ static int end(struct recovery *r, enum err e)
 	if (e == ERR_OK)
 		e = refound_finish(&r->plan, r->o->disk, r->o->conf->log_segment);
 	if (e == ERR_OK) {
-		show_end(r);
+		recovery_show_end(r);
 		return EX_OK;
 	}
 	log_errorx("the recovery broke off: %s; repeat it, it goes on where it was", err_text(e));
@@ -456,11 +276,11 @@ static int recover(struct recovery *r, bool yes)
 		return worker_status(e);
 	}
 	plan(r);
-	show(r);
-	if ((status = check_others(r)) != EX_OK)
+	recovery_show(r);
+	if ((status = recovery_check_others(r)) != EX_OK)
 		return status;
-	explain(r);
-	if ((status = ask(yes)) != EX_OK)
+	recovery_explain(r);
+	if ((status = recovery_ask(yes)) != EX_OK)
 		return status;
 	return end(r, carry_out(r));
 }

@@ -101,24 +101,17 @@ void repair_note_free(struct repair_note *n)
 
 /* --- setting aside --- */
 
-struct sought {
-	const char *name;
+struct end_sought {
+	const char *end;
 	bool there;
 };
 
-static void compare_name(void *arg, const char *name)
-{
-	struct sought *s = arg;
-
-	s->there |= strcmp(name, s->name) == 0;
-}
-
 static void find_end(void *arg, const char *name)
 {
-	struct sought *s = arg;
-	size_t size = strlen(name), end = strlen(s->name);
+	struct end_sought *s = arg;
+	size_t size = strlen(name), end = strlen(s->end);
 
-	s->there |= size > end && strcmp(name + size - end, s->name) == 0;
+	s->there |= size > end && strcmp(name + size - end, s->end) == 0;
 }
 
 /* Two repairs in one second are rare, and no reason to fail. */
@@ -132,7 +125,7 @@ char *repair_suffix(struct disk *d)
 	strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
 	for (unsigned n = 1;; n++) {
 		char *suffix = n == 1 ? xasprintf("damaged-%s", date) : xasprintf("damaged-%s-%u", date, n);
-		struct sought s = { .name = suffix };
+		struct end_sought s = { .end = suffix };
 
 		if (disk_list(d, "", find_end, &s) != ERR_OK || !s.there)
 			return suffix;
@@ -143,10 +136,10 @@ char *repair_suffix(struct disk *d)
 static enum err move_aside(struct disk *d, const char *name, const char *suffix)
 {
 	char *to = xasprintf("%s.%s", name, suffix);
-	struct sought s = { .name = name };
-	enum err e = disk_list(d, "", compare_name, &s);
+	bool there;
+	enum err e = disk_find(d, "", name, &there);
 
-	if (e == ERR_OK && s.there)
+	if (e == ERR_OK && there)
 		e = disk_rename(d, name, to);
 	free(to);
 	return e;
