@@ -22,7 +22,7 @@
 struct mark {
 	int fd;
 	pthread_mutex_t lock;
-	struct mark_place place;
+	_Atomic uint64_t place; /* file and offset, so that it is read without the lock */
 	unsigned copy; /* that was written last */
 	atomic_bool needed;
 };
@@ -49,9 +49,9 @@ static bool decode(const uint8_t *at, struct mark_place *p)
 	return wire_load_u32(at) == FORMAT && wire_load_u32(at + 12) == crc32c(0, bytes_of(at, 12));
 }
 
-static bool is_before(struct mark_place a, struct mark_place b)
+static uint64_t pack(struct mark_place p)
 {
-	return a.file != b.file ? a.file < b.file : a.offset < b.offset;
+	return (uint64_t)p.file << 32 | p.offset;
 }
 
 enum err mark_make(const char *home)
@@ -95,8 +95,8 @@ static enum err read_copies(struct mark *m, const char *home)
 	}
 	if (!whole[0] && !whole[1])
 		return damaged(home, "neither of its copies is whole");
-	m->copy = !whole[0] || (whole[1] && is_before(places[0], places[1])) ? 1 : 0;
-	m->place = places[m->copy];
+	m->copy = !whole[0] || (whole[1] && pack(places[0]) < pack(places[1])) ? 1 : 0;
+	m->place = pack(places[m->copy]);
 	return ERR_OK;
 }
 
@@ -142,12 +142,9 @@ bool mark_exists(const char *home)
 
 struct mark_place mark_place(struct mark *m)
 {
-	struct mark_place p;
+	uint64_t p = m->place;
 
-	pthread_mutex_lock(&m->lock);
-	p = m->place;
-	pthread_mutex_unlock(&m->lock);
-	return p;
+	return (struct mark_place){ (uint32_t)(p >> 32), (uint32_t)p };
 }
 
 /* Into the copy that is not the last one. */
@@ -161,7 +158,7 @@ static enum err write_next(struct mark *m, struct mark_place place)
 	    fdatasync(m->fd) == -1)
 		return errno == 0 ? ERR_IO : err_from_errno(errno);
 	m->copy = copy;
-	m->place = place;
+	m->place = pack(place);
 	return ERR_OK;
 }
 
@@ -169,8 +166,11 @@ enum err mark_raise(struct mark *m, struct mark_place place)
 {
 	enum err e = ERR_OK;
 
+	/* Most pages are behind it, and do not wait while another thread raises it. */
+	if (pack(place) <= m->place)
+		return ERR_OK;
 	pthread_mutex_lock(&m->lock);
-	if (is_before(m->place, place))
+	if (pack(place) > m->place)
 		e = write_next(m, place);
 	pthread_mutex_unlock(&m->lock);
 	if (e != ERR_OK)
