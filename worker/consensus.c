@@ -65,6 +65,7 @@ static struct instant now(const struct consensus *c)
 static void end(struct consensus *c)
 {
 	ballast_set_patient(c->ballast, false);
+	store_hurry();
 	replica_close(c->replica);
 	store_free(c->tables);
 	worker_exit(c->worker, EX_OK);

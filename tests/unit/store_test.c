@@ -1,5 +1,5 @@
 /*
- * links: worker/store/ worker/kv/ common/disk.c common/crc.c common/mem.c common/buf.c common/wire.c common/err.c
+ * links: worker/store/ worker/kv/ common/disk.c common/crc.c common/mem.c common/buf.c common/wire.c common/err.c common/clock.c
  *	common/log.c common/random.c tests/common/mem_table.c tests/common/kv_drive.c tests/common/kv_random.c
  *	tests/common/folder.c tests/common/store_case.c -lxxhash -ldb
  */

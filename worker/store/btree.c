@@ -189,18 +189,32 @@ enum err btree_flush_and_note(struct environment *s)
 }
 
 /* Noted when pages refer to it, ahead of those that do so next. */
-static enum err btree_flush(struct table *t)
+static enum err flush(struct environment *s)
 {
-	struct environment *s = environment_enter(t);
 	int error;
 
-	if (!s->has_log)
-		return ERR_OK;
 	files_write_out(s->pages);
 	if (mark_was_needed(s->mark))
 		return btree_flush_and_note(s);
 	error = s->env->log_flush(s->env, NULL);
 	return error == 0 ? ERR_OK : environment_fail(s, "flush its log", error);
+}
+
+static enum err btree_flush(struct table *t)
+{
+	struct environment *s = environment_enter(t);
+
+	return s->has_log ? flush(s) : ERR_OK;
+}
+
+/* A checkpoint that takes its time must not keep the log from the disk: else whoever needs room in the cache has to
+ * sync it before a page can go. */
+static void flush_between(void *arg)
+{
+	struct environment *s = arg;
+
+	if (s->flushed == ERR_OK)
+		s->flushed = flush(s);
 }
 
 /* Of one that is being filled: little is left to be done when it is adopted. */
@@ -222,10 +236,13 @@ static enum err btree_checkpoint(struct table *t)
 	if ((e = btree_flush_and_note(s)) != ERR_OK)
 		return e;
 	files_take_time(s->pages);
+	files_between_steps(flush_between, s);
 	error = s->env->txn_checkpoint(s->env, 0, 0, 0);
 	files_take_time(-1);
 	if (error != 0)
 		return environment_fail(s, "checkpoint", error);
+	if (s->flushed != ERR_OK)
+		return s->flushed;
 	/* A start needs its record before older files are gone. */
 	if ((e = btree_flush_and_note(s)) != ERR_OK)
 		return e;

@@ -165,6 +165,7 @@ static enum err open_with_log(struct environment *s, const struct environment_si
 
 	if ((error = s->env->set_lg_max(s->env, size->log_file_bytes)) != 0 ||
 	    (error = s->env->set_lg_bsize(s->env, LOG_BUFFER_BYTES)) != 0 ||
+	    (error = s->env->set_mp_max_write(s->env, FILES_PAGES_A_STEP, 0)) != 0 ||
 	    (error = s->env->set_flags(s->env, DB_TXN_WRITE_NOSYNC, 1)) != 0)
 		return environment_fail(s, "configure", error);
 	error = s->env->open(s->env, s->home, flags, 0600);

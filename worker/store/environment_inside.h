@@ -19,6 +19,7 @@ struct environment {
 	struct buf found; /* the key that a scan came to */
 	struct buf bulk; /* what a scan read ahead */
 	char *home; /* NULL: none */
+	enum err flushed; /* during a checkpoint */
 	bool has_log; /* else there are no units */
 	ino_t inode; /* of the file of the tables; 0: none */
 	int pages; /* a descriptor of the file of the tables; -1: none */

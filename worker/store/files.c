@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/store/files.h"
@@ -16,6 +20,11 @@
 
 /* So much a thread that has time has on its way to the disk at once. */
 #define STEP_BYTES (256U * 1024)
+/* How long it rests at most, after a step and in all. */
+#define REST_MS 10
+#define RESTS_MS 2000
+/* How often something else is done between its steps. */
+#define CALL_MS 30
 #define PAGE_BYTES 4096U
 
 static int create(const char *path, int flags, mode_t mode)
@@ -88,6 +97,11 @@ static __thread struct {
 	int fd;
 	size_t bytes;
 	off_t first, end;
+	struct instant since; /* the step under way began */
+	struct span rested;
+	void (*between)(void *arg);
+	void *between_arg;
+	struct instant called;
 } behind;
 
 void files_take_time(int fd)
@@ -97,10 +111,37 @@ void files_take_time(int fd)
 	behind.on = fd != -1;
 	behind.fd = fd;
 	behind.bytes = 0;
+	behind.between = NULL;
+}
+
+static atomic_bool hurried;
+
+void files_hurry(void)
+{
+	atomic_store(&hurried, true);
+}
+
+void files_between_steps(void (*call)(void *arg), void *arg)
+{
+	behind.between = call;
+	behind.between_arg = arg;
+	behind.since = behind.called = clock_now();
+	behind.rested = span_ms(0);
 }
 
 /* In two calls: a write that is asked to wait is one that the kernel hurries. A failure is left to the sync at the end,
  * by another descriptor, which is told of it too. */
+static void wait_for_disk(void)
+{
+	off_t size = behind.end - behind.first;
+
+	if (behind.bytes == 0)
+		return;
+	sync_file_range(behind.fd, behind.first, size, SYNC_FILE_RANGE_WRITE);
+	sync_file_range(behind.fd, behind.first, size, SYNC_FILE_RANGE_WAIT_BEFORE);
+	behind.bytes = 0;
+}
+
 static void write_behind(off_t offset, size_t size)
 {
 	if (behind.bytes == 0 || offset < behind.first)
@@ -108,11 +149,49 @@ static void write_behind(off_t offset, size_t size)
 	if (behind.bytes == 0 || offset + (off_t)size > behind.end)
 		behind.end = offset + (off_t)size;
 	behind.bytes += size;
-	if (behind.bytes < STEP_BYTES)
+	if (behind.bytes >= STEP_BYTES && !atomic_load(&hurried))
+		wait_for_disk();
+}
+
+static void rest(struct span s)
+{
+	const struct timespec t = { s.ns / 1000000000, s.ns % 1000000000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* Between two steps of a checkpoint nobody else needs wait: it holds no page. So it leaves disk and processor to others
+ * for as long as it has used them itself, two seconds in all. */
+static void rest_from_step(void)
+{
+	struct span took;
+
+	if (atomic_load(&hurried))
 		return;
-	sync_file_range(behind.fd, behind.first, behind.end - behind.first, SYNC_FILE_RANGE_WRITE);
-	sync_file_range(behind.fd, behind.first, behind.end - behind.first, SYNC_FILE_RANGE_WAIT_BEFORE);
-	behind.bytes = 0;
+	wait_for_disk();
+	took = instant_between(behind.since, clock_now());
+	if (took.ns > span_ms(REST_MS).ns)
+		took = span_ms(REST_MS);
+	if (behind.rested.ns < span_ms(RESTS_MS).ns)
+		rest(took);
+	behind.rested.ns += took.ns;
+	if (instant_between(behind.called, clock_now()).ns > span_ms(CALL_MS).ns) {
+		behind.called = clock_now();
+		behind.between(behind.between_arg);
+	}
+	behind.since = clock_now();
+}
+
+/* Berkeley DB rests: of itself, for so long, or because we have asked it to after FILES_PAGES_A_STEP. */
+static int on_pause(u_long seconds, u_long us)
+{
+	if (seconds > 0 || us > 0)
+		rest(span_us((int64_t)(seconds * 1000000 + us)));
+	else if (behind.on && behind.between != NULL)
+		rest_from_step();
+	else
+		sched_yield();
+	return 0;
 }
 
 void files_write_out(int fd)
@@ -154,6 +233,7 @@ void files_take_over(void)
 {
 	db_env_set_func_open(open_file);
 	db_env_set_func_write(write_all);
+	db_env_set_func_yield(on_pause);
 }
 
 void files_relieve(struct disk *d)

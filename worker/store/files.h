@@ -22,6 +22,13 @@ void files_write_for(struct mark *m, ino_t pages, bool *full);
  * descriptor of their file that Berkeley DB has not. What comes in one piece, with a sync behind it, holds up the syncs
  * of everybody else. -1: they are left to the kernel, as at first. */
 void files_take_time(int fd);
+/* As DB_ENV->set_mp_max_write() it makes the steps of a checkpoint end where it holds no page: before a write has to wait,
+ * which would hold one. */
+#define FILES_PAGES_A_STEP 48
+/* Until files_take_time() is called again this thread does that some thirty times a second between such steps. */
+void files_between_steps(void (*call)(void *arg), void *arg);
+/* From now on nothing in this process takes its time: it ends. */
+void files_hurry(void);
 /* The kernel begins to write what it still holds of this file, so that the next sync finds little. */
 void files_write_out(int fd);
 

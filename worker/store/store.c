@@ -168,6 +168,11 @@ struct tables *store_new(const struct store_options *o)
 	return &s->tables;
 }
 
+void store_hurry(void)
+{
+	files_hurry();
+}
+
 void store_free(struct tables *ts)
 {
 	struct store *s = store_of(ts);

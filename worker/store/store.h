@@ -30,6 +30,8 @@ struct store_options {
 
 /* Opens nothing yet. */
 struct tables *store_new(const struct store_options *o);
+/* The process ends: what goes on in other threads, a checkpoint, takes no more time than it needs. */
+void store_hurry(void);
 /* Its tables are closed before. Accepts NULL. */
 void store_free(struct tables *ts);
 
