@@ -278,7 +278,10 @@ static void give_up(struct replica *r, enum err e)
 {
 	struct receiving *g = &r->receiving;
 
-	log_warnx("gave up an image of the state: %s pieces=%" PRIu64, err_text(e), g->written);
+	/* The lane does nothing with it any more. */
+	log_warnx("gave up an image of the state: %s%s%s pieces=%" PRIu64, err_text(e),
+	    g->in->load != NULL ? ": " : "", g->in->load != NULL ? image_load_why(g->in->load) : "",
+	    g->written);
 	refuse(r, g->from, g->number);
 	abandon(r);
 }
