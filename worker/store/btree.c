@@ -207,14 +207,28 @@ static enum err btree_flush(struct table *t)
 	return s->has_log ? flush(s) : ERR_OK;
 }
 
+/* The number of the log file that is written to; 0: not known. */
+static uint32_t log_file(struct environment *s)
+{
+	DB_LOG_STAT *stat;
+	uint32_t number;
+
+	if (s->env->log_stat(s->env, &stat, 0) != 0)
+		return 0;
+	number = stat->st_cur_file;
+	free(stat);
+	return number;
+}
+
 /* A checkpoint that takes its time must not keep the log from the disk: else whoever needs room in the cache has to
- * sync it before a page can go. */
-static void flush_between(void *arg)
+ * sync it before a page can go. Nor may the log grow without end meanwhile: behind a file of it there is no rest. */
+static bool flush_between(void *arg)
 {
 	struct environment *s = arg;
 
 	if (s->flushed == ERR_OK)
 		s->flushed = flush(s);
+	return log_file(s) <= s->checkpoint_file + 1;
 }
 
 /* Of one that is being filled: little is left to be done when it is adopted. */
@@ -235,6 +249,7 @@ static enum err btree_checkpoint(struct table *t)
 		return sync_pages(s);
 	if ((e = btree_flush_and_note(s)) != ERR_OK)
 		return e;
+	s->checkpoint_file = log_file(s);
 	files_take_time(s->pages);
 	files_between_steps(flush_between, s);
 	error = s->env->txn_checkpoint(s->env, 0, 0, 0);

@@ -20,6 +20,7 @@ struct environment {
 	struct buf bulk; /* what a scan read ahead */
 	char *home; /* NULL: none */
 	enum err flushed; /* during a checkpoint */
+	uint32_t checkpoint_file; /* the log file that was written to when it began */
 	bool has_log; /* else there are no units */
 	ino_t inode; /* of the file of the tables; 0: none */
 	int pages; /* a descriptor of the file of the tables; -1: none */

@@ -99,7 +99,7 @@ static __thread struct {
 	off_t first, end;
 	struct instant since; /* the step under way began */
 	struct span rested;
-	void (*between)(void *arg);
+	bool (*between)(void *arg);
 	void *between_arg;
 	struct instant called;
 } behind;
@@ -121,7 +121,7 @@ void files_hurry(void)
 	atomic_store(&hurried, true);
 }
 
-void files_between_steps(void (*call)(void *arg), void *arg)
+void files_between_steps(bool (*call)(void *arg), void *arg)
 {
 	behind.between = call;
 	behind.between_arg = arg;
@@ -177,7 +177,8 @@ static void rest_from_step(void)
 	behind.rested.ns += took.ns;
 	if (instant_between(behind.called, clock_now()).ns > span_ms(CALL_MS).ns) {
 		behind.called = clock_now();
-		behind.between(behind.between_arg);
+		if (!behind.between(behind.between_arg))
+			behind.rested = span_ms(RESTS_MS);
 	}
 	behind.since = clock_now();
 }

@@ -25,8 +25,9 @@ void files_take_time(int fd);
 /* As DB_ENV->set_mp_max_write() it makes the steps of a checkpoint end where it holds no page: before a write has to wait,
  * which would hold one. */
 #define FILES_PAGES_A_STEP 48
-/* Until files_take_time() is called again this thread does that some thirty times a second between such steps. */
-void files_between_steps(void (*call)(void *arg), void *arg);
+/* Until files_take_time() is called again this thread does that some thirty times a second between such steps. It rests no
+ * more once that has returned false. */
+void files_between_steps(bool (*call)(void *arg), void *arg);
 /* From now on nothing in this process takes its time: it ends. */
 void files_hurry(void);
 /* The kernel begins to write what it still holds of this file, so that the next sync finds little. */
