@@ -1,7 +1,7 @@
 /*
  * DATA/identity: kept over starts, refused when damaged or foreign.
  *
- * links: worker/replica/identity.c common/mem.c common/buf.c common/wire.c common/err.c common/disk.c
+ * links: worker/replica/identity.c worker/replica/sealed.c common/mem.c common/buf.c common/wire.c common/err.c common/disk.c
  *	common/disk_posix.c common/crc.c common/random_secret.c common/log.c tests/common/folder.c
  */
 #include <setjmp.h>

@@ -646,24 +646,6 @@ static void quarantine_outlives_a_crash_and_not_an_image(void **state)
 	mem_table_free(fresh);
 }
 
-static void a_state_that_begins_somewhere_is_not_trusted(void **state)
-{
-	struct drive d;
-
-	(void)state;
-	drive_start(&d, mem_table_new());
-	assert_int_equal(kv_begin_at(d.kv, 7, 1000, 55, T("lost")), ERR_OK);
-	mem_table_crash(d.table, mem_table_volatile(d.table));
-	drive_reopen(&d);
-	assert_string_equal(kv_quarantined(d.kv), "lost");
-	assert_int_equal(kv_meta(d.kv)->applied_term, 7);
-	assert_int_equal(kv_meta(d.kv)->applied_index, 1000);
-	assert_int_equal(kv_meta(d.kv)->time_ms, 55);
-	assert_false(kv_is_image(d.kv));
-	drive_stop(&d);
-	mem_table_free(d.table);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -679,7 +661,6 @@ int main(void)
 		cmocka_unit_test(nothing_comes_after_the_end),
 		cmocka_unit_test(a_reader_of_a_file_finds_where_frames_end),
 		cmocka_unit_test(quarantine_outlives_a_crash_and_not_an_image),
-		cmocka_unit_test(a_state_that_begins_somewhere_is_not_trusted),
 	};
 
 	return cmocka_run_group_tests_name("image", tests, NULL, NULL);

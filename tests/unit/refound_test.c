@@ -1,7 +1,7 @@
 /*
  * A cluster that begins anew with one node: what is noted before, what is refused meanwhile, what is there in the end.
  *
- * links: worker/replica/refound.c worker/replica/identity.c worker/log/ worker/kv/ worker/raft/config.c worker/raft/entry.c
+ * links: worker/replica/refound.c worker/replica/identity.c worker/replica/sealed.c worker/log/ worker/kv/ worker/raft/config.c worker/raft/entry.c
  *	common/mem.c common/buf.c common/wire.c common/err.c common/disk.c common/disk_posix.c common/crc.c common/random.c
  *	common/random_secret.c common/log.c tests/common/folder.c tests/common/mem_table.c tests/common/kv_drive.c -lxxhash
  */

@@ -1,7 +1,7 @@
 /*
  * What is noted of damage, what is set aside, and what a node still knows of its cluster without the part that is damaged.
  *
- * links: worker/replica/repair.c worker/replica/refound.c worker/replica/identity.c worker/log/ worker/kv/ worker/raft/config.c
+ * links: worker/replica/repair.c worker/replica/refound.c worker/replica/identity.c worker/replica/sealed.c worker/log/ worker/kv/ worker/raft/config.c
  *	worker/raft/entry.c common/mem.c common/buf.c common/wire.c common/err.c common/disk.c common/disk_posix.c
  *	common/crc.c common/random.c common/random_secret.c common/log.c tests/common/folder.c tests/common/mem_table.c
  *	tests/common/mem_tables.c tests/common/kv_drive.c -lxxhash

@@ -179,15 +179,6 @@ const char *kv_quarantined(const struct kv *kv)
 	return kv->distrust;
 }
 
-enum err kv_begin_at(struct kv *kv, uint64_t term, uint64_t index, uint64_t time_ms, struct bytes why)
-{
-	assert(kv->meta.applied_index == 0);
-	kv->meta.applied_term = term;
-	kv->meta.applied_index = index;
-	kv->meta.time_ms = time_ms;
-	return kv_quarantine(kv, why);
-}
-
 enum err kv_write_image(struct table *t, const struct kv_meta *meta)
 {
 	const struct bytes nothing = { NULL, 0 };

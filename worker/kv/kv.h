@@ -79,9 +79,6 @@ struct kv;
 enum err kv_open(struct kv **out, struct table *t);
 /* No image of it may be under way (asserted). */
 void kv_close(struct kv *kv);
-/* An empty state that stands for everything up to this position: what belongs into it must come by an image, so it is
- * not trusted, and `why`. Durable when it returns. */
-enum err kv_begin_at(struct kv *kv, uint64_t term, uint64_t index, uint64_t time_ms, struct bytes why);
 /* As of the last kv_settle(); valid until the next. */
 const struct kv_meta *kv_meta(const struct kv *kv);
 

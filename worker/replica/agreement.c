@@ -7,7 +7,7 @@
 /*
  * The states of the nodes are compared: each one notes the hash of its state as of every index that is a multiple of
  * `hash_every`, and tells the leader, until that one has said what is right there. Right is what a majority of all voters
- * holds. A node whose own state was another then takes it out of use by itself (decisions/0013).
+ * holds. A node whose own state was another then takes it out of use by itself (decisions/0014).
  */
 
 #define HASH_EVERY 65536

@@ -11,18 +11,6 @@ void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum er
 	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e, text };
 }
 
-static uint64_t leader_age_ms(const struct replica *r)
-{
-	struct raft_view v;
-
-	if (r->raft == NULL)
-		return 0;
-	v = raft_view(r->raft);
-	if (v.role == RAFT_LEADER)
-		return 0;
-	return v.heard.ns == 0 ? UINT64_MAX : (uint64_t)span_to_ms(instant_between(v.heard, r->now));
-}
-
 void answer_prompts(struct replica *r)
 {
 	struct buf status = { 0 };
@@ -84,7 +72,7 @@ void answer_result(struct replica *r, struct pending *p, struct bytes result, ui
 {
 	answer_by(r, p,
 	    &(struct ipc_answer){
-		.id = p->id, .revision = revision, .age_ms = leader_age_ms(r), .result = result });
+		.id = p->id, .revision = revision, .age_ms = status_leader_age_ms(r), .result = result });
 }
 
 void answer_status(struct replica *r, struct pending *p)

@@ -34,7 +34,7 @@ static bool is_repetition(const struct forwarder *f, uint64_t start, const struc
 	return m->term < f->term || (m->term == f->term && m->number <= f->number);
 }
 
-void forward_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number, enum err e)
+void send_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number, enum err e)
 {
 	struct peer_refuse answer = { term, number, (uint16_t)e };
 
@@ -66,25 +66,25 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 	if (v.role != RAFT_LEADER || v.term != m->term) {
 		/* In an older term an earlier life of this node may have led, and proposed it. */
 		if (m->term > r->term_opened)
-			forward_refuse(r, from, m->term, m->number, ERR_NOT_LEADER);
+			send_refuse(r, from, m->term, m->number, ERR_NOT_LEADER);
 		return;
 	}
 	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
 	if (r->agreement.disputed != 0) {
-		forward_refuse(r, from, m->term, m->number, ERR_DISPUTED);
+		send_refuse(r, from, m->term, m->number, ERR_DISPUTED);
 		return;
 	}
 	if (slow_holds(r)) {
 		/* Else it comes again, under another number. */
 		if (!slow_hold_forward(r, from, m))
-			forward_refuse(r, from, m->term, m->number, ERR_NOT_LEADER);
+			send_refuse(r, from, m->term, m->number, ERR_NOT_LEADER);
 		return;
 	}
 	data = blob_new(m->command);
 	e = raft_propose(r->raft, ENTRY_WRITE, data, r->now, &pos);
 	blob_unref(data);
 	if (e != ERR_OK)
-		forward_refuse(r, from, m->term, m->number, e);
+		send_refuse(r, from, m->term, m->number, e);
 }
 
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)

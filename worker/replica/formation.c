@@ -244,16 +244,6 @@ static void form(struct replica *r, uint64_t cluster, struct bytes founding)
 	blob_unref(next.founding);
 }
 
-static uint64_t new_cluster_id(void)
-{
-	uint64_t v;
-
-	do
-		v = random_secret();
-	while (v == 0);
-	return v;
-}
-
 /* Once: it is asked several times a second. */
 static void complain(struct replica *r, const struct listed *l, const struct acquaintance *a)
 {
@@ -283,7 +273,7 @@ static void form_with_all(struct replica *r)
 		}
 		put_member(&founding, a->incarnation, l->id, l->peer, a->http);
 	}
-	form(r, new_cluster_id(), buf_bytes(&founding));
+	form(r, identity_new_cluster(), buf_bytes(&founding));
 out:
 	buf_free(&founding);
 }
@@ -307,7 +297,7 @@ static void form_alone(struct replica *r)
 	struct buf founding = { 0 };
 
 	put_member(&founding, r->identity.incarnation, r->identity.id, r->o.peer, r->o.http);
-	form(r, new_cluster_id(), buf_bytes(&founding));
+	form(r, identity_new_cluster(), buf_bytes(&founding));
 	buf_free(&founding);
 }
 

@@ -111,15 +111,6 @@ void handover_leader_changed(struct replica *r)
 	}
 }
 
-static void refuse(struct replica *r, uint64_t to, const struct peer_hand_over *m, enum err e)
-{
-	struct peer_refuse answer = { m->term, m->number, (uint16_t)e };
-
-	wire_put_u8(&r->frame, PEER_REFUSE);
-	peer_refuse_put(&r->frame, &answer);
-	send_frame(r, to);
-}
-
 void on_hand_over(struct replica *r, uint64_t from, const struct peer_hand_over *m)
 {
 	struct raft_view v;
@@ -130,7 +121,7 @@ void on_hand_over(struct replica *r, uint64_t from, const struct peer_hand_over 
 	v = raft_view(r->raft);
 	e = v.role == RAFT_LEADER && v.term == m->term ? hand_over(r, m->id) : ERR_NOT_LEADER;
 	if (e != ERR_OK)
-		refuse(r, from, m, e);
+		send_refuse(r, from, m->term, m->number, e);
 }
 
 void handover_refused(struct replica *r, struct pending *p, enum err e)

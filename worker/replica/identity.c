@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/crc.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "common/wire.h"
 #include "worker/replica/identity.h"
+#include "worker/replica/sealed.h"
 
 #define WIRE_TABLE "worker/replica/identity.def"
 #define WIRE_PREFIX identity
@@ -28,7 +28,6 @@ static uint64_t new_incarnation(void)
 	return v;
 }
 
-/* The record and the CRC-32C of it. */
 enum err identity_save(const struct identity *i, struct disk *d)
 {
 	struct identity_record record = {
@@ -41,26 +40,20 @@ enum err identity_save(const struct identity *i, struct disk *d)
 		blob_bytes(i->founding),
 	};
 	struct buf b = { 0 };
-	enum err e;
 
 	identity_record_put(&b, &record);
-	wire_put_u32(&b, crc32c(0, buf_bytes(&b)));
-	e = disk_replace(d, "", "identity", buf_bytes(&b));
-	buf_free(&b);
-	return e;
+	return sealed_save(d, "identity", &b);
 }
 
 static enum err take(struct identity *out, struct bytes file)
 {
+	struct reader r = reader_of(file);
 	struct identity_record record;
-	struct reader r;
 
-	if (file.size < 4 ||
-	    crc32c(0, bytes_of(file.data, file.size - 4)) != wire_load_u32(file.data + file.size - 4)) {
-		log_errorx("the file identity is damaged: its checksum does not match size=%zu", file.size);
+	if (file.size < 4) {
+		log_errorx("the file identity is damaged: it cannot be read size=%zu", file.size);
 		return ERR_DAMAGED;
 	}
-	r = reader_of(bytes_of(file.data, file.size - 4));
 	if (wire_load_u32(file.data) != IDENTITY_FORMAT) {
 		log_errorx("the file identity has the unknown format %" PRIu32, wire_load_u32(file.data));
 		return ERR_VERSION;
@@ -76,6 +69,16 @@ static enum err take(struct identity *out, struct bytes file)
 	out->cluster = record.cluster;
 	out->founding = out->phase == IDENTITY_UNFORMED ? NULL : blob_new(record.founding);
 	return ERR_OK;
+}
+
+uint64_t identity_new_cluster(void)
+{
+	uint64_t v;
+
+	do
+		v = random_secret();
+	while (v == 0);
+	return v;
 }
 
 struct identity identity_new(const char *id)
@@ -111,7 +114,7 @@ enum err identity_read(struct identity *out, struct disk *d)
 	enum err e;
 
 	*out = (struct identity){ 0 };
-	e = disk_read_whole(d, "identity", IDENTITY_BYTES_MAX, &file);
+	e = sealed_read(d, "identity", IDENTITY_BYTES_MAX, &file);
 	if (e == ERR_OK)
 		e = take(out, buf_bytes(&file));
 	buf_free(&file);

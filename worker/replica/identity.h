@@ -32,6 +32,8 @@ struct identity {
 enum err identity_open(struct identity *out, struct disk *d, const char *id);
 /* Only reads it: `boot` is 0. ERR_NOT_FOUND quietly where there is none; ERR_DAMAGED, ERR_VERSION; logged. */
 enum err identity_read(struct identity *out, struct disk *d);
+/* The id of a cluster that is about to be: random, not 0. */
+uint64_t identity_new_cluster(void);
 /* Of another node, or another life: never started, with no cluster. Copies the id. */
 struct identity identity_new(const char *id);
 /* Writes it whole, synced, renamed. */

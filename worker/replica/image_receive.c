@@ -51,15 +51,16 @@ static enum err do_finish(struct receive_job *j)
 {
 	struct incoming *in = j->in;
 	struct buf members = { 0 };
+	const struct kv_meta *meta;
 	enum err e;
 
 	if ((e = image_load_end(in->load)) != ERR_OK || (e = table_checkpoint(in->table)) != ERR_OK ||
 	    (e = kv_open(&in->kv, in->table)) != ERR_OK ||
 	    (e = kv_members(in->kv, &in->image.config_index, &members)) != ERR_OK)
 		goto out;
-	in->meta = *kv_meta(in->kv);
-	in->image.pos = (struct raft_pos){ in->meta.applied_term, in->meta.applied_index };
-	in->image.time_ms = in->meta.time_ms;
+	meta = kv_meta(in->kv);
+	in->image.pos = (struct raft_pos){ meta->applied_term, meta->applied_index };
+	in->image.time_ms = meta->time_ms;
 	in->image.config = blob_new(buf_bytes(&members));
 	image_load_free(in->load);
 	in->load = NULL;

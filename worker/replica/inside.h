@@ -146,7 +146,6 @@ struct incoming {
 	enum err error; /* the first; nothing is done any more */
 	/* When it is complete. */
 	struct kv *kv;
-	struct kv_meta meta;
 	struct raft_image image;
 };
 
@@ -428,7 +427,7 @@ void request_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_
 
 /* between.c */
 /* Says that it was not proposed and never will be. */
-void forward_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number, enum err e);
+void send_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number, enum err e);
 void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m);
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m);
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m);
@@ -518,5 +517,7 @@ void on_agreed(struct replica *r, uint64_t from, const struct peer_agreed *m);
 /* status.c */
 void status_put(struct replica *r, struct buf *out);
 enum node_role status_role(const struct replica *r, const struct raft_view *v);
+/* Since the leader was heard; 0 on the leader and without a cluster, UINT64_MAX: never. */
+uint64_t status_leader_age_ms(const struct replica *r);
 
 #endif

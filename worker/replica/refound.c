@@ -1,12 +1,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "common/crc.h"
 #include "common/log.h"
-#include "common/random.h"
 #include "worker/log/wal.h"
 #include "worker/raft/config.h"
 #include "worker/replica/refound.h"
+#include "worker/replica/sealed.h"
 
 #define WIRE_TABLE "worker/replica/refound.def"
 #define WIRE_PREFIX unfinished
@@ -19,16 +18,6 @@
 #define NOTE "unfinished"
 #define NOTE_BYTES_MAX 65536
 
-static uint64_t new_cluster_id(void)
-{
-	uint64_t v;
-
-	do
-		v = random_secret();
-	while (v == 0);
-	return v;
-}
-
 struct refound refound_new(enum refound_work work, const char *id, const char *peer, const char *http)
 {
 	struct refound r = { .work = work, .next = identity_new(id) };
@@ -37,7 +26,7 @@ struct refound refound_new(enum refound_work work, const char *id, const char *p
 	struct buf members = { 0 };
 
 	raft_member_put(&members, &m);
-	r.next.cluster = new_cluster_id();
+	r.next.cluster = identity_new_cluster();
 	r.next.founding = blob_new(buf_bytes(&members));
 	buf_free(&members);
 	return r;
@@ -73,26 +62,16 @@ enum err refound_note(const struct refound *r, struct disk *d)
 		blob_bytes(r->others),
 	};
 	struct buf b = { 0 };
-	enum err e;
 
 	unfinished_record_put(&b, &record);
-	wire_put_u32(&b, crc32c(0, buf_bytes(&b)));
-	e = disk_replace(d, "", NOTE, buf_bytes(&b));
-	buf_free(&b);
-	return e;
+	return sealed_save(d, NOTE, &b);
 }
 
 static enum err take(struct refound *out, struct bytes file)
 {
+	struct reader r = reader_of(file);
 	struct unfinished_record record;
-	struct reader r;
 
-	if (file.size < 4 ||
-	    crc32c(0, bytes_of(file.data, file.size - 4)) != wire_load_u32(file.data + file.size - 4)) {
-		log_errorx("the file " NOTE " is damaged: its checksum does not match size=%zu", file.size);
-		return ERR_DAMAGED;
-	}
-	r = reader_of(bytes_of(file.data, file.size - 4));
 	if (!unfinished_record_get(&r, &record) || !reader_done(&r) || record.format != REFOUND_FORMAT ||
 	    (record.work != REFOUND_RESTORE && record.work != REFOUND_RECOVER)) {
 		log_errorx("the file " NOTE " is damaged: it cannot be read size=%zu", file.size);
@@ -118,7 +97,7 @@ enum err refound_read(struct refound *out, struct disk *d)
 	enum err e;
 
 	*out = (struct refound){ 0 };
-	e = disk_read_whole(d, NOTE, NOTE_BYTES_MAX, &file);
+	e = sealed_read(d, NOTE, NOTE_BYTES_MAX, &file);
 	if (e == ERR_OK)
 		e = take(out, buf_bytes(&file));
 	buf_free(&file);

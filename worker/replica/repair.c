@@ -2,11 +2,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/crc.h"
 #include "common/log.h"
 #include "common/wire.h"
 #include "worker/kv/kv.h"
 #include "worker/replica/repair.h"
+#include "worker/replica/sealed.h"
 
 #define WIRE_TABLE "worker/replica/repair.def"
 #define WIRE_PREFIX repair
@@ -41,24 +41,19 @@ enum err repair_write(const struct repair_note *n, struct disk *d)
 	struct repair_record record = { REPAIR_FORMAT, (uint8_t)n->stage, (uint8_t)n->part,
 		bytes_text(n->why), bytes_text(n->aside), bytes_text(n->others) };
 	struct buf b = { 0 };
-	enum err e;
 
 	repair_record_put(&b, &record);
-	wire_put_u32(&b, crc32c(0, buf_bytes(&b)));
-	e = disk_replace(d, "", NOTE, buf_bytes(&b));
-	buf_free(&b);
-	return e;
+	return sealed_save(d, NOTE, &b);
 }
 
 static enum err take(struct repair_note *out, struct bytes file)
 {
 	struct repair_record record;
-	struct reader r = reader_of(bytes_of(file.data, file.size < 4 ? 0 : file.size - 4));
+	struct reader r = reader_of(file);
 
-	if (file.size < 4 || crc32c(0, bytes_of(r.at, r.left)) != wire_load_u32(r.at + r.left) ||
-	    !repair_record_get(&r, &record) || !reader_done(&r) || record.format != REPAIR_FORMAT ||
+	if (!repair_record_get(&r, &record) || !reader_done(&r) || record.format != REPAIR_FORMAT ||
 	    record.stage < REPAIR_FOUND || record.stage > REPAIR_JOIN || record.part > PART_STATE) {
-		log_errorx("the file " NOTE " is damaged size=%zu", file.size);
+		log_errorx("the file " NOTE " is damaged: it cannot be read size=%zu", file.size);
 		return ERR_DAMAGED;
 	}
 	*out = (struct repair_note){
@@ -77,7 +72,7 @@ enum err repair_read(struct repair_note *out, struct disk *d)
 	enum err e;
 
 	*out = (struct repair_note){ 0 };
-	e = disk_read_whole(d, NOTE, NOTE_BYTES_MAX, &file);
+	e = sealed_read(d, NOTE, NOTE_BYTES_MAX, &file);
 	if (e == ERR_OK)
 		e = take(out, buf_bytes(&file));
 	buf_free(&file);

@@ -278,7 +278,7 @@ static void route_unformed(struct replica *r, struct pending *p)
 	}
 }
 
-/* Whose states are right is not known: what is only said to be what a node holds is still true (decisions/0013). */
+/* Whose states are right is not known: what is only said to be what a node holds is still true (decisions/0014). */
 static bool is_disputed(const struct replica *r, const struct pending *p)
 {
 	return r->agreement.disputed != 0 &&

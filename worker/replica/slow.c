@@ -109,7 +109,7 @@ static bool propose_forwarded(struct replica *r)
 	if (e == ERR_OK)
 		r->slow.tokens -= (int64_t)w->command->size;
 	else
-		forward_refuse(r, w->from, w->term, w->number, e);
+		send_refuse(r, w->from, w->term, w->number, e);
 	drop_first(r);
 	return true;
 }

@@ -25,6 +25,16 @@ static uint64_t age_ms(struct instant heard, struct instant now)
 	return heard.ns == 0 ? UINT64_MAX : (uint64_t)span_to_ms(instant_between(heard, now));
 }
 
+uint64_t status_leader_age_ms(const struct replica *r)
+{
+	struct raft_view v;
+
+	if (r->raft == NULL)
+		return 0;
+	v = raft_view(r->raft);
+	return v.role == RAFT_LEADER ? 0 : age_ms(v.heard, r->now);
+}
+
 static void put_member(struct replica *r, struct buf *out, uint64_t incarnation, const struct raft_view *v)
 {
 	struct acquaintance *known = acquaintance_find(r, incarnation);
@@ -83,7 +93,7 @@ void status_put(struct replica *r, struct buf *out)
 	s.last_term = v.last.term;
 	s.hash_high = r->meta.hash.high;
 	s.hash_low = r->meta.hash.low;
-	s.leader_age_ms = v.role == RAFT_LEADER || r->raft == NULL ? 0 : age_ms(v.heard, r->now);
+	s.leader_age_ms = status_leader_age_ms(r);
 	s.confirmed = r->raft == NULL ? alone : raft_confirmed(r->raft, r->now);
 	s.caught_up = r->raft == NULL ? alone : v.leader != 0 && r->meta.applied_index >= v.commit;
 	s.log_bytes = log_bytes(r);
