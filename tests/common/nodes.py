@@ -205,6 +205,16 @@ class Node:
         return all(is_free(int(address.rsplit(":", 1)[1])) for address in (self.http, self.peer))
 
 
+def restart_all(nodes):
+    """kill -9 of all of them, and all are there again."""
+    for node in nodes:
+        node.kill_all()
+    for node in nodes:
+        node.launch()
+    for node in nodes:
+        node.wait_workers()
+
+
 class Nodes:
     def __init__(self, directory):
         self.directory = directory

@@ -379,6 +379,37 @@ void alone_accept(struct alone *a, uint64_t from)
 	alone_raft(a, &m);
 }
 
+void alone_append_one(struct alone *a, uint64_t leader, enum entry_type type, struct blob *data)
+{
+	struct raft_view v = alone_view(a);
+	struct raft_message m = { .type = RAFT_APPEND, .from = leader, .term = v.term };
+	struct entry e = { { v.term, v.last.index + 1 }, 0, type, data };
+
+	m.append.prev_index = v.last.index;
+	m.append.prev_term = v.last.term;
+	m.append.commit = e.pos.index;
+	entries_add(&m.append.entries, &e);
+	alone_raft(a, &m);
+	raft_message_free(&m);
+	blob_unref(data);
+}
+
+void alone_forward(struct alone *a, uint64_t from, uint64_t start, uint64_t term, uint64_t number)
+{
+	struct kv_command c = { .origin_incarnation = from, .origin_start = start, .origin_number = number };
+	struct buf command = { 0 }, frame = { 0 };
+	struct peer_forward m = { .term = term, .number = number };
+
+	kv_command_put(&command, &c);
+	m.command = buf_bytes(&command);
+	wire_put_u8(&frame, PEER_FORWARD);
+	peer_forward_put(&frame, &m);
+	replica_on_frame(a->replica, from, buf_bytes(&frame), a->now);
+	alone_pass(a, 0);
+	buf_free(&command);
+	buf_free(&frame);
+}
+
 void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count)
 {
 	struct raft_message m = { .type = RAFT_APPEND, .from = leader, .term = term };

@@ -103,6 +103,11 @@ void alone_raft(struct alone *a, struct raft_message *m);
 /* The leader sends `count` entries behind `prev`, all of them committed. */
 void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count);
 
+/* The leader sends one entry behind the last, committed at once, with this data, of which it takes the reference. */
+void alone_append_one(struct alone *a, uint64_t leader, enum entry_type type, struct blob *data);
+/* Another node passes on a write, which does nothing, of that life and number of its own. */
+void alone_forward(struct alone *a, uint64_t from, uint64_t start, uint64_t term, uint64_t number);
+
 void alone_write(struct alone *a, uint64_t id, const char *key);
 /* With a value of so many bytes. */
 void alone_write_bytes(struct alone *a, uint64_t id, const char *key, size_t size);

@@ -1,8 +1,10 @@
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 /* cmocka wants these before it. */
 #include <cmocka.h>
 
@@ -85,4 +87,14 @@ void store_make_small_log_files(void)
 	assert_int_equal(fclose(f), 0);
 	free(home);
 	free(path);
+}
+
+void store_path_of(int fd, char *out, size_t size)
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, out, size - 1);
+	out[n > 0 ? n : 0] = '\0';
 }

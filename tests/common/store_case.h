@@ -28,4 +28,7 @@ void store_leave(struct table *t);
 /* Its own log comes in small files from now on: many are begun in a short time. */
 void store_make_small_log_files(void);
 
+/* Where an open file lies. */
+void store_path_of(int fd, char *out, size_t size);
+
 #endif

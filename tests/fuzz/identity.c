@@ -1,8 +1,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/crc.h"
-#include "common/wire.h"
 #include "tests/common/fake_disk.h"
 #include "tests/fuzz/common/fuzz.h"
 #include "worker/replica/identity.h"
@@ -30,12 +28,6 @@ static void try_file(struct bytes file)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct buf sealed = { 0 };
-
-	try_file(bytes_of(data, size));
-	buf_append(&sealed, bytes_of(data, size));
-	wire_put_u32(&sealed, crc32c(0, buf_bytes(&sealed)));
-	try_file(buf_bytes(&sealed));
-	buf_free(&sealed);
+	fuzz_sealed(bytes_of(data, size), try_file);
 	return 0;
 }

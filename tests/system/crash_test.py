@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from nodes import is_alive, wait_until
+from nodes import is_alive, restart_all, wait_until
 from under_load import Load, Loads, check_history, leader_of, status, wait_equal
 
 FREEZE_SECONDS = 5
@@ -75,12 +75,7 @@ def test_kill_the_whole_node_of_the_leader(cluster, loads):
 
 def test_kill_all_nodes_at_once(cluster, loads):
     for _ in range(3):
-        for node in cluster:
-            node.kill_all()
-        for node in cluster:
-            node.launch()
-        for node in cluster:
-            node.wait_workers()
+        restart_all(cluster)
         loads.wait_writes()
     loads.end_and_check()
 

@@ -7,7 +7,7 @@ import threading
 import requests
 
 from metric_text import scrape
-from nodes import wait_until
+from nodes import restart_all, wait_until
 from under_load import Loads, leader_of, status, wait_equal
 
 KIB = 1024
@@ -59,12 +59,7 @@ def test_the_log_stays_within_its_budget_through_load_and_kills(nodes):
         loads.wait_writes(400)
         node.start()
         loads.wait_writes(200)
-    for node in cluster:
-        node.kill_all()
-    for node in cluster:
-        node.launch()
-    for node in cluster:
-        node.wait_workers()
+    restart_all(cluster)
     loads.wait_writes(200)
     most = watch.end()
     print("the most that the logs took:", most)

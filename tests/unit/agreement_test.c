@@ -200,22 +200,12 @@ static void point_is_said_to_the_leader_until_it_is_settled(void **state)
 /* The leader commits a write of somebody's. */
 static void apply_write(struct alone *a, const char *key)
 {
-	struct raft_view v = alone_view(a);
-	struct raft_message m = { .type = RAFT_APPEND, .from = 2, .term = TERM };
-	struct entry e = { { TERM, v.last.index + 1 }, 0, ENTRY_WRITE, NULL };
 	struct buf steps = { 0 }, txn = { 0 }, command = { 0 };
 
 	kv_put_step(&steps, bytes_text(key), bytes_text("value"), (struct bytes){ NULL, 0 });
 	kv_txn_put(&txn, &(struct kv_txn){ .steps = buf_bytes(&steps) });
 	kv_command_put(&command, &(struct kv_command){ .txn = buf_bytes(&txn) });
-	e.data = blob_new(buf_bytes(&command));
-	m.append.prev_index = v.last.index;
-	m.append.prev_term = v.last.term;
-	m.append.commit = e.pos.index;
-	entries_add(&m.append.entries, &e);
-	alone_raft(a, &m);
-	raft_message_free(&m);
-	blob_unref(e.data);
+	alone_append_one(a, 2, ENTRY_WRITE, blob_new(buf_bytes(&command)));
 	buf_free(&steps);
 	buf_free(&txn);
 	buf_free(&command);

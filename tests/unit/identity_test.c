@@ -2,7 +2,7 @@
  * DATA/identity: kept over starts, refused when damaged or foreign.
  *
  * links: worker/replica/identity.c worker/replica/sealed.c common/mem.c common/buf.c common/wire.c common/err.c common/disk.c
- *	common/disk_posix.c common/crc.c common/random_secret.c common/log.c tests/common/folder.c
+ *	common/disk_posix.c common/crc.c common/random_secret.c common/log.c tests/common/disk_case.c tests/common/folder.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,37 +17,12 @@
 #include <cmocka.h>
 
 #include "common/log.h"
-#include "tests/common/folder.h"
+#include "tests/common/disk_case.h"
 #include "worker/replica/identity.h"
-
-struct place {
-	char *dir;
-	struct disk *disk;
-};
-
-static int set_up(void **state)
-{
-	struct place *p = xcalloc(1, sizeof(*p));
-
-	p->dir = folder_new("identity");
-	p->disk = disk_posix_new(p->dir);
-	*state = p;
-	return p->disk == NULL;
-}
-
-static int tear_down(void **state)
-{
-	struct place *p = *state;
-
-	disk_posix_free(p->disk);
-	folder_remove(p->dir);
-	free(p);
-	return 0;
-}
 
 static void start_counter_rises_and_the_rest_stays(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct identity a, b;
 
 	assert_int_equal(identity_open(&a, p->disk, "n1"), ERR_OK);
@@ -63,7 +38,7 @@ static void start_counter_rises_and_the_rest_stays(void **state)
 
 static void formed_identity_is_read_back(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct identity a, b;
 
 	assert_int_equal(identity_open(&a, p->disk, "n1"), ERR_OK);
@@ -81,7 +56,7 @@ static void formed_identity_is_read_back(void **state)
 
 static void another_id_is_refused(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct identity i;
 
 	assert_int_equal(identity_open(&i, p->disk, "n1"), ERR_OK);
@@ -92,7 +67,7 @@ static void another_id_is_refused(void **state)
 
 static void every_flipped_bit_is_damage(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct buf file = { 0 };
 	struct identity i;
 
@@ -115,7 +90,7 @@ static void every_flipped_bit_is_damage(void **state)
 /* A directory that lost its identity but not its log is no new node. */
 static void log_without_identity_is_damage(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct identity i;
 
 	assert_int_equal(disk_make_dir(p->disk, "log"), ERR_OK);
@@ -127,7 +102,7 @@ static void log_without_identity_is_damage(void **state)
 
 static void state_without_identity_is_damage(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct identity i;
 
 	assert_int_equal(disk_make_dir(p->disk, "state"), ERR_OK);
@@ -140,12 +115,17 @@ static void state_without_identity_is_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(start_counter_rises_and_the_rest_stays, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(formed_identity_is_read_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(another_id_is_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(every_flipped_bit_is_damage, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(log_without_identity_is_damage, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(state_without_identity_is_damage, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    start_counter_rises_and_the_rest_stays, disk_case_setup, disk_case_teardown),
+		cmocka_unit_test_setup_teardown(
+		    formed_identity_is_read_back, disk_case_setup, disk_case_teardown),
+		cmocka_unit_test_setup_teardown(another_id_is_refused, disk_case_setup, disk_case_teardown),
+		cmocka_unit_test_setup_teardown(
+		    every_flipped_bit_is_damage, disk_case_setup, disk_case_teardown),
+		cmocka_unit_test_setup_teardown(
+		    log_without_identity_is_damage, disk_case_setup, disk_case_teardown),
+		cmocka_unit_test_setup_teardown(
+		    state_without_identity_is_damage, disk_case_setup, disk_case_teardown),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -359,22 +359,6 @@ static void a_slowed_write_whose_time_is_up_was_not_applied(void **state)
 	alone_free(a);
 }
 
-static void forward(struct alone *a, uint64_t from, uint64_t number)
-{
-	struct kv_command c = { .origin_incarnation = from, .origin_start = 1, .origin_number = number };
-	struct peer_forward m = { .term = alone_view(a).term, .number = number };
-	struct buf command = { 0 }, frame = { 0 };
-
-	kv_command_put(&command, &c);
-	m.command = buf_bytes(&command);
-	wire_put_u8(&frame, PEER_FORWARD);
-	peer_forward_put(&frame, &m);
-	replica_on_frame(a->replica, from, buf_bytes(&frame), a->now);
-	alone_pass(a, 0);
-	buf_free(&command);
-	buf_free(&frame);
-}
-
 static void slowed_writes_of_others_wait_too_and_are_not_refused(void **state)
 {
 	struct alone *a = begin(LIST);
@@ -390,7 +374,7 @@ static void slowed_writes_of_others_wait_too_and_are_not_refused(void **state)
 	last = alone_view(a).last.index;
 	alone_clear(a);
 	for (uint64_t number = 1; number <= 5; number++)
-		forward(a, 2, number);
+		alone_forward(a, 2, 1, alone_view(a).term, number);
 	alone_pass(a, 20);
 	alone_accept(a, 2);
 	assert_int_equal(alone_view(a).last.index, last);
@@ -420,7 +404,7 @@ static void slowed_writes_go_to_the_next_leader(void **state)
 	assert_non_null(alone_answered(a, 1));
 	last = alone_view(a).last.index;
 	alone_write_bytes(a, 2, "key", VALUE_BYTES);
-	forward(a, 2, 1);
+	alone_forward(a, 2, 1, alone_view(a).term, 1);
 	alone_clear(a);
 	m.term = alone_view(a).term + 1;
 	alone_raft(a, &m);

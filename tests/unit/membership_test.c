@@ -91,26 +91,16 @@ static void say_changed(struct alone *a, uint64_t from, enum err e, uint64_t inc
 /* The leader 2 commits a configuration of n1 to n3, n3 at this address. */
 static void commit_config(struct alone *a, const char *third)
 {
-	struct raft_view v = alone_view(a);
-	struct raft_message m = { .type = RAFT_APPEND, .from = 2, .term = v.term };
 	struct raft_member members[] = {
 		{ a->self, RAFT_VOTER, bytes_text("n1"), bytes_text("n1:1"), bytes_text("http://n1") },
 		{ 2, RAFT_VOTER, bytes_text("n2"), bytes_text("n2:1"), bytes_text("http://n2") },
 		{ 3, RAFT_VOTER, bytes_text("n3"), bytes_text(third), bytes_text("http://n3") },
 	};
-	struct entry e = { { v.term, v.last.index + 1 }, 0, ENTRY_CONFIG, NULL };
 	struct buf data = { 0 };
 
 	for (size_t i = 0; i < 3; i++)
 		raft_member_put(&data, &members[i]);
-	e.data = blob_new(buf_bytes(&data));
-	m.append.prev_index = v.last.index;
-	m.append.prev_term = v.last.term;
-	m.append.commit = e.pos.index;
-	entries_add(&m.append.entries, &e);
-	alone_raft(a, &m);
-	raft_message_free(&m);
-	blob_unref(e.data);
+	alone_append_one(a, 2, ENTRY_CONFIG, blob_new(buf_bytes(&data)));
 	buf_free(&data);
 }
 

@@ -3,7 +3,7 @@
  *
  * links: worker/replica/refound.c worker/replica/identity.c worker/replica/sealed.c worker/log/ worker/kv/ worker/raft/config.c worker/raft/entry.c
  *	common/mem.c common/buf.c common/wire.c common/err.c common/disk.c common/disk_posix.c common/crc.c common/random.c
- *	common/random_secret.c common/log.c tests/common/folder.c tests/common/mem_table.c tests/common/kv_drive.c -lxxhash
+ *	common/random_secret.c common/log.c tests/common/disk_case.c tests/common/folder.c tests/common/mem_table.c tests/common/kv_drive.c -lxxhash
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "tests/common/folder.h"
+#include "tests/common/disk_case.h"
 #include "tests/common/kv_drive.h"
 #include "tests/common/mem_table.h"
 #include "worker/log/wal.h"
@@ -23,31 +23,6 @@
 #include "worker/replica/refound.h"
 
 #define SEGMENT (64 * 1024)
-
-struct place {
-	char *dir;
-	struct disk *disk;
-};
-
-static int set_up(void **state)
-{
-	struct place *p = xcalloc(1, sizeof(*p));
-
-	p->dir = folder_new("refound");
-	p->disk = disk_posix_new(p->dir);
-	*state = p;
-	return p->disk == NULL;
-}
-
-static int tear_down(void **state)
-{
-	struct place *p = *state;
-
-	disk_posix_free(p->disk);
-	folder_remove(p->dir);
-	free(p);
-	return 0;
-}
 
 static struct refound planned(void)
 {
@@ -80,7 +55,7 @@ static void a_new_cluster_has_this_node_alone_and_begins_far_ahead(void **state)
 
 static void what_was_noted_is_read_again(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct refound a = planned(), b;
 
 	assert_int_equal(refound_read(&b, p->disk), ERR_NOT_FOUND);
@@ -99,7 +74,7 @@ static void what_was_noted_is_read_again(void **state)
 
 static void no_node_starts_before_the_work_is_done(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct refound r = planned();
 
 	assert_int_equal(refound_check(p->disk), ERR_OK);
@@ -115,7 +90,7 @@ static void no_node_starts_before_the_work_is_done(void **state)
 
 static void a_note_that_is_damaged_is_neither_followed_nor_passed_over(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct refound r = planned();
 	struct buf file = { 0 };
 
@@ -139,7 +114,7 @@ static void a_note_that_is_damaged_is_neither_followed_nor_passed_over(void **st
 /* Which is what a node is that belongs to the new cluster: identity, and a log that begins where the state is. */
 static void in_the_end_there_is_a_node_of_the_new_cluster(void **state)
 {
-	struct place *p = *state;
+	struct disk_case *p = *state;
 	struct refound r = planned();
 	struct wal_options o = { .disk = p->disk,
 		.cluster = r.next.cluster,
@@ -199,12 +174,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_cluster_has_this_node_alone_and_begins_far_ahead),
-		cmocka_unit_test_setup_teardown(what_was_noted_is_read_again, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(no_node_starts_before_the_work_is_done, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
-		    a_note_that_is_damaged_is_neither_followed_nor_passed_over, set_up, tear_down),
+		    what_was_noted_is_read_again, disk_case_setup, disk_case_teardown),
 		cmocka_unit_test_setup_teardown(
-		    in_the_end_there_is_a_node_of_the_new_cluster, set_up, tear_down),
+		    no_node_starts_before_the_work_is_done, disk_case_setup, disk_case_teardown),
+		cmocka_unit_test_setup_teardown(a_note_that_is_damaged_is_neither_followed_nor_passed_over,
+		    disk_case_setup, disk_case_teardown),
+		cmocka_unit_test_setup_teardown(
+		    in_the_end_there_is_a_node_of_the_new_cluster, disk_case_setup, disk_case_teardown),
 		cmocka_unit_test(m9_the_state_has_the_new_members_and_goes_on_once),
 	};
 

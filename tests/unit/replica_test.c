@@ -18,25 +18,9 @@
 
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
 
-static void forward_of(struct alone *a, uint64_t from, uint64_t start, uint64_t term, uint64_t number)
-{
-	struct kv_command c = { .origin_incarnation = from, .origin_start = start, .origin_number = number };
-	struct buf command = { 0 }, frame = { 0 };
-	struct peer_forward m = { .term = term, .number = number };
-
-	kv_command_put(&command, &c);
-	m.command = buf_bytes(&command);
-	wire_put_u8(&frame, PEER_FORWARD);
-	peer_forward_put(&frame, &m);
-	replica_on_frame(a->replica, from, buf_bytes(&frame), a->now);
-	alone_pass(a, 0);
-	buf_free(&command);
-	buf_free(&frame);
-}
-
 static void forward(struct alone *a, uint64_t from, uint64_t term, uint64_t number)
 {
-	forward_of(a, from, 1, term, number);
+	alone_forward(a, from, 1, term, number);
 }
 
 static void other_leads(struct alone *a, uint64_t leader, uint64_t term)
@@ -395,9 +379,9 @@ static void t3_write_forwarded_again_is_proposed_once(void **state)
 	forward(a, 2, term, 9);
 	assert_int_equal(alone_view(a).last.index, last + 3);
 	/* Of its next life; and late ones of this. */
-	forward_of(a, 2, 2, term, 1);
+	alone_forward(a, 2, 2, term, 1);
 	forward(a, 2, term, 10);
-	forward_of(a, 2, 2, term, 1);
+	alone_forward(a, 2, 2, term, 1);
 	assert_int_equal(alone_view(a).last.index, last + 4);
 	alone_free(a);
 }

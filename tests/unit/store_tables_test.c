@@ -47,16 +47,6 @@ static struct {
 	unsigned renamed;
 } disk;
 
-static void path_of(int fd, char *out, size_t size)
-{
-	char link[32];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, out, size - 1);
-	out[n > 0 ? n : 0] = '\0';
-}
-
 static void note_unsynced(const char *path)
 {
 	size_t room = FILES_MAX;
@@ -85,7 +75,7 @@ static bool fails_to_write(int fd)
 	char path[256];
 
 	if (disk.watched) {
-		path_of(fd, path, sizeof(path));
+		store_path_of(fd, path, sizeof(path));
 		note_unsynced(path);
 	}
 	if (disk.full)
@@ -111,7 +101,7 @@ static int sync_by(long call, int fd)
 		errno = EIO;
 		return -1;
 	}
-	path_of(fd, path, sizeof(path));
+	store_path_of(fd, path, sizeof(path));
 	note_synced(path);
 	return (int)syscall(call, fd);
 }

@@ -435,23 +435,13 @@ static struct {
 	unsigned durable; /* the highest number of one whose name is */
 } seen;
 
-static void path_of(int fd, char *out, size_t size)
-{
-	char link[32];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, out, size - 1);
-	out[n > 0 ? n : 0] = '\0';
-}
-
 int fdatasync(int fd)
 {
 	char path[256];
 	unsigned number;
 	const char *name;
 
-	path_of(fd, path, sizeof(path));
+	store_path_of(fd, path, sizeof(path));
 	name = strstr(path, "/log.");
 	if (name != NULL && sscanf(name, "/log.%u", &number) == 1) {
 		seen.files = number > seen.files ? number : seen.files;
@@ -464,7 +454,7 @@ int fsync(int fd)
 {
 	char path[256], name[300];
 
-	path_of(fd, path, sizeof(path));
+	store_path_of(fd, path, sizeof(path));
 	for (unsigned i = 1; strstr(path, "state.0") != NULL; i++) {
 		snprintf(name, sizeof(name), "%s/log.%010u", path, i);
 		if (access(name, F_OK) == 0)

@@ -40,3 +40,14 @@ uint64_t fuzz_seed(struct bytes input)
 {
 	return crc32c(0, input);
 }
+
+void fuzz_sealed(struct bytes input, void (*attempt)(struct bytes file))
+{
+	struct buf sealed = { 0 };
+
+	attempt(input);
+	buf_append(&sealed, input);
+	wire_put_u32(&sealed, crc32c(0, buf_bytes(&sealed)));
+	attempt(buf_bytes(&sealed));
+	buf_free(&sealed);
+}

@@ -21,4 +21,7 @@ uint64_t fuzz_number(struct bytes *input);
 /* What these bytes make a small generator of: how an input is cut in pieces, say. */
 uint64_t fuzz_seed(struct bytes input);
 
+/* Tries it as it is, and with the CRC-32C behind it that makes it whole. */
+void fuzz_sealed(struct bytes input, void (*attempt)(struct bytes file));
+
 #endif
