@@ -1,11 +1,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "config.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "worker/desks.h"
 #include "worker/join.h"
 #include "worker/peer/channel.h"
 #include "worker/peer/peer.h"
@@ -19,22 +19,6 @@
  * After the start nothing on the loop's thread touches a disk: log, state and upkeep have their lanes, names too.
  */
 
-/* Answers that may wait for one HTTP worker; above, its requests are refused instead of done. */
-#define WAITING_BYTES_MAX (64 * 1024 * 1024)
-/* How long a start waits for what a dying predecessor still holds. */
-#define PATIENCE_MS 5000
-#define PATIENCE_STEP_MS 20
-/* A client's number: which of its desk's visitors it is, and behind that the desk. */
-#define DESK_BITS 6
-#define DESKS_MAX (1u << DESK_BITS)
-
-struct desk {
-	struct consensus *c;
-	struct ipc *ipc; /* NULL where there is no such HTTP worker */
-	uint32_t client; /* the HTTP worker's life that is served here; 0: nobody */
-	bool paused; /* it has nothing more for us */
-};
-
 struct consensus {
 	struct worker *worker;
 	struct disk *disk;
@@ -46,8 +30,7 @@ struct consensus {
 	struct join *join; /* NULL: there is nothing to join, or not any more */
 	struct loop_timer *begin, *deadline, *stop_limit;
 	struct instant armed; /* what `deadline` is set to */
-	struct desk desks[DESKS_MAX];
-	uint32_t visitors; /* so many came so far */
+	struct desks *desks;
 	struct channel_traffic traffic; /* as far as it is counted */
 	uint64_t replay_from,
 	    replay_to; /* what the log had and the state had not at the start; equal: nothing */
@@ -71,47 +54,27 @@ static void end(struct consensus *c)
 	worker_exit(c->worker, EX_OK);
 }
 
-/* Requests may come yet, or answers have not left. */
-static bool is_busy(const struct desk *d)
-{
-	return d->ipc != NULL && ((d->client != 0 && !d->paused) || ipc_waiting(d->ipc) > 0);
-}
-
-static bool desks_are_busy(const struct consensus *c)
-{
-	for (unsigned i = 0; i < DESKS_MAX; i++) {
-		if (is_busy(&c->desks[i]))
-			return true;
-	}
-	return false;
-}
-
 /* Another leader is heard: this node's vote for it has left, too. */
 static bool is_handed_over(const struct consensus *c, const struct replica_view *v)
 {
 	return instant_passed(c->hand_over_until, now(c)) || (v->leader != 0 && !v->leads);
 }
 
-static void end_if_done(struct consensus *c)
+static void end_if_done(void *arg)
 {
+	struct consensus *c = arg;
 	struct replica_view v;
 
 	if (!c->stopping)
 		return;
 	v = replica_view(c->replica);
-	if (is_handed_over(c, &v) && v.requests == 0 && !desks_are_busy(c))
+	if (is_handed_over(c, &v) && v.requests == 0 && !desks_busy(c->desks))
 		end(c);
 }
 
 static void on_stop_limit(void *arg)
 {
 	end(arg);
-}
-
-static void ask_to_pause(struct desk *d)
-{
-	if (d->client != 0)
-		ipc_send_pause(d->ipc, &(struct ipc_pause){});
 }
 
 static void end_join(struct consensus *c)
@@ -130,8 +93,7 @@ static void stop(struct worker *w, struct span idle)
 		worker_exit(w, EX_OK);
 	c->stopping = true;
 	end_join(c);
-	for (unsigned i = 0; i < DESKS_MAX; i++)
-		ask_to_pause(&c->desks[i]);
+	desks_pause(c->desks);
 	if (replica_hand_over(c->replica, now(c)) == ERR_OK)
 		c->hand_over_until = instant_add(now(c), w->conf->raft_election);
 	c->stop_limit = loop_timer_new(w->loop, on_stop_limit, c);
@@ -146,97 +108,11 @@ static void on_fatal(void *arg, int status, const char *why)
 	worker_exit(c->worker, status);
 }
 
-/* --- the desks: what HTTP workers ask --- */
-
-static void refuse(struct desk *d, uint64_t id, enum err e)
-{
-	const struct ipc_answer a = { .id = id, .error = (uint16_t)e, .applied = APPLIED_NO };
-
-	ipc_send_answer(d->ipc, &a);
-}
-
-static void on_request(void *arg, const struct ipc_request *m)
-{
-	struct desk *d = arg;
-	struct consensus *c = d->c;
-
-	if (ipc_waiting(d->ipc) > WAITING_BYTES_MAX)
-		refuse(d, m->id, ERR_BUSY);
-	else
-		replica_request(c->replica, d->client, m, now(c));
-}
-
-static void on_credit(void *arg, const struct ipc_credit *m)
-{
-	struct desk *d = arg;
-
-	replica_credit(d->c->replica, d->client, m->id, m->bytes);
-}
-
-static void on_cancel(void *arg, const struct ipc_cancel *m)
-{
-	struct desk *d = arg;
-
-	replica_cancel(d->c->replica, d->client, m->id);
-}
-
-static void on_paused(void *arg, const struct ipc_paused *m)
-{
-	struct desk *d = arg;
-
-	(void)m;
-	d->paused = true;
-}
-
-static void leave(struct desk *d)
-{
-	replica_forget(d->c->replica, d->client);
-	d->client = 0;
-}
-
-static void on_gone(void *arg)
-{
-	leave(arg);
-}
-
-static void on_here(void *arg, uint64_t generation)
-{
-	struct desk *d = arg;
-	struct consensus *c = d->c;
-	uint32_t number = (uint32_t)(d - c->desks);
-
-	/* An answer must never come to another life of the HTTP worker: its requests have the same numbers. */
-	d->client = ++c->visitors << DESK_BITS | number;
-	d->paused = false;
-	if (c->stopping)
-		ask_to_pause(d);
-	log_debug("http worker %u is here generation=%llu", number, (unsigned long long)generation);
-}
-
-static void on_drained(void *arg)
-{
-	struct desk *d = arg;
-
-	end_if_done(d->c);
-}
-
-static const struct ipc_handlers desk_handlers = {
-	.request = on_request,
-	.credit = on_credit,
-	.cancel = on_cancel,
-	.paused = on_paused,
-	.here = on_here,
-	.gone = on_gone,
-	.drained = on_drained,
-};
-
 static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answer)
 {
-	struct consensus *c = arg;
-	struct desk *d = &c->desks[client % DESKS_MAX];
+	const struct consensus *c = arg;
 
-	if (d->client == client)
-		ipc_send_answer(d->ipc, answer);
+	desks_answer(c->desks, client, answer);
 }
 
 /* --- the network --- */
@@ -341,24 +217,6 @@ static void on_turn_end(void *arg)
 
 /* --- the start --- */
 
-static void must(enum err e, const char *what, const char *which)
-{
-	if (e != ERR_OK)
-		fatalx(worker_status(e), "cannot %s %s: %s", what, which, err_text(e));
-}
-
-/* Tries as long as a dying predecessor may still hold it. */
-static enum err be_patient(enum err (*attempt)(void *arg), void *arg)
-{
-	const struct timespec step = { .tv_nsec = PATIENCE_STEP_MS * 1000000 };
-	struct instant until = instant_add(clock_now(), span_ms(PATIENCE_MS));
-	enum err e;
-
-	while ((e = attempt(arg)) == ERR_IN_USE && !instant_passed(until, clock_now()))
-		nanosleep(&step, NULL);
-	return e;
-}
-
 struct listening {
 	const char *where;
 	int fd;
@@ -378,7 +236,7 @@ static void open_transport(struct consensus *c)
 	struct peer_options o = peer_options_preset();
 
 	o.seed = random_secret();
-	must(be_patient(try_listen, &l), "listen for other nodes on [peer] listen =", l.where);
+	worker_must(worker_take(try_listen, &l), "listen for other nodes on [peer] listen =", l.where);
 	c->transport = peer_open(w->loop, l.fd, &o, &network_events, c);
 }
 
@@ -465,53 +323,15 @@ static void open_replica(struct consensus *c)
 	repair_begin(&c->repair, c->worker->conf, c->disk, c->tables);
 	while ((e = try_replica(c, &damaged)) == ERR_DAMAGED && damaged != PART_NONE)
 		repair_damage(&c->repair, damaged);
-	must(e, "start from", c->worker->conf->node_data);
+	worker_must(e, "start from", c->worker->conf->node_data);
 	repair_done(&c->repair);
-}
-
-struct desk_opening {
-	struct desk *desk;
-	const char *path;
-};
-
-static enum err try_desk(void *arg)
-{
-	struct desk_opening *o = arg;
-	struct worker *w = o->desk->c->worker;
-
-	return ipc_listen(&o->desk->ipc, w->loop, o->path, w->generation, &desk_handlers, o->desk);
-}
-
-static void open_desk(struct consensus *c, unsigned number)
-{
-	char *path = conf_socket_path(c->worker->conf, number);
-	struct desk_opening o = { &c->desks[number], path };
-
-	c->desks[number].c = c;
-	must(be_patient(try_desk, &o), "listen for an http worker on", path);
-	free(path);
-}
-
-static void close_desk(struct desk *d)
-{
-	if (d->client != 0)
-		leave(d);
-	ipc_close(d->ipc);
-	d->ipc = NULL;
 }
 
 static void set_desks(struct worker *w, uint64_t numbers)
 {
 	struct consensus *c = w->role_state;
 
-	for (unsigned i = 0; i < DESKS_MAX; i++) {
-		bool wanted = (numbers >> i & 1) != 0, there = c->desks[i].ipc != NULL;
-
-		if (wanted && !there)
-			open_desk(c, i);
-		else if (!wanted && there)
-			close_desk(&c->desks[i]);
-	}
+	desks_set(c->desks, numbers);
 }
 
 /* What a first start is told for the sake of a cluster. */
@@ -563,10 +383,11 @@ static void start(struct worker *w)
 	c->disk = disk_posix_new(w->conf->node_data);
 	if (c->disk == NULL)
 		fatalx(EX_CONFIG, "there is no data directory %s", w->conf->node_data);
-	must(ballast_open(&c->ballast, c->disk, replica_ballast_bytes(w->conf->log_segment)),
+	worker_must(ballast_open(&c->ballast, c->disk, replica_ballast_bytes(w->conf->log_segment)),
 	    "look for the ballast in", w->conf->node_data);
 	c->tables = make_store(c);
 	open_replica(c);
+	c->desks = desks_new(w, c->replica, end_if_done, c);
 	/* From here on a write that finds no space and no ballast waits; before, the start says so. */
 	ballast_set_patient(c->ballast, true);
 	c->begin = loop_timer_new(w->loop, begin, c);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "worker/worker.h"
@@ -14,6 +15,8 @@
 #define SOCKETS_MAX 64 /* the bits of ACCEPT */
 #define PROGRESS_TOLD_MS 250
 #define PROGRESS_LOGGED_MS 3000
+#define TAKE_MS 5000
+#define TAKE_STEP_MS 20
 
 /* The one worker of this process. */
 static struct {
@@ -310,6 +313,23 @@ int worker_status(enum err e)
 			return lasting[i].status;
 	}
 	return EX_OSERR;
+}
+
+void worker_must(enum err e, const char *what, const char *which)
+{
+	if (e != ERR_OK)
+		fatalx(worker_status(e), "cannot %s %s: %s", what, which, err_text(e));
+}
+
+enum err worker_take(enum err (*attempt)(void *arg), void *arg)
+{
+	const struct timespec step = { .tv_nsec = TAKE_STEP_MS * 1000000 };
+	struct instant until = instant_add(clock_now(), span_ms(TAKE_MS));
+	enum err e;
+
+	while ((e = attempt(arg)) == ERR_IN_USE && !instant_passed(until, clock_now()))
+		nanosleep(&step, NULL);
+	return e;
 }
 
 void worker_run(const struct worker_role *const *roles)

@@ -75,6 +75,12 @@ void worker_exit(struct worker *w, int status) __attribute__((noreturn));
 /* The status to end with because of this error: what does not go away by starting again ends the supervisor too. */
 int worker_status(enum err e);
 
+/* Where this is an error, ends the process with its status and «cannot WHAT WHICH: why». */
+void worker_must(enum err e, const char *what, const char *which);
+
+/* Tries as long as a dying predecessor may still hold it (ERR_IN_USE), some seconds; blocks. */
+enum err worker_take(enum err (*attempt)(void *arg), void *arg);
+
 /* Runs a worker of one of these roles (NULL behind the last) to its end. */
 void worker_run(const struct worker_role *const *roles) __attribute__((noreturn));
 

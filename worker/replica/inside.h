@@ -409,21 +409,25 @@ struct pending *request_take(
  * another way. */
 void request_lose_state(struct replica *r, const char *why);
 void request_removed(struct replica *r);
-void request_route(struct replica *r);
-/* Of a write at the leader: false when it must wait, else it was proposed, moved, or answered. */
-bool request_propose(struct replica *r, struct pending *p);
 void request_again(struct replica *r);
 void request_expire(struct replica *r);
 void request_leader_changed(struct replica *r);
-void request_reconnected(struct replica *r, uint64_t peer);
 void request_applied(struct replica *r, uint64_t term);
 /* The state has gone on without applying entry by entry, up to one of this term. */
 void request_skipped(struct replica *r, uint64_t term);
 void request_read_done(struct replica *r, const struct raft_read_done *done);
 /* May a read be answered as this node's state answers it, or must it look for its way again? */
 bool request_may_answer(struct replica *r, struct pending *p);
+
+/* route.c */
+/* Everything that is new, in its order, and one question for all reads that need one. */
+void route_new(struct replica *r);
+/* Of a write at the leader: false when it must wait, else it was proposed, moved, or answered. */
+bool route_propose(struct replica *r, struct pending *p);
 /* Hands it over whole. A read may be asked again; of anything else nobody here knows what became of it. */
-void request_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level);
+void route_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level);
+/* The connection to this peer is there again. */
+void route_reconnected(struct replica *r, uint64_t peer);
 
 /* between.c */
 /* Says that it was not proposed and never will be. */

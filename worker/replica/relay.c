@@ -29,7 +29,7 @@ void relay_route(struct replica *r, struct pending *p, const struct raft_view *v
 	uint64_t whom = r->removed != NULL ? find_member(r) : v->role == RAFT_LEADER ? 0 : v->leader;
 
 	if (whom != 0)
-		request_ask(r, p, whom, LEVEL_LINEARIZABLE);
+		route_ask(r, p, whom, LEVEL_LINEARIZABLE);
 	else
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 }

@@ -216,7 +216,7 @@ void replica_on_hello(
 	if (r->raft == NULL || dialed == NULL)
 		return;
 	raft_reachable(r->raft, hello->incarnation);
-	request_reconnected(r, hello->incarnation);
+	route_reconnected(r, hello->incarnation);
 	agreement_reconnected(r, hello->incarnation);
 	image_send_reconnected(r, hello->incarnation);
 }
@@ -428,7 +428,7 @@ void replica_flush(struct replica *r, struct instant now)
 		note_change(r);
 	cut_turn(r);
 	slow_turn(r);
-	request_route(r);
+	route_new(r);
 	/* Who finds itself out in this turn still says what it has to, as that another one should lead. */
 	if (takes_part(r)) {
 		membership_turn(r);

@@ -119,7 +119,7 @@ static bool propose_own(struct replica *r)
 	struct pending *p = pending_first(&r->pendings, STAGE_HELD);
 	size_t size = p->data->size;
 
-	if (!request_propose(r, p))
+	if (!route_propose(r, p))
 		return false;
 	r->slow.tokens -= (int64_t)size;
 	return true;
