@@ -265,6 +265,47 @@ static void s4_receiver_that_is_silent_is_given_up(void **state)
 	alone_free(a);
 }
 
+/* A client reads a backup, and has room for nothing. */
+static void begin_backup(struct alone *a)
+{
+	replica_request(
+	    a->replica, 1, &(struct ipc_request){ .id = 1, .kind = REQUEST_BACKUP, .time_ms = 5000 }, a->now);
+	alone_pass(a, 0);
+	assert_int_equal(a->stream_id, 1);
+}
+
+static void s4_backup_holds_an_image_up_for_a_minute_and_no_longer(void **state)
+{
+	struct alone *a = begin();
+
+	(void)state;
+	acknowledge(a, look(a).number, IMAGE_REFUSED, 0, 0);
+	begin_backup(a);
+	assert_int_equal(pass(a, 59000, true).pieces, 0);
+	assert_false(a->stream_over);
+	assert_true(pass(a, 5000, true).pieces > 0);
+	assert_true(a->stream_over);
+	assert_int_equal(a->stream_error, ERR_BUSY);
+	alone_free(a);
+}
+
+static void s4_backup_is_not_broken_off_for_a_node_that_is_away(void **state)
+{
+	struct alone *a = begin();
+
+	(void)state;
+	acknowledge(a, look(a).number, IMAGE_REFUSED, 0, 0);
+	begin_backup(a);
+	assert_int_equal(pass(a, 300000, false).pieces, 0);
+	assert_false(a->stream_over);
+	/* Its minute begins when the node is there. */
+	pass(a, 50000, true);
+	assert_false(a->stream_over);
+	pass(a, 15000, true);
+	assert_true(a->stream_over);
+	alone_free(a);
+}
+
 static void s3_log_is_kept_for_an_image_and_for_who_catches_up(void **state)
 {
 	struct alone *a = begin();
@@ -368,6 +409,8 @@ int main(void)
 		cmocka_unit_test(s4_what_was_not_taken_is_sent_again_when_it_is_asked_for),
 		cmocka_unit_test(s4_receiver_that_refuses_gets_another_one_later),
 		cmocka_unit_test(s4_receiver_that_is_silent_is_given_up),
+		cmocka_unit_test(s4_backup_holds_an_image_up_for_a_minute_and_no_longer),
+		cmocka_unit_test(s4_backup_is_not_broken_off_for_a_node_that_is_away),
 		cmocka_unit_test(s3_log_is_kept_for_an_image_and_for_who_catches_up),
 		cmocka_unit_test(wrong_state_goes_no_further),
 		cmocka_unit_test(wrong_state_is_not_begun_to_be_sent),

@@ -12,6 +12,8 @@
 /* It answers, and writes nothing. */
 #define STANDSTILL_MS 600000
 #define AGAIN_MS 2000
+/* So long a backup that is read at the leader may hold it up. */
+#define HELD_UP_MS 60000
 #define TELL_MS 5000
 
 static void on_slice(struct replica *r, struct scan_user *u, struct bytes frames, bool last);
@@ -23,6 +25,7 @@ void image_send_init(struct replica *r)
 
 	s->user = (struct scan_user){ on_slice, on_broken };
 	STAILQ_INIT(&s->pieces);
+	s->held_up = INSTANT_NEVER;
 }
 
 static void free_first(struct sending *s)
@@ -65,6 +68,7 @@ static void follow_term(struct replica *r)
 		return;
 	stop(r);
 	s->wanted_count = s->behind_count = 0;
+	s->held_up = INSTANT_NEVER;
 	s->term = sends ? v.term : 0;
 }
 
@@ -85,11 +89,14 @@ void image_send_wanted(struct replica *r, uint64_t peer)
 		s->wanted[s->wanted_count++] = peer;
 }
 
-static void unqueue(struct sending *s, size_t place)
+static void unqueue(struct sending *s, uint64_t peer)
 {
-	s->wanted_count--;
-	for (size_t i = place; i < s->wanted_count; i++)
-		s->wanted[i] = s->wanted[i + 1];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->wanted_count; i++)
+		if (s->wanted[i] != peer)
+			s->wanted[kept++] = s->wanted[i];
+	s->wanted_count = kept;
 }
 
 static bool is_there(const struct replica *r, uint64_t peer)
@@ -117,26 +124,52 @@ static void begin(struct replica *r, uint64_t peer)
 	log_info("sends an image of the state to=%016" PRIx64 " index=%" PRIu64, peer, s->index);
 }
 
-static void begin_next(struct replica *r)
+/* The first that is there; who is no member any more leaves the queue. */
+static uint64_t next_peer(struct replica *r)
 {
 	struct sending *s = &r->sending;
 	struct raft_peer_view v;
+	size_t place = 0;
+
+	while (place < s->wanted_count) {
+		if (!raft_peer_view(r->raft, s->wanted[place], &v))
+			unqueue(s, s->wanted[place]);
+		else if (is_there(r, s->wanted[place]))
+			return s->wanted[place];
+		else
+			place++;
+	}
+	return 0;
+}
+
+/* Somebody reads a backup. A node that lags is of no use to its cluster, and a backup can be read of another one. */
+static void wait_for_scan(struct replica *r)
+{
+	struct sending *s = &r->sending;
+
+	if (s->held_up.ns == INSTANT_NEVER.ns)
+		s->held_up = r->now;
+	else if (instant_passed(instant_add(s->held_up, span_ms(HELD_UP_MS)), r->now))
+		scan_break(
+		    r, "a node that is behind needs the state of this one: ask another node for a backup");
+}
+
+static void begin_next(struct replica *r)
+{
+	struct sending *s = &r->sending;
+	uint64_t peer;
 
 	if (s->wanted_count == 0 || !instant_passed(s->again_at, r->now))
 		return;
-	for (size_t i = 0; i < s->wanted_count; i++) {
-		uint64_t peer = s->wanted[i];
-
-		if (!raft_peer_view(r->raft, peer, &v)) {
-			unqueue(s, i--);
-		} else if (is_there(r, peer) && scan_begin(r, &s->user)) {
-			unqueue(s, i);
-			begin(r, peer);
-			return;
-		}
-	}
-	/* They are away, or a backup is read, which ends some time. */
 	s->again_at = instant_add(r->now, r->o.heartbeat);
+	if ((peer = next_peer(r)) == 0) {
+		s->held_up = INSTANT_NEVER;
+	} else if (scan_begin(r, &s->user)) {
+		s->held_up = INSTANT_NEVER;
+		unqueue(s, peer);
+		begin(r, peer);
+	} else
+		wait_for_scan(r);
 }
 
 /* ---- one image ---- */

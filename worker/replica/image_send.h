@@ -47,6 +47,8 @@ struct sending {
 	struct instant begun, heard, progressed, ask_at, tell_at;
 	struct instant rate_at; /* nothing is read before */
 	struct instant again_at; /* after a failure: nothing is begun before */
+	struct instant
+	    held_up; /* since then a backup is read, and a node that is there waits; INSTANT_NEVER: no */
 };
 
 void image_send_init(struct replica *r);
