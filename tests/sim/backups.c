@@ -127,7 +127,7 @@ static bool may_happen(const struct universe *u, enum err e)
 		return u->plan.faults[FAULT_MEMBERS] || u->plan.faults[FAULT_WIPE] ||
 		       u->plan.faults[FAULT_COPY];
 	case ERR_QUARANTINED:
-		return u->plan.faults[FAULT_ROT];
+		return u->plan.faults[FAULT_ROT] || u->plan.faults[FAULT_LOST];
 	default:
 		return false;
 	}

@@ -292,6 +292,7 @@ void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *me
 		    n->number + 1, meta->applied_term, meta->applied_index, i->term);
 	u->deeds.applied += meta->applied_index - n->applied;
 	n->applied = meta->applied_index;
+	n->lost = n->lost && meta->applied_index == 0;
 	if (n->rotten)
 		return;
 	check_hash(u, n, meta->applied_index, &meta->hash);

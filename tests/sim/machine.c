@@ -61,6 +61,20 @@ bool strike_rot(struct universe *u)
 	return n->rotten;
 }
 
+/* One at a time: what all have promised is in the logs, but what is cut from them in the states alone. */
+bool strike_lost(struct universe *u)
+{
+	struct node *n = nemesis_victim(u);
+
+	for (int i = 0; i < u->plan.nodes; i++)
+		if (u->nodes[i].lost)
+			return false;
+	if (!node_up(n) || replica_view(n->replica).cluster == 0)
+		return false;
+	n->lost = n->losing = true;
+	return crash(u, n, dice_chance(dice(u), 500000));
+}
+
 /* ---- right after a promise ---- */
 
 bool strike_trap(struct universe *u)

@@ -31,6 +31,7 @@ static bool (*const strikes[FAULTS])(struct universe *u) = {
 	[FAULT_DISK_ERROR] = strike_disk_error,
 	[FAULT_FLIP] = strike_flip,
 	[FAULT_ROT] = strike_rot,
+	[FAULT_LOST] = strike_lost,
 	[FAULT_FULL] = strike_full,
 	[FAULT_MEMBERS] = strike_members,
 	[FAULT_WIPE] = strike_wipe,

@@ -84,6 +84,7 @@ bool strike_hang(struct universe *u);
 bool strike_disk_error(struct universe *u);
 bool strike_flip(struct universe *u);
 bool strike_rot(struct universe *u);
+bool strike_lost(struct universe *u);
 void trap_on_moment(struct universe *u, const struct node *n, enum moment m);
 void machines_heal(struct universe *u);
 

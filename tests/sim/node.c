@@ -179,7 +179,19 @@ static void members_text(const struct universe *u, struct buf *out)
 		buf_printf(out, "%s%s=%s", i == 0 ? "" : ", ", u->nodes[i].id, u->nodes[i].address);
 }
 
-static enum err open_replica(struct node *n)
+/* What worker/repair.c does: the state is set aside, and the replica told so. */
+static enum err lose_state(struct node *n)
+{
+	enum err e = ERR_OK;
+
+	if (n->losing) {
+		story_tell(n->universe, n->number, "has lost its state");
+		e = tables_set_aside(&n->tables.tables, "lost");
+	}
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static enum err open_replica(struct node *n, enum replica_part *damaged)
 {
 	struct universe *u = n->universe;
 	const struct plan *p = &u->plan;
@@ -194,6 +206,7 @@ static enum err open_replica(struct node *n)
 		.answer = on_answer,
 		.fatal = on_fatal,
 		.arg = n,
+		.damaged = damaged,
 		.seed = random_next(&n->dice),
 	};
 	struct replica_options o = {
@@ -214,10 +227,13 @@ static enum err open_replica(struct node *n)
 		.window_bytes_max = p->window_bytes,
 		.uncommitted_bytes_max = p->uncommitted_bytes,
 		.hash_every = p->hash_every,
+		.state_lost = n->losing ? "the simulation has lost it" : NULL,
 	};
 
-	if (e != ERR_OK)
+	if (e != ERR_OK || (e = lose_state(n)) != ERR_OK)
 		return e;
+	/* A process that dies before this is noted in the new state leaves one that is empty, as if there had been none. */
+	n->losing = false;
 	if (!n->unlisted)
 		members_text(u, &members);
 	o.members = buf_text(&members);
@@ -243,11 +259,15 @@ static void begin_life(struct node *n)
 	net_attach(n->universe, n);
 }
 
-/* Damage on a disk must be refused. Whoever looks after the node then restores what was there. */
-static bool refused_damage(struct node *n, enum err e)
+/* Damage on a disk must be refused. Whoever looks after the node then restores what was there. A log that does not go
+ * back to the state that there is leads to that state's loss once more. */
+static bool refused_damage(struct node *n, enum err e, enum replica_part damaged)
 {
-	if (e != ERR_DAMAGED || !sim_disk_unflip(n->disk))
+	bool loses = n->lost && damaged == PART_STATE;
+
+	if (e != ERR_DAMAGED || (!loses && !sim_disk_unflip(n->disk)))
 		return false;
+	n->losing = loses;
 	n->universe->deeds.refused_damage++;
 	n->replica = NULL;
 	node_crash(n, false);
@@ -258,13 +278,14 @@ static bool refused_damage(struct node *n, enum err e)
 bool node_start(struct node *n)
 {
 	struct universe *u = n->universe;
+	enum replica_part damaged = PART_NONE;
 	enum err e;
 
 	assert(n->replica == NULL);
 	begin_life(n);
 	u->story.speaker = n->number;
 	story_tell(u, n->number, "starts, life %u", n->life);
-	if ((e = open_replica(n)) != ERR_OK) {
+	if ((e = open_replica(n, &damaged)) != ERR_OK) {
 		n->replica = NULL;
 		/* Without any room, and nothing put by yet, it says so and ends. */
 		if (e == ERR_NO_SPACE && node_is_filled(n)) {
@@ -272,7 +293,7 @@ bool node_start(struct node *n)
 			node_restart_later(n, span_ms(500));
 			return false;
 		}
-		if (refused_damage(n, e))
+		if (refused_damage(n, e, damaged))
 			return false;
 		if (!sim_disk_dead(n->disk) && !sim_disk_failed(n->disk))
 			universe_fail(u, "n%d cannot start on a sound disk: %s", n->number + 1, err_text(e));

@@ -175,6 +175,14 @@ static void draw_rot(struct plan *p, struct random *r)
 		p->log_budget = 0;
 }
 
+/* Nor may one lose what only it and one that is gone have had. */
+static void draw_lost(struct plan *p, struct random *r)
+{
+	p->faults[FAULT_LOST] = p->nodes >= rows[FAULT_LOST].nodes && !p->faults[FAULT_MEMBERS] &&
+				!p->faults[FAULT_WIPE] && !p->faults[FAULT_ROT] && p->members == p->nodes &&
+				dice_chance(r, 400000);
+}
+
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
 {
 	struct random r = { seed * 2 + 1 };
@@ -195,6 +203,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	draw_members(p, &r);
 	quicken(p);
 	draw_rot(p, &r);
+	draw_lost(p, &r);
 }
 
 void plan_command(const struct plan *p, struct buf *out)

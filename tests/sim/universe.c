@@ -141,11 +141,12 @@ static void run_until(struct universe *u, bool (*done)(struct universe *), const
 	}
 }
 
-/* A state that went wrong is found out at the next point at which states are compared, replaced, and trusted again. */
-static bool rot_is_gone(struct universe *u)
+/* A state that went wrong is found out at the next point at which states are compared; it, and one that was lost, is
+ * replaced, and trusted again. */
+static bool states_are_sound(struct universe *u)
 {
 	for (int i = 0; i < u->plan.nodes; i++)
-		if (u->nodes[i].rotten ||
+		if (u->nodes[i].rotten || u->nodes[i].lost ||
 		    (node_up(&u->nodes[i]) && replica_view(u->nodes[i].replica).quarantined))
 			return false;
 	return true;
@@ -172,7 +173,7 @@ static void end_well(struct universe *u)
 	backups_heal(u);
 	u->healed = true;
 	run_until(u, churn_settled, "the members are not those that were wanted");
-	run_until(u, rot_is_gone, "some node still has a state that went wrong");
+	run_until(u, states_are_sound, "some node still has no state that is trusted");
 	clients_probe(u);
 	run_until(u, probed, "some node does not serve");
 	clients_stop(u);
