@@ -243,6 +243,17 @@ static bool all_is_said(const struct universe *u, const struct raft_config *c)
 	return true;
 }
 
+/* One that died before it had noted which cluster had added it knows nobody who could tell it, nor does anybody dial it. */
+static bool knows_that_it_is_out(const struct node *n)
+{
+	struct replica_view v;
+
+	if (!node_up(n))
+		return false;
+	v = replica_view(n->replica);
+	return v.removed || v.cluster == 0;
+}
+
 bool churn_settled(struct universe *u)
 {
 	const struct node *leader = node_leading(u);
@@ -253,7 +264,7 @@ bool churn_settled(struct universe *u)
 		const struct node *n = &u->nodes[i];
 
 		if (n->incarnation != 0 && raft_config_is_gone(&u->laws.config, n->incarnation) &&
-		    (!node_up(n) || !replica_view(n->replica).removed))
+		    !knows_that_it_is_out(n))
 			return false;
 	}
 	return true;

@@ -53,7 +53,7 @@ static void add_members(struct drive *d, uint64_t self)
 	buf_free(&members);
 }
 
-static void make_pieces(struct scene *s, uint64_t term)
+static void make_pieces(struct scene *s, uint64_t term, bool members)
 {
 	struct tables *ts = mem_tables_new();
 	struct image_scan *scan;
@@ -65,7 +65,8 @@ static void make_pieces(struct scene *s, uint64_t term)
 	assert_int_equal(tables_open(ts, &t), ERR_OK);
 	assert_int_equal(tables_scratch(ts, &aside), ERR_OK);
 	drive_start(&d, t);
-	add_members(&d, s->a->self);
+	if (members)
+		add_members(&d, s->a->self);
 	for (int i = 0; i < KEYS; i++) {
 		snprintf(key, sizeof(key), "key%d", i);
 		drive_put(&d, key, "of the image");
@@ -93,7 +94,7 @@ static struct scene begin_of(uint64_t term)
 {
 	struct scene s = { .a = alone_follower_of(LIST, 2), .number = 7 };
 
-	make_pieces(&s, term);
+	make_pieces(&s, term, true);
 	return s;
 }
 
@@ -224,6 +225,20 @@ static void image_takes_the_place_of_state_and_log(void **state)
 	alone_kill(s.a);
 	assert_int_equal(replica_view(s.a->replica).applied, s.pos.index + 3);
 	assert_int_equal(alone_view(s.a).first, s.pos.index + 1);
+	end(&s);
+}
+
+/* As a leader would send it that has a state of nothing. */
+static void image_without_members_is_refused(void **state)
+{
+	struct scene s = { .a = alone_follower_of(LIST, 2), .number = 7 };
+
+	(void)state;
+	make_pieces(&s, 2, false);
+	send(&s, 0, s.count);
+	assert_said(&s, IMAGE_REFUSED, 0);
+	assert_int_equal(mem_tables_beside(s.a->tables), 0);
+	alone_append(s.a, 2, 2, alone_view(s.a).last, 1);
 	end(&s);
 }
 
@@ -480,6 +495,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(image_takes_the_place_of_state_and_log),
+		cmocka_unit_test(image_without_members_is_refused),
 		cmocka_unit_test(image_ends_a_quarantine),
 		cmocka_unit_test(quarantine_begins_while_an_image_is_put_in_force),
 		cmocka_unit_test(new_state_is_not_judged_by_the_old_one),

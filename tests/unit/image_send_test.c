@@ -386,6 +386,32 @@ static void wrong_state_is_not_begun_to_be_sent(void **state)
 	alone_free(a);
 }
 
+/* Nobody knows yet what is committed, and the first entry is not applied: there is nothing that could take the place of a
+ * state, not even members. */
+static void s4_leader_that_has_applied_nothing_sends_nothing(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	struct raft_message m = { .type = RAFT_HEARTBEAT_ANSWER };
+
+	(void)state;
+	a->state_waits = true;
+	alone_form(a);
+	alone_kill(a);
+	a->state_waits = false;
+	alone_elect(a);
+	alone_hello(a, 2, cluster_of(a), true);
+	alone_hello(a, 3, cluster_of(a), true);
+	alone_pass(a, 100);
+	m.heartbeat_answer = (struct raft_heartbeat_answer){ .round = 1, .frozen = 1 };
+	say_of_3(a, &m);
+	assert_int_equal(replica_view(a->replica).applied, 0);
+	alone_pass(a, 300);
+	assert_int_equal(look(a).pieces, 0);
+	assert_true(pass(a, 300, true).pieces > 0);
+	assert_true(replica_view(a->replica).applied > 0);
+	alone_free(a);
+}
+
 static void everything_ends_with_the_term(void **state)
 {
 	struct alone *a = begin();
@@ -414,6 +440,7 @@ int main(void)
 		cmocka_unit_test(s3_log_is_kept_for_an_image_and_for_who_catches_up),
 		cmocka_unit_test(wrong_state_goes_no_further),
 		cmocka_unit_test(wrong_state_is_not_begun_to_be_sent),
+		cmocka_unit_test(s4_leader_that_has_applied_nothing_sends_nothing),
 		cmocka_unit_test(everything_ends_with_the_term),
 	};
 

@@ -55,8 +55,12 @@ static enum err do_finish(struct receive_job *j)
 	enum err e;
 
 	if ((e = image_load_end(in->load)) != ERR_OK || (e = table_checkpoint(in->table)) != ERR_OK ||
-	    (e = kv_open(&in->kv, in->table)) != ERR_OK ||
-	    (e = kv_members(in->kv, &in->image.config_index, &members)) != ERR_OK)
+	    (e = kv_open(&in->kv, in->table)) != ERR_OK)
+		goto out;
+	e = kv_members(in->kv, &in->image.config_index, &members);
+	if (e == ERR_NOT_FOUND)
+		e = ERR_DAMAGED; /* a state of a cluster knows them */
+	if (e != ERR_OK)
 		goto out;
 	meta = kv_meta(in->kv);
 	in->image.pos = (struct raft_pos){ meta->applied_term, meta->applied_index };

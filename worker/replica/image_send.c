@@ -162,6 +162,8 @@ static void begin_next(struct replica *r)
 	if (s->wanted_count == 0 || !instant_passed(s->again_at, r->now))
 		return;
 	s->again_at = instant_add(r->now, r->o.heartbeat);
+	if (r->submitted == 0)
+		return; /* after a start it may not know yet what is committed, and has no state either */
 	if ((peer = next_peer(r)) == 0) {
 		s->held_up = INSTANT_NEVER;
 	} else if (scan_begin(r, &s->user)) {
