@@ -23,6 +23,7 @@
 #include "tests/common/kv_drive.h"
 #include "tests/common/mem_table.h"
 #include "tests/common/store_case.h"
+#include "worker/store/mark.h"
 
 #define ENTRIES_MOST 16000
 #define KEYS 8000 /* more than the cache has room for */
@@ -390,6 +391,52 @@ static void damage_of_any_of_many_log_files_is_found_or_does_no_harm(void **stat
 	assert_true(t.of[DAMAGED] >= files);
 }
 
+static struct mark_place marked(void)
+{
+	char *home = path_of("state.0");
+	struct mark_place place;
+	struct mark *m;
+
+	assert_int_equal(mark_open(&m, home), ERR_OK);
+	place = mark_place(m);
+	mark_close(m);
+	free(home);
+	return place;
+}
+
+/* A page begins with the place of the record that changed it last: 0, or 0 and 1, where none is known. */
+static void pages_are_behind(struct mark_place mark)
+{
+	char *path = path_of("state.0/state.db");
+	FILE *f = fopen(path, "r");
+	uint32_t page[1024];
+	unsigned count = 0;
+
+	assert_non_null(f);
+	while (fread(page, sizeof(page), 1, f) == 1) {
+		assert_true(page[0] < mark.file || (page[0] == mark.file && page[1] < mark.offset));
+		count += page[0] > 0;
+	}
+	printf("# %u pages, all of them behind %u/%u\n", count, mark.file, mark.offset);
+	assert_true(count > 100);
+	fclose(f);
+	free(path);
+}
+
+/* Nothing there is taken for a torn tail, whether a page refers to it or not. */
+static void all_before_is_damage(struct mark_place mark)
+{
+	struct random r = { 13 };
+	char *file = log_file(mark.file);
+
+	for (int i = 0; i < 6; i++) {
+		flip(file, (off_t)random_below(&r, mark.offset), 5);
+		assert_int_equal(verdict(), DAMAGED);
+		copy(whole, store_dir);
+	}
+	free(file);
+}
+
 /* Pages that the cache has no room for are written at any time. Berkeley DB went back to the damage, and had pages of
  * later in a state of that time: it was never like this, and no node would have agreed. */
 static void a_page_that_is_ahead_of_a_damaged_log_is_no_part_of_an_older_state(void **state)
@@ -406,6 +453,8 @@ static void a_page_that_is_ahead_of_a_damaged_log_is_no_part_of_an_older_state(v
 	make_whole();
 	note_history();
 	find_logs(&first, &last);
+	pages_are_behind(marked());
+	all_before_is_damage(marked());
 	for (int i = 0; i < 12; i++) {
 		char *file = log_file(first + (unsigned)random_below(&r, last - first + 1));
 		off_t at = (off_t)random_below(&r, 3000000);
