@@ -243,15 +243,30 @@ static bool all_is_said(const struct universe *u, const struct raft_config *c)
 	return true;
 }
 
-/* One that died before it had noted which cluster had added it knows nobody who could tell it, nor does anybody dial it. */
-static bool knows_that_it_is_out(const struct node *n)
+static bool knows(const struct node *n, const struct node *other)
 {
-	struct replica_view v;
+	const struct raft *r = replica_raft(n->replica);
+	const struct raft_config *c = r == NULL ? NULL : raft_config(r);
+	struct raft_member m;
 
+	for (size_t i = 0; c != NULL && i < c->count; i++)
+		if (raft_config_find(c, c->members[i], &m) && bytes_equal(m.peer, bytes_text(other->address)))
+			return true;
+	return false;
+}
+
+/* Nobody dials who is out: where it has had nothing of the log yet, or not even noted which cluster had added it, and who
+ * founded that are no members any more, nobody can tell it. */
+static bool knows_that_it_is_out(const struct universe *u, const struct node *n)
+{
 	if (!node_up(n))
 		return false;
-	v = replica_view(n->replica);
-	return v.removed || v.cluster == 0;
+	if (replica_view(n->replica).removed)
+		return true;
+	for (int i = 0; i < u->plan.nodes; i++)
+		if (laws_member(u, &u->nodes[i]) && knows(n, &u->nodes[i]))
+			return false;
+	return true;
 }
 
 bool churn_settled(struct universe *u)
@@ -264,7 +279,7 @@ bool churn_settled(struct universe *u)
 		const struct node *n = &u->nodes[i];
 
 		if (n->incarnation != 0 && raft_config_is_gone(&u->laws.config, n->incarnation) &&
-		    !knows_that_it_is_out(n))
+		    !knows_that_it_is_out(u, n))
 			return false;
 	}
 	return true;

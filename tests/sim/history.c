@@ -210,8 +210,8 @@ void history_on_read(struct universe *u, struct node *n, uint32_t number, const 
 		universe_fail(u,
 		    "%s is linearizable and saw %" PRIu64 ", but %" PRIu64 " was known when it began",
 		    describe(u, number), r->revision, o->told_before);
-	/* What a quarantined node answers is the state of another. */
-	if (o->level == LEVEL_STALE && !replica_view(n->replica).quarantined) {
+	/* What a quarantined node is asked is answered by the state of another, perhaps after it is trusted again. */
+	if (o->level == LEVEL_STALE && o->begun.ns > n->distrusted.ns) {
 		if (r->revision < n->told_revision)
 			universe_fail(u, "n%d goes back in time, from %" PRIu64 " to %" PRIu64, n->number + 1,
 			    n->told_revision, r->revision);

@@ -425,6 +425,8 @@ void laws_on_turn(struct universe *u, struct node *n)
 	const struct raft *r = replica_raft(n->replica);
 	struct raft_view v;
 
+	if (replica_view(n->replica).quarantined)
+		n->distrusted = u->now;
 	if (r == NULL)
 		return;
 	v = raft_view(r);

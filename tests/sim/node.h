@@ -41,6 +41,7 @@ struct node {
 	struct instant full_until; /* the filesystem, filled by somebody else */
 	bool wiped; /* it is not the disk that it began with */
 	bool rotten; /* its state is not what its log made of it */
+	struct instant distrusted; /* the last moment at which it was quarantined */
 	bool losing; /* at its next start its state is set aside */
 	bool lost; /* it was, and no other has taken its place yet */
 	bool unlisted; /* its command line names no members */
