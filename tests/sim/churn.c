@@ -149,6 +149,17 @@ static bool may_happen(const struct churn *c, enum err e)
 	}
 }
 
+/* As they are now: who told the node may be in the middle of its turn. */
+static void see_members(struct universe *u)
+{
+	for (int i = 0; i < u->plan.nodes; i++) {
+		const struct node *n = &u->nodes[i];
+
+		if (node_up(n) && replica_raft(n->replica) != NULL)
+			laws_see_members(u, replica_raft(n->replica));
+	}
+}
+
 void churn_on_answer(struct universe *u, struct node *n, const struct ipc_answer *a)
 {
 	struct churn *c = &u->churn;
@@ -161,7 +172,7 @@ void churn_on_answer(struct universe *u, struct node *n, const struct ipc_answer
 	if (a->error != ERR_OK && !may_happen(c, (enum err)a->error))
 		universe_fail(u, "n%d answers a change of members with %s: %.*s", n->number + 1,
 		    err_name((enum err)a->error), (int)a->text.size, (const char *)a->text.data);
-	laws_see_members(u, replica_raft(n->replica));
+	see_members(u);
 	/* For a moment a leader may take the process that was on a lost disk for the one that is there. */
 	if (a->error != ERR_OK || (c->lost && !laws_member(u, &u->nodes[c->subject]))) {
 		try_again(u);

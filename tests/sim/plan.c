@@ -129,18 +129,17 @@ static void draw_clients(struct plan *p, struct random *r)
 	p->impatient = dice_chance(r, 300000);
 }
 
-/* A narrow window makes a round trip of each of its loads. What all clients and probers ask must get through in a quarter
- * of the time that a request has, as disks take theirs too: else every attempt comes too late, its repetition makes the
- * others late, and nobody is ever served however whole the cluster is. */
+/* A narrow window makes a round trip of each of its loads, and so do few requests at a time. What all clients and probers
+ * ask must get through in a quarter of the time that a request has, as disks take theirs too: else every attempt comes too
+ * late, its repetition makes the others late, and nobody is ever served however whole the cluster is. */
 static void quicken(struct plan *p)
 {
-	int64_t askers = p->clients + p->nodes, loads;
+	int64_t askers = p->clients + p->nodes, loads = p->requests_max;
 	struct span most;
 
-	if (p->window_bytes == 0)
-		return;
-	loads = 1 + (int64_t)(p->window_bytes / (p->value_most + ENTRY_BYTES));
-	most.ns = p->request.ns * loads / (8 * askers);
+	if (p->window_bytes > 0 && p->window_bytes / (p->value_most + ENTRY_BYTES) < (uint64_t)loads)
+		loads = 1 + (int64_t)(p->window_bytes / (p->value_most + ENTRY_BYTES));
+	most.ns = p->request.ns / (8 * askers) * loads;
 	if (p->latency_most.ns > most.ns)
 		p->latency_most = most;
 }
