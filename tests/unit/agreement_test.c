@@ -640,6 +640,62 @@ static void voters_that_differ_wait_for_the_others_for_a_while(void **state)
 	alone_free(a);
 }
 
+/* The third was started anew since then and does not know any more what it had there; no write takes them to the next
+ * point. But all of them come to rest at one index. */
+static void what_they_hold_at_rest_settles_a_dispute(void **state)
+{
+	struct peer_hash mine, rest;
+	struct alone *a = leader_at_point(&mine);
+
+	(void)state;
+	alone_write(a, 1, "behind the point");
+	accept_all(a);
+	hear_hash(a, 2, mine, 1);
+	for (int64_t ms = 0; ms < PATIENCE_MS; ms += 100) {
+		accept_all(a);
+		alone_pass(a, 100);
+	}
+	assert_int_equal(status_of(a).disputed, EVERY);
+	rest = (struct peer_hash){ a->replica->meta.applied_index, a->replica->meta.hash.high,
+		a->replica->meta.hash.low };
+	assert_true(rest.index > EVERY);
+	hear_hash(a, 2, rest, 1);
+	assert_int_equal(status_of(a).disputed, rest.index);
+	/* The third may not have heard of it. */
+	alone_clear(a);
+	for (int64_t ms = 0; ms <= ELECTION_MS; ms += 100) {
+		accept_all(a);
+		alone_pass(a, 100);
+	}
+	assert_int_equal(last_agreed(a, 3).disputed, rest.index);
+	hear_hash(a, 3, rest, 0);
+	assert_int_equal(status_of(a).disputed, 0);
+	assert_int_equal(last_agreed(a, 2).index, rest.index);
+	assert_int_equal(last_agreed(a, 2).low, rest.low);
+	assert_false(status_of(a).distrusted);
+	alone_free(a);
+}
+
+static void follower_started_anew_says_what_it_holds_in_a_dispute(void **state)
+{
+	struct alone *a = follower_at(EVERY + 1);
+	struct peer_hash at_point = last_hash(a, 2);
+
+	(void)state;
+	alone_kill(a);
+	for (uint64_t other = 2; other <= 3; other++)
+		alone_hello(a, other, replica_view(a->replica).cluster, true);
+	apply(a, 0);
+	alone_clear(a);
+	alone_pass(a, 0);
+	assert_int_equal(alone_sent(a, PEER_HASH), 0);
+	hear_agreed(a, 2, (struct peer_agreed){ .term = TERM, .disputed = EVERY });
+	assert_int_equal(count_to(a, PEER_HASH, 2), 1);
+	assert_int_equal(last_hash(a, 2).index, EVERY + 1);
+	assert_int_equal(last_hash(a, 2).low, at_point.low); /* it was an entry that does nothing */
+	alone_free(a);
+}
+
 static void later_leader_judges_anew(void **state)
 {
 	struct peer_hash mine;
@@ -682,6 +738,8 @@ int main(void)
 		cmocka_unit_test(voters_without_a_majority_stop_writes),
 		cmocka_unit_test(forwarded_write_is_refused_in_a_dispute),
 		cmocka_unit_test(voters_that_differ_wait_for_the_others_for_a_while),
+		cmocka_unit_test(what_they_hold_at_rest_settles_a_dispute),
+		cmocka_unit_test(follower_started_anew_says_what_it_holds_in_a_dispute),
 		cmocka_unit_test(later_leader_judges_anew),
 	};
 

@@ -264,6 +264,29 @@ static void change_waits_for_the_one_before(void **state)
 	alone_free(a);
 }
 
+/* A learner says nothing by itself: the one frame that told it may be lost. */
+static void who_is_out_and_connected_is_told_again(void **state)
+{
+	struct alone *a = leader();
+
+	(void)state;
+	change(a, 1, MEMBER_REMOVE, "n3", "");
+	accept_all(a);
+	accept_all(a);
+	assert_int_equal(alone_answered(a, 1)->error, ERR_OK);
+	alone_hello(a, 3, replica_view(a->replica).cluster, false);
+	alone_hello(a, 3, replica_view(a->replica).cluster, true);
+	for (int again = 0; again < 2; again++) {
+		alone_clear(a);
+		for (int i = 0; i < 20; i++) {
+			alone_accept(a, 2);
+			alone_pass(a, 100);
+		}
+		assert_in_range(alone_sent(a, PEER_GONE), 1, 4);
+	}
+	alone_free(a);
+}
+
 /* Its log may be too old to name who leads now, and its answers travel on the connection that it dials. */
 static void whoever_of_the_cluster_comes_by_is_dialed(void **state)
 {
@@ -419,6 +442,7 @@ int main(void)
 		cmocka_unit_test(m11_node_that_does_not_answer_is_not_added),
 		cmocka_unit_test(node_of_another_name_is_not_added),
 		cmocka_unit_test(change_waits_for_the_one_before),
+		cmocka_unit_test(who_is_out_and_connected_is_told_again),
 		cmocka_unit_test(whoever_of_the_cluster_comes_by_is_dialed),
 		cmocka_unit_test(d12_m12_member_is_not_adopted),
 		cmocka_unit_test(m10_each_empty_disk_makes_another_incarnation),

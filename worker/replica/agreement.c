@@ -278,14 +278,27 @@ static void lead(struct replica *r)
 	struct agreement *a = &r->agreement;
 	bool look = instant_passed(agreement_deadline(r), r->now);
 
-	a->say_at = INSTANT_NEVER;
 	if (!look && c->index == a->config)
 		return;
+	a->say_at = INSTANT_NEVER;
 	a->config = c->index;
 	tally_keep(&a->tally, c->members, c->count);
 	for (size_t i = 0; i < a->noted.count; i++)
 		tally_say(&a->tally, r->identity.incarnation, a->noted.list[i]);
-	judge(r);
+	if (!judge(r) && look && a->disputed != 0)
+		send_agreed_to_all(r); /* who has nothing to say of it has to know, too */
+	if (a->disputed != 0)
+		a->say_at = instant_add(r->now, r->o.election);
+}
+
+/* A voter that was started anew does not know any more what it had there, and without writes no further point comes. But
+ * they come to rest at one index: what they hold there is compared. */
+static void note_at_rest(struct replica *r)
+{
+	struct point p = { r->meta.applied_index, r->meta.hash };
+
+	if (r->agreement.disputed != 0 && p.index > points_last(&r->agreement.noted).index)
+		agreement_note(r, p);
 }
 
 void agreement_turn(struct replica *r)
@@ -295,6 +308,7 @@ void agreement_turn(struct replica *r)
 
 	if (v.term != a->term || v.leader != a->leader)
 		begin_term(r, &v);
+	note_at_rest(r);
 	if (v.role == RAFT_LEADER)
 		lead(r);
 	else if (v.leader != 0 && instant_passed(a->say_at, r->now))

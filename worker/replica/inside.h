@@ -299,7 +299,7 @@ struct replica {
 	size_t ask_count;
 	uint64_t config_seen; /* the index of the configuration that the connections were made for */
 	struct raft_config config_sure; /* the last committed one that was looked at */
-	struct instant adopt_at;
+	struct instant adopt_at, tell_gone_at;
 	char *removed; /* this node is no member any more, and why; NULL: it is, or never was */
 	struct agreement agreement;
 	char *distrusted; /* its own state must not be used, and why; NULL: it may */
@@ -487,6 +487,8 @@ void on_changed(struct replica *r, uint64_t from, const struct peer_changed *m);
 bool removal_is_gone(const struct replica *r, uint64_t incarnation);
 void removal_tell(struct replica *r, uint64_t incarnation);
 void removal_tell_all(struct replica *r);
+/* The leader tells those that are connected now and then. */
+void removal_tick(struct replica *r);
 /* This node is out, by the configuration of that index, 0 when it knew when it started: says so. */
 void removal_note(struct replica *r, uint64_t index);
 /* It will not take part in raft again, and notes it durably. */

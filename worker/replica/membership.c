@@ -455,6 +455,7 @@ void membership_tick(struct replica *r)
 	if (raft_view(r->raft).role != RAFT_LEADER)
 		return;
 	adopt(r);
+	removal_tick(r);
 	follow_moves(r);
 }
 

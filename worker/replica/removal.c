@@ -32,6 +32,21 @@ void removal_tell_all(struct replica *r)
 		removal_tell(r, r->config_sure.gone[i]);
 }
 
+/* Who speaks is told by every answer; one that waits in silence, as a learner does, and lost the first word to a connection
+ * that did not break, would never know. Those that know already are few, and a frame costs nothing. */
+void removal_tick(struct replica *r)
+{
+	if (!instant_passed(r->tell_gone_at, r->now))
+		return;
+	r->tell_gone_at = instant_add(r->now, r->o.election);
+	for (size_t i = 0; i < r->acquaintance_count; i++) {
+		const struct acquaintance *a = &r->acquaintances[i];
+
+		if (a->guest && removal_is_gone(r, a->incarnation))
+			removal_tell(r, a->incarnation);
+	}
+}
+
 /* ---- on the node that is out ---- */
 
 void removal_note(struct replica *r, uint64_t index)
