@@ -121,4 +121,5 @@ def test_two_states_that_differ_stop_writes_until_one_is_taken_out(nodes):
     assert requests.delete(f"{good.url}/v1/members/{bad.id}", timeout=TIMEOUT).ok
     assert requests.put(url(good, 1), data=VALUE, timeout=TIMEOUT).ok
     assert read(good, 1, "linearizable").content == VALUE
-    assert status(good)["disputed"] is None and status(good)["agreed"]["revision"] == 65536
+    # The point, or where they came to rest behind it.
+    assert status(good)["disputed"] is None and status(good)["agreed"]["revision"] >= 65536

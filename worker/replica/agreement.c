@@ -137,18 +137,20 @@ static void send_agreed_to_all(struct replica *r)
 			send_agreed(r, c->members[i], &r->agreement.agreed);
 }
 
-/* Those that differ are not believed at once to be all that can be asked: who lags may decide it. */
+/* Those that differ are not believed at once to be all that can be asked: who lags may decide it. A dispute keeps the
+ * index at which it was found, though they differ at later ones too. */
 static uint64_t dispute(struct replica *r, const struct tally_outcome *o)
 {
 	struct agreement *a = &r->agreement;
+	bool lasts = a->disputed > a->agreed.index && a->disputed > o->agreed.index;
 
 	if (o->unclear == 0)
 		a->unclear_until = INSTANT_NEVER;
 	else if (a->unclear_until.ns == INSTANT_NEVER.ns)
 		a->unclear_until = instant_add(r->now, span_times(r->o.election, PATIENCE));
-	if (o->split != 0)
-		return o->split;
-	return instant_passed(a->unclear_until, r->now) ? o->unclear : 0;
+	if (o->split == 0 && !instant_passed(a->unclear_until, r->now))
+		return 0;
+	return lasts ? a->disputed : o->split != 0 ? o->split : o->unclear;
 }
 
 /* Whenever somebody said something, the voters are others, or time has passed. True: everybody was told what came of it. */
