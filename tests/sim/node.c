@@ -182,12 +182,12 @@ static void members_text(const struct universe *u, struct buf *out)
 /* What worker/repair.c does: the state is set aside, and the replica told so. */
 static enum err lose_state(struct node *n)
 {
-	enum err e = ERR_OK;
+	enum err e;
 
-	if (n->losing) {
-		story_tell(n->universe, n->number, "has lost its state");
-		e = tables_set_aside(&n->tables.tables, "lost");
-	}
+	if (!n->losing)
+		return ERR_OK;
+	story_tell(n->universe, n->number, "has lost its state");
+	e = tables_set_aside(&n->tables.tables, "lost");
 	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 

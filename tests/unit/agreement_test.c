@@ -591,9 +591,6 @@ static void forwarded_write_is_refused_in_a_dispute(void **state)
 {
 	struct peer_hash mine;
 	struct alone *a = leader_at_point(&mine);
-	struct kv_command c = { .origin_incarnation = 2, .origin_start = 1, .origin_number = 5 };
-	struct peer_forward m = { .term = alone_view(a).term, .number = 5 };
-	struct buf command = { 0 }, frame = { 0 };
 	struct peer_refuse refused;
 	uint64_t last;
 	struct reader r;
@@ -602,16 +599,11 @@ static void forwarded_write_is_refused_in_a_dispute(void **state)
 	hear_hash(a, 2, mine, 1);
 	hear_hash(a, 3, mine, 2);
 	last = alone_view(a).last.index;
-	kv_command_put(&command, &c);
-	m.command = buf_bytes(&command);
-	wire_put_u8(&frame, PEER_FORWARD);
-	peer_forward_put(&frame, &m);
-	receive(a, 2, &frame);
+	alone_forward(a, 2, 1, alone_view(a).term, 5);
 	r = last_to(a, PEER_REFUSE, 2);
 	assert_true(peer_refuse_get(&r, &refused));
 	assert_int_equal(refused.error, ERR_DISPUTED);
 	assert_int_equal(alone_view(a).last.index, last);
-	buf_free(&command);
 	alone_free(a);
 }
 

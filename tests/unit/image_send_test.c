@@ -265,22 +265,24 @@ static void s4_receiver_that_is_silent_is_given_up(void **state)
 	alone_free(a);
 }
 
-/* A client reads a backup, and has room for nothing. */
-static void begin_backup(struct alone *a)
+/* n3 needs another image, and before that begins a client reads a backup and has room for nothing. */
+static struct alone *begin_behind_a_backup(void)
 {
+	struct alone *a = begin();
+
+	acknowledge(a, look(a).number, IMAGE_REFUSED, 0, 0);
 	replica_request(
 	    a->replica, 1, &(struct ipc_request){ .id = 1, .kind = REQUEST_BACKUP, .time_ms = 5000 }, a->now);
 	alone_pass(a, 0);
 	assert_int_equal(a->stream_id, 1);
+	return a;
 }
 
 static void s4_backup_holds_an_image_up_for_a_minute_and_no_longer(void **state)
 {
-	struct alone *a = begin();
+	struct alone *a = begin_behind_a_backup();
 
 	(void)state;
-	acknowledge(a, look(a).number, IMAGE_REFUSED, 0, 0);
-	begin_backup(a);
 	assert_int_equal(pass(a, 59000, true).pieces, 0);
 	assert_false(a->stream_over);
 	assert_true(pass(a, 5000, true).pieces > 0);
@@ -291,11 +293,9 @@ static void s4_backup_holds_an_image_up_for_a_minute_and_no_longer(void **state)
 
 static void s4_backup_is_not_broken_off_for_a_node_that_is_away(void **state)
 {
-	struct alone *a = begin();
+	struct alone *a = begin_behind_a_backup();
 
 	(void)state;
-	acknowledge(a, look(a).number, IMAGE_REFUSED, 0, 0);
-	begin_backup(a);
 	assert_int_equal(pass(a, 300000, false).pieces, 0);
 	assert_false(a->stream_over);
 	/* Its minute begins when the node is there. */
