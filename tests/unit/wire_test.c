@@ -192,6 +192,25 @@ static void fixed_places_need_no_alignment(void **state)
 	assert_int_equal(wire_load_u64(block + 5), 0x08090a0b0c0d0e0f);
 }
 
+static void a_field_of_a_later_version_is_zero_where_the_sender_did_not_know_it(void **state)
+{
+	struct wire_test_grown m = { 1, 2, bytes_text("three") }, back;
+	struct buf b = { 0 };
+	struct reader r;
+
+	(void)state;
+	wire_test_grown_put(&b, &m);
+	r = reader_of(buf_bytes(&b));
+	assert_true(wire_test_grown_get(&r, &back) && reader_done(&r));
+	assert_true(back.second == 2 && bytes_equal(back.third, m.third));
+	r = reader_of(bytes_of(b.data, 1));
+	assert_true(wire_test_grown_get(&r, &back) && reader_done(&r));
+	assert_true(back.first == 1 && back.second == 0 && back.third.size == 0);
+	r = reader_of(bytes_of(b.data, 4)); /* cut within a field, which no sender does */
+	assert_false(wire_test_grown_get(&r, &back));
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +225,7 @@ int main(void)
 		cmocka_unit_test(empty_bytes_are_a_length_of_zero),
 		cmocka_unit_test(the_extremes_come_back),
 		cmocka_unit_test(fixed_places_need_no_alignment),
+		cmocka_unit_test(a_field_of_a_later_version_is_zero_where_the_sender_did_not_know_it),
 	};
 
 	return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
