@@ -1,20 +1,35 @@
 #include "worker/http/key.h"
+#include "worker/http/text.h"
 
 /*
- * The dialect of raft-kv-demo (API 2): POST /key {"key":"K","value":"V"}, GET and DELETE /key?key=K, /join?id=&addr=,
+ * The dialect of raft-kv-demo (API 2): POST /key {"key":"K","value":"V"}, in capitals or not, GET and DELETE /key?key=K, /join?id=&addr=,
  * /remove?id=.
  */
 
+/* Go programs send a struct without tags as "Key" and "Value", and Go reads names in capitals or not. NULL: there is none. */
+static const char *find_name(json_t *object, const char *word)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(object, name, value)
+	{
+		if (text_is(bytes_text(name), word))
+			return name;
+	}
+	return NULL;
+}
+
 bool raft_kv_demo_is_pair(json_t *object)
 {
-	return json_object_size(object) == 2 && json_object_get(object, "key") != NULL &&
-	       json_object_get(object, "value") != NULL;
+	return json_object_size(object) == 2 && find_name(object, "key") != NULL &&
+	       find_name(object, "value") != NULL;
 }
 
 enum err raft_kv_demo_take_pair(json_t *object, struct operation *op)
 {
-	buf_append(&op->key, plain_member(object, "key"));
-	return plain_parse_put(op, plain_member(object, "value"));
+	buf_append(&op->key, plain_member(object, find_name(object, "key")));
+	return plain_parse_put(op, plain_member(object, find_name(object, "value")));
 }
 
 enum err raft_kv_demo_parse_get(const struct request *q, struct operation *op)
