@@ -394,11 +394,14 @@ void alone_append_one(struct alone *a, uint64_t leader, enum entry_type type, st
 	blob_unref(data);
 }
 
-void alone_forward(struct alone *a, uint64_t from, uint64_t start, uint64_t term, uint64_t number)
+void alone_forward_as(
+    struct alone *a, uint64_t from, uint64_t start, const struct peer_forward *as, struct bytes txn)
 {
-	struct kv_command c = { .origin_incarnation = from, .origin_start = start, .origin_number = number };
+	struct kv_command c = {
+		.origin_incarnation = from, .origin_start = start, .origin_number = as->number, .txn = txn
+	};
 	struct buf command = { 0 }, frame = { 0 };
-	struct peer_forward m = { .term = term, .number = number };
+	struct peer_forward m = *as;
 
 	kv_command_put(&command, &c);
 	m.command = buf_bytes(&command);
@@ -408,6 +411,12 @@ void alone_forward(struct alone *a, uint64_t from, uint64_t start, uint64_t term
 	alone_pass(a, 0);
 	buf_free(&command);
 	buf_free(&frame);
+}
+
+void alone_forward(struct alone *a, uint64_t from, uint64_t start, uint64_t term, uint64_t number)
+{
+	alone_forward_as(
+	    a, from, start, &(struct peer_forward){ .term = term, .number = number }, (struct bytes){ 0 });
 }
 
 void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_pos prev, size_t count)

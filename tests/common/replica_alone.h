@@ -107,6 +107,9 @@ void alone_append(struct alone *a, uint64_t leader, uint64_t term, struct raft_p
 void alone_append_one(struct alone *a, uint64_t leader, enum entry_type type, struct blob *data);
 /* Another node passes on a write, which does nothing, of that life and number of its own. */
 void alone_forward(struct alone *a, uint64_t from, uint64_t start, uint64_t term, uint64_t number);
+/* The same with everything else that the frame says but its command, and this operation. */
+void alone_forward_as(
+    struct alone *a, uint64_t from, uint64_t start, const struct peer_forward *as, struct bytes txn);
 
 void alone_write(struct alone *a, uint64_t id, const char *key);
 /* With a value of so many bytes. */

@@ -408,6 +408,44 @@ static void unformed_node_sends_nobody_away(void **state)
 	alone_free(a);
 }
 
+static struct peer_refuse last_refusal(struct alone *a)
+{
+	size_t size = 0;
+	const uint8_t *data = last_frame(a, PEER_REFUSE, &size);
+	struct reader reader = reader_of(bytes_of(data, size));
+	struct peer_refuse m;
+
+	assert_non_null(data);
+	assert_true(peer_refuse_get(&reader, &m));
+	return m;
+}
+
+/* An entry that fits into no frame would end every connection of the leader. */
+static void operation_larger_than_a_frame_is_not_proposed(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t last, term;
+	struct buf txn = { 0 };
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	last = alone_view(a).last.index;
+	term = alone_view(a).term;
+	buf_extend(&txn, KV_TXN_BYTES_MAX + 1);
+	alone_forward_as(a, 2, 1, &(struct peer_forward){ .term = term, .number = 7 }, buf_bytes(&txn));
+	assert_int_equal(last_refusal(a).number, 7);
+	assert_int_equal(last_refusal(a).error, ERR_TOO_LARGE);
+	assert_int_equal(alone_view(a).last.index, last);
+	txn.size--;
+	alone_forward_as(a, 2, 1, &(struct peer_forward){ .term = term, .number = 8 }, buf_bytes(&txn));
+	assert_int_equal(last_refusal(a).number, 7);
+	assert_int_equal(alone_view(a).last.index, last + 1);
+	buf_free(&txn);
+	alone_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +460,7 @@ int main(void)
 		cmocka_unit_test(follower_tells_that_it_does_not_lead),
 		cmocka_unit_test(refused_write_goes_to_the_next_leader_or_is_answered),
 		cmocka_unit_test(unknown_error_is_taken_for_busy),
+		cmocka_unit_test(operation_larger_than_a_frame_is_not_proposed),
 		cmocka_unit_test(malformed_frames_do_no_harm),
 		cmocka_unit_test(status_is_answered_at_once),
 		cmocka_unit_test(what_cannot_be_is_refused_at_once),

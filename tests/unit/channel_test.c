@@ -192,7 +192,7 @@ static void an_oversize_frame_ends_it_before_it_comes(void **state)
 
 	(void)state;
 	fd = known_stranger();
-	wire_store_u32(head, PEER_FRAME_BYTES_MAX + 1);
+	wire_store_u32(head, PEER_FRAME_BYTES_TAKEN + 1);
 	say(fd, bytes_of(head, sizeof(head)));
 	net_await(a_lost_the_stranger);
 	close(fd);

@@ -204,6 +204,22 @@ static void ten_thousand_steps_that_read_all_the_time_are_bounded(void **state)
 	assert_int_equal(drive_read(&d, &steps)->error, ERR_TOO_LARGE);
 }
 
+/* What an earlier version has let into the log means the same on every node. */
+static void operation_over_its_size_is_not_proposed_and_is_applied_where_a_log_has_it(void **state)
+{
+	struct buf txn = { 0 }, value = { 0 };
+
+	(void)state;
+	buf_extend(&value, KV_VALUE_BYTES_MAX);
+	for (int i = 0; i <= KV_TXN_BYTES_MAX / KV_VALUE_BYTES_MAX; i++)
+		kv_put_step(&steps, T("k"), buf_bytes(&value), NONE);
+	kv_txn_put(&txn, &(struct kv_txn){ .steps = buf_bytes(&steps) });
+	assert_int_equal(kv_txn_check(buf_bytes(&txn), true), ERR_TOO_LARGE);
+	assert_int_equal(write_steps()->error, ERR_OK);
+	buf_free(&txn);
+	buf_free(&value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +232,7 @@ int main(void)
 		TEST(a_delete_by_prefix_is_bounded_in_bytes),
 		TEST(limits_hold_at_their_edge),
 		TEST(what_a_step_does_not_take_is_refused),
+		TEST(operation_over_its_size_is_not_proposed_and_is_applied_where_a_log_has_it),
 		TEST(ten_thousand_steps_that_read_all_the_time_are_bounded),
 	};
 

@@ -53,6 +53,10 @@ enum err dialect_parse(const struct match *m, const struct request *q, struct op
 		return operation_refuse(op, ERR_NOT_FOUND, "there is no such path");
 	if ((e = m->route->parse(q, m->rest, op)) != ERR_OK)
 		return e;
+	/* Its JSON may be smaller. */
+	if (op->txn.size > KV_TXN_BYTES_MAX)
+		return operation_refuse(op, ERR_TOO_LARGE, "the operation has %zu bytes, the limit is %d",
+		    op->txn.size, KV_TXN_BYTES_MAX);
 	settle_place(m, op);
 	if (op->leader_only)
 		keep_target(op, q);

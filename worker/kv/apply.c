@@ -16,7 +16,7 @@ static enum err check_command(struct bytes encoded, struct kv_command *out)
 	kv_command_get(&r, out);
 	if (!reader_done(&r) || out->flags != 0 || out->token.size > KV_TOKEN_BYTES_MAX)
 		return ERR_BAD_REQUEST;
-	return kv_txn_check(out->txn, true);
+	return check_rules(out->txn, true);
 }
 
 /* Does the txn, or refuses it as a whole: then nothing is left of it. */
@@ -136,7 +136,7 @@ enum err kv_read(struct kv *kv, struct bytes txn, struct buf *result)
 {
 	uint64_t revision = kv->meta.applied_index;
 	size_t start = result->size;
-	enum err e = kv_txn_check(txn, false);
+	enum err e = check_rules(txn, false);
 	bool refused = e != ERR_OK;
 
 	if (!refused) {

@@ -1,4 +1,4 @@
-#include "worker/kv/kv.h"
+#include "worker/kv/inside.h"
 
 /* What each kind of step may say. */
 enum field { VALUE = 1, CONTENT_TYPE = 2, AFTER = 4, LIMIT = 8, KEYS_ONLY = 16 };
@@ -119,9 +119,14 @@ static enum err check_txn(struct check *c, struct bytes txn)
 	return e;
 }
 
-enum err kv_txn_check(struct bytes txn, bool writes)
+enum err check_rules(struct bytes txn, bool writes)
 {
 	struct check c = { .writes = writes };
 
 	return check_txn(&c, txn);
+}
+
+enum err kv_txn_check(struct bytes txn, bool writes)
+{
+	return txn.size > KV_TXN_BYTES_MAX ? ERR_TOO_LARGE : check_rules(txn, writes);
 }

@@ -22,6 +22,10 @@ struct kv {
 /* kv.c: what kv_open() finds in a table whose records came by an image; commits. */
 enum err kv_write_image(struct table *t, const struct kv_meta *meta);
 
+/* check.c: kv_txn_check() but for the size of the whole, which is a matter of what lets it in: an entry that is in the
+ * log means the same on every node, whatever its version would let in today. */
+enum err check_rules(struct bytes txn, bool writes);
+
 /* run.c: does the txn (checked) and appends its encoded kv_result. With `changes` NULL it only reads. ERR_TOO_LARGE:
  * a limit was met on the way; what was appended and changed so far must be dropped. Else the table's error. */
 enum err run_txn(

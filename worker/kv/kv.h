@@ -37,6 +37,10 @@ enum kv_step_kind {
 #define KV_DELETE_BYTES_MAX (16 * 1024 * 1024)
 #define KV_PAGE_KEYS_MAX 1000
 #define KV_PAGE_BYTES_MAX (2 * 1024 * 1024)
+/* The one size from which the others follow: what is proposed, passed to the leader and sent to followers fits into a frame
+ * between nodes (worker/replica/start.c) and into a message between processes (worker/desks.c). A log may hold larger
+ * ones, that earlier versions let in: apply does not ask. */
+#define KV_TXN_BYTES_MAX (7 * 1024 * 1024)
 #define KV_TXN_STEPS_MAX 10000 /* and so many guards, nested ones included */
 #define KV_TXN_DEPTH_MAX 4
 #define KV_TXN_VISITS_MAX 100000 /* records that its RANGE and DELETE_PREFIX steps pass by */
@@ -82,8 +86,8 @@ void kv_close(struct kv *kv);
 /* As of the last kv_settle(); valid until the next. */
 const struct kv_meta *kv_meta(const struct kv *kv);
 
-/* An operation is checked before it is proposed, by the same rules that apply follows: ERR_OK, ERR_BAD_REQUEST,
- * ERR_TOO_LARGE, ERR_KEY_TOO_LONG. `writes` tells whether it may have writing steps. */
+/* An operation is checked before it is proposed, by the same rules that apply follows and for its size: ERR_OK,
+ * ERR_BAD_REQUEST, ERR_TOO_LARGE, ERR_KEY_TOO_LONG. `writes` tells whether it may have writing steps. */
 enum err kv_txn_check(struct bytes txn, bool writes);
 
 /* Applies one command (kv_command, encoded) as of index and log time; changes nothing yet: `changes` (cleared

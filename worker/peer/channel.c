@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -156,7 +157,7 @@ static void take_frame(struct channel *c, struct bytes frame)
 /* Delivers the frame at `at`; returns where the next one begins, `at` itself if there is none yet. */
 static size_t next_frame(struct channel *c, size_t at)
 {
-	size_t most = c->phase == PHASE_HELLO ? HELLO_BYTES_MOST : PEER_FRAME_BYTES_MAX;
+	size_t most = c->phase == PHASE_HELLO ? HELLO_BYTES_MOST : PEER_FRAME_BYTES_TAKEN;
 	struct bytes in = unread(c, at), payload;
 
 	switch (frame_get(in, most, &payload)) {
@@ -272,7 +273,9 @@ void channel_flush(struct channel *c)
 
 bool channel_send(struct channel *c, struct bytes frame, size_t queue_most)
 {
-	if (c->phase == PHASE_OVER || c->out.size - c->sent + FRAME_HEAD_BYTES + frame.size > queue_most)
+	assert(frame.size <= PEER_FRAME_BYTES_TAKEN);
+	if (c->phase == PHASE_OVER ||
+	    (c->out.size > c->sent && c->out.size - c->sent + FRAME_HEAD_BYTES + frame.size > queue_most))
 		return false;
 	frame_put(&c->out, frame);
 	return true;

@@ -59,6 +59,11 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 	}
 	if (r->raft == NULL)
 		return;
+	/* An earlier version lets more in. */
+	if (c.txn.size > KV_TXN_BYTES_MAX) {
+		send_refuse(r, from, m->term, m->number, ERR_TOO_LARGE);
+		return;
+	}
 	v = raft_view(r->raft);
 	f = forwarder_of(r, from);
 	if (is_repetition(f, c.origin_start, m))

@@ -14,6 +14,16 @@
 #define UNCOMMITTED_BYTES_MAX (64 * 1024 * 1024)
 #define TAIL_READ_BYTES (4 * 1024 * 1024)
 
+/* The largest message of each kind fits into a frame; RESERVE is for what stands around it. An append holds one operation,
+ * or as much as MESSAGE_BYTES_MAX says; an image's frame holds one record at least, and that of a token holds a result. */
+#define RESERVE (64 * 1024)
+_Static_assert(KV_TXN_BYTES_MAX + KV_TOKEN_BYTES_MAX + RESERVE <= PEER_FRAME_BYTES_MAX, "a command");
+_Static_assert(KV_RESULT_BYTES_MAX + RESERVE <= PEER_FRAME_BYTES_MAX, "an answer");
+_Static_assert(MESSAGE_BYTES_MAX + RESERVE <= PEER_FRAME_BYTES_MAX, "entries");
+_Static_assert(
+    SCAN_SLICE_BYTES + KV_RESULT_BYTES_MAX + RESERVE <= PEER_FRAME_BYTES_MAX, "a piece of an image");
+_Static_assert(KV_TXN_BYTES_MAX + KV_TOKEN_BYTES_MAX + RESERVE <= UNCOMMITTED_BYTES_MAX, "a proposal");
+
 /* Passes the error on, and remembers of what it is: the first word counts. */
 static enum err say_damaged(const struct replica *r, enum replica_part part, enum err e)
 {

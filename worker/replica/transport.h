@@ -29,8 +29,12 @@ enum image_state {
 
 #define PEER_VERSION 1
 
-/* A frame is one u8 of enum peer_type and its message; at most this long. */
+/* A frame is one u8 of enum peer_type and its message. What nodes make is at most this long: earlier versions end a
+ * connection on which more comes. */
 #define PEER_FRAME_BYTES_MAX (8 * 1024 * 1024)
+/* And this is taken: the log of a single node of an earlier version may hold operations as large as a body of 16 MiB, which
+ * a node that is added later must get. */
+#define PEER_FRAME_BYTES_TAKEN (17 * 1024 * 1024)
 
 struct transport {
 	const struct transport_ops *ops;
