@@ -63,8 +63,8 @@ enum err conf_set(struct conf *c, const char *section, const char *name, const c
 void conf_reset(struct conf *c, const char *section, const char *name);
 /* Reads a file (inih's dialect: [section], name = value, # or ; comments, "; comment" behind a blank). Every option
  * at most once, lists excepted. Of a directory it reads holdfast.conf, then the files conf.d/NAME.conf in the
- * order of their names, as far as they are there; what comes later wins. The sentence names file and line. ERR_NOT_FOUND and
- * ERR_PERMISSION where it cannot be opened. Not all or nothing: parse into a configuration of its own. */
+ * order of their names; what comes later wins. The sentence names file and line. ERR_NOT_FOUND where there is no file,
+ * or none in the directory, ERR_PERMISSION where it must not be read. Not all or nothing: parse into a configuration of its own. */
 enum err conf_read(struct conf *c, const char *path, struct buf *why);
 /* Fills in what depends on other options or on the machine (id, data, run, the advertised addresses, the number of
  * workers), then checks the options against each other. To be called once, after the last conf_set(). */

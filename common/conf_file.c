@@ -71,6 +71,12 @@ static size_t number_of(const struct conf_option *o)
 	return n;
 }
 
+/* Of a text it would quietly become a part. (What begins with a semicolon inih takes away.) */
+static bool has_comment(const char *value)
+{
+	return value[0] == '#' || strstr(value, " #") != NULL || strstr(value, "\t#") != NULL;
+}
+
 static int on_option(void *arg, const char *section, const char *name, const char *value)
 {
 	struct reading *r = arg;
@@ -80,6 +86,8 @@ static int on_option(void *arg, const char *section, const char *name, const cha
 
 	if (r->failed)
 		return 0;
+	if (has_comment(value))
+		return refuse(r, "a comment stands on a line of its own, not behind a value: %s", value);
 	if (o != NULL && !type->repeats && r->seen[number_of(o)] != 0)
 		return refuse(
 		    r, "[%s] %s was given in line %u already", section, name, r->seen[number_of(o)]);
@@ -143,12 +151,14 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static enum err read_parts(struct conf *c, const char *path, struct buf *why)
+/* Sets *found where there is at least one. */
+static enum err read_parts(struct conf *c, const char *path, bool *found, struct buf *why)
 {
 	struct dirent **names;
 	int count = scandir(path, &names, is_part, compare_names);
 	enum err e = ERR_OK;
 
+	*found |= count > 0;
 	if (count == -1 && errno == ENOENT)
 		return ERR_OK;
 	if (count == -1) {
@@ -173,15 +183,23 @@ enum err conf_read(struct conf *c, const char *path, struct buf *why)
 	char *file, *parts;
 	enum err e = ERR_OK;
 	struct stat st;
+	bool found;
 
 	if (stat(path, &st) == -1 || !S_ISDIR(st.st_mode))
 		return read_file(c, path, why);
 	file = xasprintf("%s/holdfast.conf", path);
 	parts = xasprintf("%s/conf.d", path);
-	if (access(file, F_OK) == 0)
+	found = access(file, F_OK) == 0;
+	if (found)
 		e = read_file(c, file, why);
 	if (e == ERR_OK)
-		e = read_parts(c, parts, why);
+		e = read_parts(c, parts, &found, why);
+	if (e == ERR_OK && !found) {
+		buf_printf(why,
+		    "%s: the directory holds no configuration: neither holdfast.conf nor conf.d/NAME.conf",
+		    path);
+		e = ERR_NOT_FOUND;
+	}
 	free(file);
 	free(parts);
 	return e;

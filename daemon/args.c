@@ -137,11 +137,31 @@ __attribute__((noreturn)) static void refuse_unknown(const struct scan *s)
 	refuse(EX_USAGE, "there is no flag %s; the nearest is --%s (--help lists them)", s->flag, nearest);
 }
 
+/* A word is a slip more often than a data directory: it must not make one and start a node in it. */
+__attribute__((noreturn)) static void refuse_word(const struct scan *s)
+{
+	char *plain = names_plain(s->flag);
+	const struct command *c = names_find_command(plain);
+
+	if (c != NULL && c->word[0] != '\0')
+		refuse(EX_USAGE, "\"%s\" is no command: did you mean holdfastd --%s?", s->flag, c->word);
+	if (strcmp(plain, "status") == 0)
+		refuse(EX_USAGE, "\"status\" is no command: a node says how it is over HTTP: curl "
+				 "http://HOST:PORT/v1/status");
+	refuse(EX_USAGE,
+	    "\"%s\" is no flag, and there is no such data directory: to begin one there, write ./%s (--help "
+	    "lists "
+	    "the flags)",
+	    s->flag, s->flag);
+}
+
 static void take_data(struct scan *s, struct conf *c)
 {
 	if (s->data != NULL)
 		refuse(EX_USAGE, "\"%s\" is not expected here: the data directory is %s already", s->flag,
 		    s->data);
+	if (strchr(s->flag, '/') == NULL && access(s->flag, F_OK) == -1)
+		refuse_word(s);
 	s->data = s->flag;
 	set(s, c, "node", "data", s->flag);
 }

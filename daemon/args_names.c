@@ -97,7 +97,7 @@ const struct other_name *names_variable(size_t n)
 
 const struct command *names_find_command(const char *name)
 {
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
+	for (size_t i = 0; name[0] != '\0' && i < COMMAND_COUNT; i++)
 		if (strcmp(commands[i].letter, name) == 0 || strcmp(commands[i].word, name) == 0)
 			return &commands[i];
 	return NULL;
@@ -106,7 +106,9 @@ const struct command *names_find_command(const char *name)
 /* Takes over the name. */
 static void take_nearer(char **nearest, unsigned *least, const char *wanted, char *name)
 {
-	unsigned distance = conf_distance(wanted, name);
+	/* The beginning of a name is nearer than any other name of the same length. */
+	bool begins = strncmp(name, wanted, strlen(wanted)) == 0;
+	unsigned distance = begins ? 0 : conf_distance(wanted, name);
 
 	if (name[0] == '\0' || distance >= *least) {
 		free(name);

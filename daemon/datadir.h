@@ -5,10 +5,12 @@
 #include "daemon/user.h"
 
 /*
- * The data directory and the run directory of a node. They belong to the user that the workers are.
+ * The data directory and the run directory of a node. They belong to the user that the workers are. Each is made,
+ * with its parents, where it is not there. A directory that holds anything else is refused before it is touched: a data
+ * directory is empty or has an identity, but for the remains of a start that did not come that far.
  */
 
-/* Makes DATA where there is none (mode 0700, durably) and takes the lock on DATA/lock. Returns the locked descriptor, to be
+/* Makes DATA where there is none (mode 0700, durably, its parents too) and takes the lock on DATA/lock. Returns the locked descriptor, to be
  * held for life; close-on-exec. The lock belongs to the open file: the consensus worker inherits it, so that a
  * successor cannot have the directory while any process still works on it. A directory in use is waited for, up to
  * five seconds. What is impossible ends the process: 73 it cannot be made or is not ours, 75 in use (names the

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/mem.h"
 #include "daemon/user.h"
 
 struct user user_find(const char *name)
@@ -28,10 +29,17 @@ struct user user_find(const char *name)
 	return u;
 }
 
+char *user_name(uid_t uid)
+{
+	const struct passwd *p = getpwuid(uid);
+
+	return p == NULL ? xasprintf("%u", (unsigned)uid) : xasprintf("%s (%u)", p->pw_name, (unsigned)uid);
+}
+
 void user_become(const struct user *u)
 {
 	if (u->drop && (setegid(u->gid) == -1 || seteuid(u->uid) == -1))
-		fatal(EX_NOPERM, "cannot become user %u", (unsigned)u->uid);
+		fatal(EX_NOPERM, "cannot become user %s", user_name(u->uid));
 }
 
 void user_return(const struct user *u)

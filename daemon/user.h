@@ -19,6 +19,9 @@ struct user {
  * with 78 where there is no such user. This process gives up its supplementary groups if it is to drop. */
 struct user user_find(const char *name);
 
+/* For people: the name and, in brackets, the number; where it has no name the number alone. The caller frees it. */
+char *user_name(uid_t uid);
+
 /* To see the files as that user sees them, and back. What is reached through a directory that belongs to the user must
  * not be touched otherwise: it may be a link to anywhere. */
 void user_become(const struct user *u);

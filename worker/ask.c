@@ -51,6 +51,18 @@ static void set_up(
 	SET(handle, CURLOPT_WRITEDATA, answer);
 }
 
+static const char *problem_of(CURLcode e)
+{
+	switch ((int)e) {
+	case CURLE_GOT_NOTHING:
+	case CURLE_RECV_ERROR:
+	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9, which is whatever comes */
+	case CURLE_WEIRD_SERVER_REPLY:
+		return "there was no HTTP answer: is this a peer address? HTTP addresses are wanted here";
+	}
+	return curl_easy_strerror(e);
+}
+
 void ask(struct asked *out, const char *address, const char *path, const char *body)
 {
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -65,7 +77,7 @@ void ask(struct asked *out, const char *address, const char *path, const char *b
 	buf_clear(&out->body);
 	set_up(handle, url, headers, body, &out->body);
 	if ((e = curl_easy_perform(handle)) != CURLE_OK)
-		out->problem = curl_easy_strerror(e);
+		out->problem = problem_of(e);
 	else
 		curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &out->status);
 	curl_easy_cleanup(handle);

@@ -75,6 +75,12 @@ def test_a_node_that_joins_is_there_before_the_one_that_it_asks(nodes):
     assert n2.http not in "".join(line for line in n2.log().splitlines() if "does not add" in line)
 
 
+def test_a_peer_address_to_join_at_is_said_to_be_one(nodes):
+    n1 = nodes.node("n1").start()
+    n2 = nodes.node("n2", join=n1.peer).start()
+    n2.wait_log(f"{n1.peer} does not add this node.*is this a peer address\\? HTTP addresses are wanted here")
+
+
 def test_a_node_that_joins_stops_at_once_while_it_asks(nodes):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

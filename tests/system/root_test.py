@@ -71,6 +71,27 @@ def test_a_directory_made_by_root_is_given_away(node):
     assert owner(node.data) == USER
 
 
+def test_the_parents_that_root_makes_let_the_user_through(node, nodes):
+    node.data = os.path.join(nodes.directory, "a", "b")
+    before = os.umask(0o077)
+    try:
+        node.start()
+    finally:
+        os.umask(before)
+    assert owner(node.data) == USER
+    assert requests.put(node.url + "/v1/kv/a", data=b"1", timeout=30).status_code == 201
+
+
+def test_root_in_the_directory_of_a_service_user_is_told_both_users_and_the_way_out(node):
+    os.mkdir(node.data)
+    os.chown(node.data, pwd.getpwnam(USER).pw_uid, -1)
+    del node.options["node-user"]
+    node.launch()
+    assert node.wait_exit() == 73
+    assert f"belongs to user {USER} ({pwd.getpwnam(USER).pw_uid}), and this process runs as root (0)" in node.log()
+    assert "name the owner in [node] user" in node.log()
+
+
 def test_a_link_of_the_user_is_not_followed_with_the_rights_of_root(node, nodes):
     """The data directory is the user's: what he puts where the run directory is to be must not become his."""
     treasure = os.path.join(nodes.directory, "treasure")

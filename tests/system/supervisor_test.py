@@ -221,6 +221,44 @@ def test_a_data_directory_that_is_a_file(node):
     assert n.wait_exit() == 73
 
 
+def test_the_parents_of_a_data_directory_are_made(node, nodes):
+    n = node()
+    n.data = os.path.join(nodes.directory, "a", "b", "c")
+    n.start()
+    assert os.listdir(os.path.join(nodes.directory, "a", "b")) == ["c"]
+    assert os.stat(n.data).st_mode & 0o777 == 0o700
+    assert n.stop() == 0
+
+
+@pytest.mark.parametrize("option", ["data", "run"])
+def test_a_directory_that_others_use_is_not_taken_over(node, nodes, option):
+    shared = os.path.join(nodes.directory, "shared")
+    os.mkdir(shared)
+    os.chmod(shared, 0o755)
+    with open(os.path.join(shared, "notes"), "w"):
+        pass
+    n = node()
+    if option == "data":
+        n.data = shared
+    else:
+        n.options["node-run"] = shared
+    n.launch()
+    assert n.wait_exit() == 73
+    assert f'{shared} cannot be the {option} directory: it holds "notes"' in n.log()
+    assert os.listdir(shared) == ["notes"]
+    assert os.stat(shared).st_mode & 0o777 == 0o755
+
+
+def test_a_directory_of_a_start_that_did_not_come_far_is_taken(node, nodes):
+    n = node()
+    os.makedirs(n.data + "/run")
+    os.mkdir(n.data + "/lost+found")
+    with open(n.data + "/lock", "w"):
+        pass
+    n.start()
+    assert n.stop() == 0
+
+
 def test_a_bad_option_is_one_line_with_its_place(nodes, fake):
     path = os.path.join(nodes.directory, "bad.conf")
     with open(path, "w") as f:
@@ -237,7 +275,9 @@ def test_a_bad_option_is_one_line_with_its_place(nodes, fake):
         (["--raft-election", "soon"], 78, "--raft-election: [raft] election: "),
         (["--raft-elction", "1s"], 64, "the nearest is --raft-election"),
         (["--raft-election"], 64, "--raft-election needs a value"),
-        (["somewhere", "elsewhere"], 64, "elsewhere"),
+        (["./somewhere", "elsewhere"], 64, "elsewhere"),
+        (["somewhere"], 64, "no such data directory"),
+        (["-t", "-c", "/proc/self/fdinfo"], 78, "the directory holds no configuration"),
         (["-c", "/nonexistent"], 78, "/nonexistent: No such file"),
         (["--raft-election", "40ms"], 78, "three times [raft] heartbeat"),
         (["--node-run", "/" + "d" * 120], 78, "over 100 bytes"),

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,6 +258,19 @@ static void what_is_wrong_is_said_and_ends_it(void **state)
 		    "them)\n" },
 		{ "---id n1", 64,
 		    "holdfastd: there is no flag ---id; the nearest is --id (--help lists them)\n" },
+		{ "-v", 64,
+		    "holdfastd: there is no flag -v; the nearest is --version (--help lists them)\n" },
+		{ "help", 64, "holdfastd: \"help\" is no command: did you mean holdfastd --help?\n" },
+		{ "version", 64,
+		    "holdfastd: \"version\" is no command: did you mean holdfastd --version?\n" },
+		{ "recover_alone -id n1", 64,
+		    "holdfastd: \"recover_alone\" is no command: did you mean holdfastd --recover-alone?\n" },
+		{ "status", 64,
+		    "holdfastd: \"status\" is no command: a node says how it is over HTTP: curl "
+		    "http://HOST:PORT/v1/status\n" },
+		{ "-id n1 dat", 64,
+		    "holdfastd: \"dat\" is no flag, and there is no such data directory: to begin one there, "
+		    "write ./dat (--help lists the flags)\n" },
 		{ "-join", 64, "holdfastd: -join needs a value\n" },
 		{ "-t=yes", 64, "holdfastd: -t=yes takes no value\n" },
 		{ "--restore", 64, "holdfastd: --restore needs a value\n" },
@@ -291,6 +305,27 @@ static void what_is_wrong_is_said_and_ends_it(void **state)
 	}
 }
 
+static void a_data_directory_without_a_slash_is_taken_where_it_is(void **state)
+{
+	char place[] = "/tmp/holdfast-args-XXXXXX", *back = getcwd(NULL, 0);
+	struct conf *c;
+
+	(void)state;
+	assert_non_null(mkdtemp(place));
+	assert_int_equal(chdir(place), 0);
+	assert_int_equal(mkdir("dat", 0700), 0);
+	c = conf_of("-id n1 dat");
+	assert_string_equal(c->node_data, "dat");
+	conf_free(c);
+	c = conf_of("-id n1 ./new");
+	assert_string_equal(c->node_data, "./new");
+	conf_free(c);
+	assert_int_equal(rmdir("dat"), 0);
+	assert_int_equal(chdir(back), 0);
+	assert_int_equal(rmdir(place), 0);
+	free(back);
+}
+
 static void what_the_offline_flags_say_is_handed_on(void **state)
 {
 	struct args_offline o;
@@ -319,6 +354,7 @@ int main(void)
 		cmocka_unit_test(all_addresses_are_advertised_as_one),
 		cmocka_unit_test(a_flag_wins_over_a_variable_and_that_over_the_file),
 		cmocka_unit_test(commands_have_their_letters_and_words),
+		cmocka_unit_test(a_data_directory_without_a_slash_is_taken_where_it_is),
 		cmocka_unit_test(what_the_offline_flags_say_is_handed_on),
 		cmocka_unit_test(what_is_wrong_is_said_and_ends_it),
 	};

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -179,6 +180,10 @@ static void a_bad_file_is_refused_with_its_line(void **state)
 	assert_refused("id = n1\n", ":1: there is no option [] id; the nearest is [node] id");
 	assert_refused("[node]\nid = n1\nid = n2\n", ":3: [node] id was given in line 2 already");
 	assert_refused("[node]\nid\n", ":2: this is neither [section] nor name = value");
+	assert_refused("[node]\nid = n1 # the first\n",
+	    ":2: a comment stands on a line of its own, not behind a value: n1 # the first");
+	assert_refused("[raft]\nelection = # soon\n",
+	    ":2: a comment stands on a line of its own, not behind a value: # soon");
 	assert_refused("[node\nid = 1\n", ":1: this is neither [section] nor name = value");
 }
 
@@ -233,6 +238,28 @@ static void a_missing_file_is_named(void **state)
 	assert_int_equal(conf_read(c, "/nonexistent/holdfast.conf", &why), ERR_NOT_FOUND);
 	assert_string_equal(buf_text(&why), "/nonexistent/holdfast.conf: No such file or directory");
 	buf_free(&why);
+	conf_free(c);
+}
+
+static void a_directory_without_a_configuration_is_no_configuration(void **state)
+{
+	char place[] = "/tmp/holdfast-conf-XXXXXX", *parts, *said;
+	struct conf *c = conf_new();
+	struct buf why = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(place));
+	parts = xasprintf("%s/conf.d", place);
+	assert_int_equal(mkdir(parts, 0700), 0);
+	assert_int_equal(conf_read(c, place, &why), ERR_NOT_FOUND);
+	said = xasprintf(
+	    "%s: the directory holds no configuration: neither holdfast.conf nor conf.d/NAME.conf", place);
+	assert_string_equal(buf_text(&why), said);
+	free(said);
+	buf_free(&why);
+	rmdir(parts);
+	free(parts);
+	rmdir(place);
 	conf_free(c);
 }
 
@@ -401,6 +428,7 @@ int main(void)
 		cmocka_unit_test(a_line_of_400_bytes_is_read_whole),
 		cmocka_unit_test(a_nul_is_refused),
 		cmocka_unit_test(a_missing_file_is_named),
+		cmocka_unit_test(a_directory_without_a_configuration_is_no_configuration),
 		cmocka_unit_test(what_is_printed_reads_as_equal),
 		cmocka_unit_test(what_is_encoded_decodes_as_equal),
 		cmocka_unit_test(completing_fills_in_what_follows),
