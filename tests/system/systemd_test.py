@@ -270,6 +270,7 @@ def test_the_units_leave_little_exposed(unit, name):
 def test_what_a_unit_gives_is_where_a_node_works(nodes, tmp_path):
     """The directories of systemd take the place of the defaults."""
     program = os.path.join(BUILD, "holdfastd")
+    (tmp_path / "holdfast.conf").write_text("[node]\nid = n1\n", encoding="utf-8")
     given = {"STATE_DIRECTORY": str(tmp_path / "state"), "RUNTIME_DIRECTORY": "/run/a:/run/b"}
     printed = subprocess.run(
         [program, "-c", str(tmp_path), "-T"], env={**os.environ, **given}, capture_output=True, text=True, check=True
