@@ -9,6 +9,7 @@
 
 #define ELECTION_MS 500
 #define HEARTBEAT_MS 100
+#define ALONE_STATUS_ID 1000000
 #define LANE_LOG 0
 #define LANE_STATE 1
 #define LANE_UPKEEP 2
@@ -20,7 +21,10 @@ static struct alone *alone_of(struct transport *t)
 
 static void hear_hello(struct transport *t, const struct peer_hello *hello)
 {
-	alone_of(t)->self = hello->incarnation;
+	struct alone *a = alone_of(t);
+
+	a->self = hello->incarnation;
+	snprintf(a->list, sizeof(a->list), "%.*s", (int)hello->list.size, (const char *)hello->list.data);
 }
 
 static void hear_peers(struct transport *t, const struct bytes *addresses, size_t count)
@@ -316,6 +320,27 @@ void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool d
 	bool second = incarnation == 2;
 
 	alone_hello_as(a, incarnation, second ? "n2" : "n3", second ? "n2:1" : "n3:1", cluster, dialed);
+}
+
+const char *alone_problem(struct alone *a)
+{
+	static char text[1024];
+	struct ipc_request q = { .id = ALONE_STATUS_ID, .kind = REQUEST_STATUS };
+	const struct alone_answer *answer;
+	struct status_node s;
+	struct reader r;
+	bool whole;
+
+	replica_request(a->replica, 1, &q, a->now);
+	settle(a);
+	answer = &a->answers[--a->answer_count];
+	assert(answer->id == ALONE_STATUS_ID);
+	r = reader_of(blob_bytes(answer->result));
+	whole = status_node_get(&r, &s);
+	assert(whole);
+	snprintf(text, sizeof(text), "%.*s", (int)s.foreign.size, (const char *)s.foreign.data);
+	blob_unref(answer->result);
+	return text;
 }
 
 struct alone *alone_follower_of(const char *members, uint64_t leader)

@@ -52,6 +52,7 @@ struct alone {
 	enum err stream_error; /* of the last */
 	struct alone_frame frames[ALONE_KEPT_MAX];
 	size_t frame_count;
+	char list[256]; /* what its hello says of who founds, or founded, its cluster */
 	char peers[256]; /* the addresses that it dials, each with a blank behind it */
 	bool deaf; /* no connection carries anything */
 	bool state_waits; /* the state lane does nothing, but by alone_state_turn() */
@@ -91,6 +92,8 @@ void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool d
 /* Any node, of any cluster, with this id and peer address. */
 void alone_hello_as(
     struct alone *a, uint64_t incarnation, const char *id, const char *peer, uint64_t cluster, bool dialed);
+/* What it says is wrong with its place in a cluster, empty when nothing is; valid until the next call. */
+const char *alone_problem(struct alone *a);
 /* n1 of a cluster that is formed, which follows this leader in term 2. */
 struct alone *alone_follower_of(const char *members, uint64_t leader);
 /* Forms the cluster of n1, n2 and n3. */

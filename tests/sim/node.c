@@ -173,10 +173,17 @@ static void on_fatal(void *arg, int status, const char *why)
 	n->doomed = "fatal";
 }
 
-static void members_text(const struct universe *u, struct buf *out)
+/* Every operator wrote the list in an order of their own. */
+static void members_text(const struct node *n, struct buf *out)
 {
-	for (int i = 0; u->plan.members > 1 && i < u->plan.members; i++)
-		buf_printf(out, "%s%s=%s", i == 0 ? "" : ", ", u->nodes[i].id, u->nodes[i].address);
+	const struct universe *u = n->universe;
+	int count = u->plan.members;
+
+	for (int i = 0; count > 1 && i < count; i++) {
+		const struct node *listed = &u->nodes[(n->number + i) % count];
+
+		buf_printf(out, "%s%s=%s", i == 0 ? "" : ", ", listed->id, listed->address);
+	}
 }
 
 /* What worker/repair.c does: the state is set aside, and the replica told so. */
@@ -235,7 +242,7 @@ static enum err open_replica(struct node *n, enum replica_part *damaged)
 	/* A process that dies before this is noted in the new state leaves one that is empty, as if there had been none. */
 	n->losing = false;
 	if (!n->unlisted)
-		members_text(u, &members);
+		members_text(n, &members);
 	o.members = buf_text(&members);
 	e = replica_open(&n->replica, &o, &env, node_now(n));
 	buf_free(&members);

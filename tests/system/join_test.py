@@ -28,6 +28,26 @@ def wait_voters(nodes, *ids):
     wait_until(lambda: all(members(n) == wanted for n in nodes), f"the voters {ids}")
 
 
+def listed(nodes, *lists):
+    """Nodes n1, n2 ... not started, each with the list of its place: the numbers of those that it lists."""
+    made = [nodes.node(f"n{i + 1}") for i in range(len(lists))]
+    for n, numbers in zip(made, lists):
+        n.options["members"] = ", ".join(f"{made[i - 1].id}={made[i - 1].peer}" for i in numbers)
+    return made
+
+
+def launch_all(cluster):
+    for n in cluster:
+        n.launch()
+    for n in cluster:
+        n.wait_workers()
+
+
+def readyz(node):
+    answer = requests.get(f"{node.url}/readyz?verbose", timeout=PATIENCE)
+    return answer.status_code, answer.text
+
+
 def grown(nodes):
     """Three nodes, of which the second and third were told to join: through the first, and through the second."""
     n1 = nodes.node("n1").start()
@@ -94,6 +114,52 @@ def test_a_node_that_joins_stops_at_once_while_it_asks(nodes):
             connection.settimeout(PATIENCE)
             assert connection.recv(1) == b""
             assert "does not add this node" not in n.log()
+
+
+def test_lists_in_another_order_on_each_node_form_one_cluster(nodes):
+    """The first of each list founded a cluster: there were three of them, each waiting for the others."""
+    cluster = listed(nodes, (2, 3, 1), (3, 1, 2), (3, 2, 1))
+    launch_all(cluster)
+    wait_voters(cluster, "n1", "n2", "n3")
+    assert put(cluster[2], "a", b"1").status_code == 201
+    assert len({status(n)["cluster"] for n in cluster}) == 1
+
+
+def test_lists_that_differ_form_nothing_and_a_corrected_one_is_enough(nodes):
+    n1, n2, n3 = cluster = listed(nodes, (1, 2, 3), (1, 2, 3), (1, 2, 3))
+    right = n2.options["members"]
+    n2.options["members"] = right.replace(n3.peer, "127.0.0.1:1")
+    launch_all(cluster)
+    for said in (n1, n3):
+        found = said.wait_log(r"no cluster is formed while the lists .* differ: (.*); correct the list")[1]
+        assert found == f"n2 at {n2.peer} lists n3 at 127.0.0.1:1, where this node has {n3.peer}"
+        code, text = readyz(said)
+        assert code == 503 and f"FAIL place: no cluster is formed while the lists" in text
+        assert status(said)["problem"] in text
+    n2.wait_log(f"n1 at {n1.peer} lists n3 at {n3.peer}, where this node has 127.0.0.1:1")
+    assert all(status(n)["cluster"] is None for n in cluster)
+    n2.stop()
+    n2.options["members"] = right
+    n2.start()
+    wait_voters(cluster, "n1", "n2", "n3")
+    assert all(status(n)["problem"] is None for n in cluster)
+
+
+def test_nobody_is_drawn_into_a_cluster_that_another_list_formed(nodes):
+    n1, n2, n3 = listed(nodes, (1, 2, 3), (2, 3), (2, 3))
+    launch_all([n2, n3])
+    wait_voters([n2, n3], "n2", "n3")
+    n1.start()
+    n1.wait_log(r"does not join the cluster [0-9a-f]{16}, which was formed by another list")
+    code, text = readyz(n1)
+    assert code == 503 and f"does not list n1, which this node lists at {n1.peer}" in text
+    assert status(n1)["problem"] in text and status(n1)["cluster"] is None
+    assert members(n2) == {"n2": "voter", "n3": "voter"}
+    # An operator says so.
+    answer = requests.post(f"{n2.url}/v1/members?wait=voter", json={"id": "n1", "peer": n1.peer}, timeout=PATIENCE)
+    assert answer.status_code == 200, answer.text
+    wait_voters([n1, n2, n3], "n1", "n2", "n3")
+    assert status(n1)["problem"] is None
 
 
 def test_d12_a_wiped_node_joins_again_under_its_id(nodes):

@@ -21,8 +21,8 @@
 #define LIST "n1=n1:1, n2=n2:1, n3=n3:1"
 #define CLUSTER 77
 
-static void hello_as(
-    struct alone *a, uint64_t incarnation, const char *id, uint64_t cluster, const char *dialed)
+static void hello_listing(struct alone *a, uint64_t incarnation, const char *id, uint64_t cluster,
+    const char *list, const char *dialed)
 {
 	struct bytes address = bytes_text(dialed != NULL ? dialed : "");
 	struct peer_hello hello = {
@@ -34,19 +34,26 @@ static void hello_as(
 		.id = bytes_text(id),
 		.peer = bytes_text("there:1"),
 		.http = bytes_text("http://there"),
+		.list = bytes_text(list),
 	};
 
 	replica_on_hello(a->replica, &hello, dialed != NULL ? &address : NULL, a->now);
 	alone_pass(a, 0);
 }
 
+static void hello_as(
+    struct alone *a, uint64_t incarnation, const char *id, uint64_t cluster, const char *dialed)
+{
+	hello_listing(a, incarnation, id, cluster, "", dialed);
+}
+
 static void founding_of(struct buf *out, const uint64_t *incarnations, size_t count)
 {
-	static const char *const ids[] = { "n1", "n2", "n3" };
+	static const char *const ids[] = { "n1", "n2", "n3" }, *const peers[] = { "n1:1", "n2:1", "n3:1" };
 
 	for (size_t i = 0; i < count; i++)
 		raft_member_put(out, &(struct raft_member){ incarnations[i], RAFT_VOTER, bytes_text(ids[i]),
-					 bytes_text("there:1"), bytes_text("http://there") });
+					 bytes_text(peers[i]), bytes_text("http://there") });
 }
 
 static void say_form(struct alone *a, uint64_t from, const uint64_t *incarnations, size_t count)
@@ -173,6 +180,98 @@ static void strangers_are_forgotten_and_neighbours_are_not(void **state)
 	alone_free(a);
 }
 
+static bool has_formed(struct alone *a)
+{
+	alone_pass(a, 300);
+	alone_pass(a, 0);
+	return replica_raft(a->replica) != NULL;
+}
+
+static struct alone *among(const char *list, const char *said)
+{
+	struct alone *a = alone_new(list);
+
+	hello_listing(a, 2, "n2", 0, said, "n2:1");
+	hello_listing(a, 3, "n3", 0, said, "n3:1");
+	return a;
+}
+
+/* Each took the first of its own list for the founder: there were three of them, or none. */
+static void lowest_id_founds_whatever_the_order_of_the_list(void **state)
+{
+	struct alone *a = among("n3=n3:1, n1=n1:1, n2=n2:1", LIST);
+
+	(void)state;
+	assert_string_equal(a->list, LIST);
+	assert_true(has_formed(a));
+	assert_string_equal(a->list, LIST);
+	alone_free(a);
+	a = among("n1=n1:1, n2=n2:1, n3=n3:1, n0=n0:1", "n0=n0:1, n1=n1:1, n2=n2:1, n3=n3:1");
+	hello_listing(a, 4, "n0", 0, "n0=n0:1, n1=n1:1, n2=n2:1, n3=n3:1", "n0:1");
+	assert_false(has_formed(a));
+	alone_free(a);
+}
+
+/* One of a version that says no list lets the first of its own found the cluster: both must not do so. */
+static void lowest_id_leaves_it_to_the_first_of_a_list_that_is_not_said(void **state)
+{
+	struct alone *a = among("n3=n3:1, n1=n1:1, n2=n2:1", "");
+
+	(void)state;
+	assert_false(has_formed(a));
+	alone_free(a);
+	a = among(LIST, "");
+	assert_true(has_formed(a));
+	alone_free(a);
+}
+
+static void lists_that_differ_form_nothing_until_they_are_corrected(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	hello_listing(a, 2, "n2", 0, "n1=n1:1, n2=n2:1, n3=n9:1, n4=n4:1", "n2:1");
+	hello_listing(a, 3, "n3", 0, LIST, "n3:1");
+	assert_false(has_formed(a));
+	assert_non_null(strstr(alone_problem(a), "n2 at there:1 lists n3 at n9:1, where this node has n3:1, "
+						 "lists n4 at n4:1, which this node does "
+						 "not list"));
+	hello_listing(a, 2, "n2", 0, LIST, "n2:1");
+	assert_string_equal(alone_problem(a), "");
+	assert_true(has_formed(a));
+	alone_free(a);
+}
+
+/* It dials whom it lists: that this node does not list it is no reason to go on without it. */
+static void node_that_is_not_listed_keeps_the_others_from_forming_while_it_is_there(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	hello_listing(a, 4, "n4", 0, "n1=n1:1, n2=n2:1, n3=n3:1, n4=n4:1", NULL);
+	hello_listing(a, 2, "n2", 0, LIST, "n2:1");
+	hello_listing(a, 3, "n3", 0, LIST, "n3:1");
+	assert_false(has_formed(a));
+	assert_non_null(strstr(alone_problem(a), "n4 at there:1 lists n4 at n4:1"));
+	replica_on_lost(a->replica, 4, a->now);
+	assert_true(has_formed(a));
+	alone_free(a);
+}
+
+/* The others have formed one without it: it neither joins them by itself nor waits in silence. */
+static void nobody_is_drawn_into_a_cluster_of_another_list(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	hello_listing(a, 2, "n2", CLUSTER, "n2=n2:1, n3=n3:1", "n2:1");
+	assert_non_null(
+	    strstr(alone_problem(a), "n2 at n2:1 does not list n1, which this node lists at n1:1"));
+	alone_write(a, 1, "key");
+	assert_int_equal(alone_answered(a, 1)->error, ERR_FOREIGN);
+	alone_free(a);
+}
+
 static struct alone *joiner(const char *members)
 {
 	struct alone *a = alone_new(members);
@@ -182,13 +281,12 @@ static struct alone *joiner(const char *members)
 	return a;
 }
 
-static void other_adopts(struct alone *a, uint64_t from)
+static void adopt_as(struct alone *a, uint64_t from, const uint64_t *incarnations, size_t count)
 {
-	const uint64_t incarnations[] = { from };
 	struct buf founding = { 0 }, frame = { 0 };
 	struct peer_adopt m = { CLUSTER, { NULL, 0 } };
 
-	founding_of(&founding, incarnations, 1);
+	founding_of(&founding, incarnations, count);
 	m.founding = buf_bytes(&founding);
 	wire_put_u8(&frame, PEER_ADOPT);
 	peer_adopt_put(&frame, &m);
@@ -202,6 +300,7 @@ static void other_adopts(struct alone *a, uint64_t from)
 static void node_that_joins_forms_nothing_and_promises_nothing(void **state)
 {
 	struct alone *a = joiner("");
+	const uint64_t from = 2;
 
 	(void)state;
 	alone_write(a, 1, "key");
@@ -220,8 +319,26 @@ static void node_that_joins_forms_nothing_and_promises_nothing(void **state)
 	assert_int_equal(alone_answered(a, 3)->error, ERR_NO_LEADER);
 	assert_int_equal(replica_view(a->replica).cluster, 0);
 	alone_hello(a, 2, CLUSTER, true);
-	other_adopts(a, 2);
+	adopt_as(a, 2, &from, 1);
 	assert_int_equal(replica_view(a->replica).cluster, CLUSTER);
+	alone_free(a);
+}
+
+/* A founder of a version that compares no lists had counted it in; whom an operator adds is no founder. */
+static void founder_of_another_list_is_not_obeyed_and_an_operator_is(void **state)
+{
+	struct alone *a = alone_new("n1=n1:1, n2=n2:1");
+	uint64_t founders[] = { a->self, 2, 3 }, others[] = { 2, 3 };
+
+	(void)state;
+	alone_hello(a, 2, CLUSTER, true);
+	say_form(a, 2, founders, 3);
+	adopt_as(a, 2, founders, 3);
+	assert_null(replica_raft(a->replica));
+	assert_non_null(strstr(alone_problem(a), "lists n3 at n3:1, which this node does not list"));
+	adopt_as(a, 2, others, 2);
+	assert_non_null(replica_raft(a->replica));
+	assert_string_equal(alone_problem(a), "");
 	alone_free(a);
 }
 
@@ -287,6 +404,12 @@ int main(void)
 		cmocka_unit_test(first_of_a_list_that_joins_founds_nothing),
 		cmocka_unit_test(claim_that_comes_while_a_cluster_is_formed_is_too_late),
 		cmocka_unit_test(strangers_are_forgotten_and_neighbours_are_not),
+		cmocka_unit_test(lowest_id_founds_whatever_the_order_of_the_list),
+		cmocka_unit_test(lowest_id_leaves_it_to_the_first_of_a_list_that_is_not_said),
+		cmocka_unit_test(lists_that_differ_form_nothing_until_they_are_corrected),
+		cmocka_unit_test(node_that_is_not_listed_keeps_the_others_from_forming_while_it_is_there),
+		cmocka_unit_test(nobody_is_drawn_into_a_cluster_of_another_list),
+		cmocka_unit_test(founder_of_another_list_is_not_obeyed_and_an_operator_is),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

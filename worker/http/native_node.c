@@ -237,11 +237,18 @@ void native_render_metrics(const struct answer *a, struct response *out)
 struct check {
 	const char *name, *good, *bad;
 	bool (*holds)(const struct status_node *n);
+	struct bytes (*says)(
+	    const struct status_node *n); /* what is bad, where that is not always the same */
 };
 
 static bool has_place(const struct status_node *n)
 {
 	return n->foreign.size == 0;
+}
+
+static struct bytes say_place(const struct status_node *n)
+{
+	return n->foreign;
 }
 
 static bool knows_leader(const struct status_node *n)
@@ -270,17 +277,17 @@ static bool is_agreed_upon(const struct status_node *n)
 }
 
 static const struct check checks[] = {
-	{ "place", "this node has its place in the cluster", "it must be told to join again", has_place },
-	{ "leader", "a leader is known", "no leader is known", knows_leader },
-	{ "state", "what was committed is applied", "it has not yet applied what was committed",
-	    is_caught_up },
+	{ "place", "this node has its place in the cluster", "", has_place, say_place },
+	{ "leader", "a leader is known", "no leader is known", knows_leader, NULL },
+	{ "state", "what was committed is applied", "it has not yet applied what was committed", is_caught_up,
+	    NULL },
 	{ "trust", "its state is trusted",
-	    "this node is quarantined: its state is not trusted and waits to be replaced", is_trusted },
+	    "this node is quarantined: its state is not trusted and waits to be replaced", is_trusted, NULL },
 	{ "agreement", "no majority is missing for what the state is",
 	    "the states of the voters differ, and no majority of them has the same: no writes are taken",
-	    is_agreed_upon },
-	{ "room", "there is room on the filesystem", "the filesystem is full: no writes are taken",
-	    has_room },
+	    is_agreed_upon, NULL },
+	{ "room", "there is room on the filesystem", "the filesystem is full: no writes are taken", has_room,
+	    NULL },
 };
 
 void native_render_readyz(const struct answer *a, struct response *out)
@@ -288,14 +295,17 @@ void native_render_readyz(const struct answer *a, struct response *out)
 	bool ready = true;
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		bool holds = checks[i].holds(&a->status);
+		const struct check *c = &checks[i];
+		bool holds = c->holds(&a->status);
+		struct bytes bad = c->says != NULL ? c->says(&a->status) : bytes_text(c->bad);
+		struct bytes text = holds ? bytes_text(c->good) : bad;
 
 		ready = ready && holds;
 		if (a->note->verbose)
-			buf_printf(&out->own, "%s %s: %s\n", holds ? "ok  " : "FAIL", checks[i].name,
-			    holds ? checks[i].good : checks[i].bad);
+			buf_printf(&out->own, "%s %s: %.*s\n", holds ? "ok  " : "FAIL", c->name,
+			    (int)text.size, (const char *)text.data);
 		else if (!holds)
-			buf_printf(&out->own, "not ready: %s\n", checks[i].bad);
+			buf_printf(&out->own, "not ready: %.*s\n", (int)bad.size, (const char *)bad.data);
 	}
 	if (ready)
 		buf_append_text(&out->own, "ready\n");

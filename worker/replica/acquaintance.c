@@ -10,6 +10,7 @@ static void acquaintance_free(struct acquaintance *a)
 	free(a->peer);
 	free(a->http);
 	free(a->build);
+	free(a->list);
 	free(a->dialed);
 	*a = (struct acquaintance){ 0 };
 }
@@ -93,6 +94,7 @@ void acquaintance_learn(struct replica *r, const struct peer_hello *hello, const
 	set_text(&a->peer, hello->peer);
 	set_text(&a->http, hello->http);
 	set_text(&a->build, hello->build);
+	set_text(&a->list, hello->list);
 	if (dialed != NULL) {
 		set_text(&a->dialed, *dialed);
 		a->reachable = true;

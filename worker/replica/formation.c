@@ -9,39 +9,14 @@
 #include "worker/replica/inside.h"
 
 /*
- * How a node without a cluster gets one (DESIGN 5): alone, at its first write, unless it was told to join one; or with the others of a static list,
- * whose first member asks all of them and decides only when every one says that it is unformed. Nothing is derived
- * from the list, and nobody votes before.
+ * How a node without a cluster gets one (DESIGN 5): alone, at its first write, unless it was told to join one; or with the
+ * others of a static list. Of these the one with the lowest id asks all, and decides only when every one says that it is
+ * unformed and has the same list. Nothing is derived from the list, and nobody votes before.
  */
 
 /* A node that is down is dialed once a second, or a little less often. */
 #define LISTEN_MS 1500
 #define ASK_MS 200
-
-static struct bytes trim(struct bytes b)
-{
-	while (b.size > 0 && strchr(" \t", b.data[0]) != NULL)
-		b = bytes_of(b.data + 1, b.size - 1);
-	while (b.size > 0 && strchr(" \t", b.data[b.size - 1]) != NULL)
-		b.size--;
-	return b;
-}
-
-static bool add_listed(struct replica *r, struct bytes item)
-{
-	const uint8_t *equals = memchr(item.data, '=', item.size);
-	struct bytes id, peer;
-
-	if (equals == NULL)
-		return false;
-	id = trim(bytes_of(item.data, (size_t)(equals - item.data)));
-	peer = trim(bytes_of(equals + 1, item.size - (size_t)(equals - item.data) - 1));
-	if (id.size == 0 || peer.size == 0 || r->listed_count == RAFT_MEMBERS_MAX)
-		return false;
-	r->listed = xreallocarray(r->listed, r->listed_count + 1, sizeof(*r->listed));
-	r->listed[r->listed_count++] = (struct listed){ bytes_dup_text(id), bytes_dup_text(peer) };
-	return true;
-}
 
 static bool is_me(const struct replica *r, const struct listed *l)
 {
@@ -50,25 +25,19 @@ static bool is_me(const struct replica *r, const struct listed *l)
 
 static enum err parse_list(struct replica *r)
 {
-	struct bytes left = trim(bytes_text(r->o.members));
 	size_t mine = 0;
 
-	while (left.size > 0) {
-		const uint8_t *comma = memchr(left.data, ',', left.size);
-		size_t size = comma == NULL ? left.size : (size_t)(comma - left.data);
-
-		if (!add_listed(r, bytes_of(left.data, size))) {
-			log_errorx("[cluster] members is not a list of id=host:port, ...: %s", r->o.members);
-			return ERR_BAD_REQUEST;
-		}
-		left = comma == NULL ? (struct bytes){ NULL, 0 } : bytes_of(comma + 1, left.size - size - 1);
+	if (!list_parse(&r->list, bytes_text(r->o.members))) {
+		log_errorx("[cluster] members is not a list of id=host:port, ...: %s", r->o.members);
+		return ERR_BAD_REQUEST;
 	}
-	for (size_t i = 0; i < r->listed_count; i++)
-		mine += is_me(r, &r->listed[i]);
-	if (r->listed_count > 0 && mine != 1) {
+	for (size_t i = 0; i < r->list.count; i++)
+		mine += is_me(r, &r->list.nodes[i]);
+	if (r->list.count > 0 && mine != 1) {
 		log_errorx("[cluster] members must name this node once id=%s", r->identity.id);
 		return ERR_BAD_REQUEST;
 	}
+	r->list_text = list_text(&r->list);
 	return ERR_OK;
 }
 
@@ -84,13 +53,60 @@ enum err formation_init(struct replica *r)
 
 void formation_fini(struct replica *r)
 {
-	for (size_t i = 0; i < r->listed_count; i++) {
-		free(r->listed[i].id);
-		free(r->listed[i].peer);
-	}
-	free(r->listed);
+	list_free(&r->list);
+	free(r->list_text);
+	free(r->difference);
 	free(r->foreign);
 }
+
+/* ---- lists that differ ---- */
+
+/* Nothing is known of the list of a node that says none. */
+static bool is_other_list(const struct replica *r, const char *list)
+{
+	return r->list.count > 0 && list[0] != '\0' && strcmp(list, r->list_text) != 0;
+}
+
+static bool hinders(const struct replica *r, const struct acquaintance *a)
+{
+	return a->cluster == 0 && (a->reachable || a->guest) && is_other_list(r, a->list);
+}
+
+/* Of every node without a cluster that is connected: which it lists otherwise, and where. */
+static char *describe_difference(const struct replica *r)
+{
+	struct buf text = { 0 };
+	char *made = NULL;
+
+	for (size_t i = 0; i < r->acquaintance_count; i++) {
+		const struct acquaintance *a = &r->acquaintances[i];
+
+		if (!hinders(r, a))
+			continue;
+		buf_printf(&text, "%s%s at %s ",
+		    text.size > 0 ? "; " : "no cluster is formed while the lists [cluster] members differ: ",
+		    a->id, a->peer);
+		list_put_difference(&text, &r->list, a->list);
+	}
+	if (text.size > 0) {
+		buf_printf(&text, "; correct the list, and start again each node whose list was wrong");
+		made = xstrdup(buf_text(&text));
+	}
+	buf_free(&text);
+	return made;
+}
+
+void formation_compare(struct replica *r)
+{
+	char *now = r->identity.phase == IDENTITY_UNFORMED && !r->forming ? describe_difference(r) : NULL;
+
+	if (now != NULL && (r->difference == NULL || strcmp(now, r->difference) != 0))
+		log_warnx("%s", now);
+	free(r->difference);
+	r->difference = now;
+}
+
+/* ---- a cluster that this node must not take for its own ---- */
 
 static void set_foreign(struct replica *r, uint64_t cluster, const char *why)
 {
@@ -101,6 +117,35 @@ static void set_foreign(struct replica *r, uint64_t cluster, const char *why)
 		      "; it serves no keys until it has joined again or is started with --new-cluster",
 		why, cluster);
 	log_warnx("%s", r->foreign);
+}
+
+/* Only an operator may bring it into a cluster that another list formed. */
+static void keep_apart(
+    struct replica *r, uint64_t cluster, const char *who, const char *where, const char *list)
+{
+	struct buf text = { 0 };
+
+	if (r->foreign != NULL || r->o.new_cluster)
+		return;
+	buf_printf(&text,
+	    "this node does not join the cluster %016" PRIx64
+	    ", which was formed by another list than its [cluster] members: %s at %s ",
+	    cluster, who, where);
+	list_put_difference(&text, &r->list, list);
+	buf_printf(&text, "; add this node by POST /v1/members or start it with --join, or correct its list");
+	r->foreign = xstrdup(buf_text(&text));
+	buf_free(&text);
+	log_warnx("%s", r->foreign);
+}
+
+/* A cluster remembers who founded it, and its nodes say so. */
+static void look_at_founders(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed)
+{
+	struct acquaintance *a = acquaintance_find(r, hello->incarnation);
+
+	if (r->identity.phase == IDENTITY_UNFORMED && !r->forming && !r->o.joins && dialed != NULL &&
+	    a->cluster != 0 && is_other_list(r, a->list))
+		keep_apart(r, a->cluster, a->id, a->dialed, a->list);
 }
 
 /* Its volume is lost, and its command line is the old one; or it is being added in its own place this moment. */
@@ -132,13 +177,29 @@ void formation_hello(struct replica *r, const struct peer_hello *hello, const st
 		removal_tell(r, hello->incarnation);
 	else if (dialed != NULL && hello->cluster == 0)
 		claim(r, hello);
+	look_at_founders(r, hello, dialed);
+	formation_compare(r);
 	if (r->identity.phase != IDENTITY_UNFORMED || r->forming)
 		return;
 	r->form_again = r->now;
 }
 
+/* Who founded its cluster; of a node without one, who is to. */
+static char *list_said(const struct replica *r)
+{
+	struct raft_config founders;
+	char *text;
+
+	if (r->identity.phase < IDENTITY_FORMED || !raft_config_get(&founders, 1, r->identity.founding))
+		return xstrdup(r->list_text);
+	text = list_text_of(&founders);
+	raft_config_free(&founders);
+	return text;
+}
+
 void formation_say_hello(struct replica *r)
 {
+	char *list = list_said(r);
 	struct raft_view v = { 0 };
 	struct peer_hello hello = {
 		.version_least = PEER_VERSION,
@@ -151,6 +212,7 @@ void formation_say_hello(struct replica *r)
 		.peer = bytes_text(r->o.peer),
 		.http = bytes_text(r->o.http),
 		.build = bytes_text(r->o.build),
+		.list = bytes_text(list),
 	};
 
 	if (r->raft != NULL)
@@ -158,6 +220,7 @@ void formation_say_hello(struct replica *r)
 	hello.last_term = v.last.term;
 	hello.last_index = v.last.index;
 	transport_set_hello(r->env.transport, &hello);
+	free(list);
 }
 
 struct addresses {
@@ -167,9 +230,9 @@ struct addresses {
 
 static void add_listed_addresses(const struct replica *r, struct addresses *a)
 {
-	for (size_t i = 0; i < r->listed_count; i++)
-		if (!is_me(r, &r->listed[i]))
-			a->list[a->count++] = bytes_text(r->listed[i].peer);
+	for (size_t i = 0; i < r->list.count; i++)
+		if (!is_me(r, &r->list.nodes[i]))
+			a->list[a->count++] = bytes_text(r->list.nodes[i].peer);
 }
 
 static void add_members(const struct replica *r, const struct raft_config *c, struct addresses *a)
@@ -253,12 +316,27 @@ static void complain(struct replica *r, const struct listed *l, const struct acq
 	log_warnx("the node at %s calls itself %s, not %s as [cluster] members says", l->peer, a->id, l->id);
 }
 
+/* Who says no list may be of a version that lets the first of its list found the cluster: then the lowest does so only
+ * where it is the first as well. */
+static bool is_founder(const struct replica *r)
+{
+	bool lists = true;
+
+	for (size_t i = 0; i < r->list.count; i++) {
+		const struct listed *l = &r->list.nodes[i];
+		const struct acquaintance *a = acquaintance_at(r, bytes_text(l->peer));
+
+		lists = lists && (is_me(r, l) || (a != NULL && a->list[0] != '\0'));
+	}
+	return is_me(r, &r->list.nodes[0]) && (lists || strcmp(r->list.first, r->identity.id) == 0);
+}
+
 static void form_with_all(struct replica *r)
 {
 	struct buf founding = { 0 };
 
-	for (size_t i = 0; i < r->listed_count; i++) {
-		const struct listed *l = &r->listed[i];
+	for (size_t i = 0; i < r->list.count; i++) {
+		const struct listed *l = &r->list.nodes[i];
 		struct acquaintance *a = is_me(r, l) ? NULL : acquaintance_at(r, bytes_text(l->peer));
 
 		if (is_me(r, l)) {
@@ -280,8 +358,8 @@ out:
 
 static bool ask_a_formed_one(struct replica *r)
 {
-	for (size_t i = 0; i < r->listed_count; i++) {
-		struct acquaintance *a = acquaintance_at(r, bytes_text(r->listed[i].peer));
+	for (size_t i = 0; i < r->list.count; i++) {
+		struct acquaintance *a = acquaintance_at(r, bytes_text(r->list.nodes[i].peer));
 
 		if (a == NULL || a->cluster == 0)
 			continue;
@@ -309,8 +387,8 @@ void formation_tick(struct replica *r)
 	    !instant_passed(r->form_again, r->now))
 		return;
 	r->form_again = instant_add(r->now, span_ms(ASK_MS));
-	if (r->listed_count > 0) {
-		if (!ask_a_formed_one(r) && !r->o.joins && is_me(r, &r->listed[0]))
+	if (r->list.count > 0) {
+		if (!ask_a_formed_one(r) && !r->o.joins && r->difference == NULL && is_founder(r))
 			form_with_all(r);
 	} else if (r->claimed != 0 && !r->o.new_cluster) {
 		if (instant_passed(instant_add(r->claimed_at, listen), r->now))
@@ -318,6 +396,20 @@ void formation_tick(struct replica *r)
 	} else if (r->form_wanted && instant_passed(instant_add(r->opened, listen), r->now)) {
 		form_alone(r);
 	}
+}
+
+/* False where another list than this node's made it one of the founders; an operator who adds it names no founders. */
+static bool is_founded_for_me(
+    struct replica *r, const struct raft_config *founders, uint64_t cluster, uint64_t from)
+{
+	const struct acquaintance *a = acquaintance_find(r, from);
+	char *list = list_text_of(founders);
+	bool mine = !raft_config_has(founders, r->identity.incarnation) || !is_other_list(r, list);
+
+	if (!mine)
+		keep_apart(r, cluster, a != NULL ? a->id : "a node", a != NULL ? a->peer : "unknown", list);
+	free(list);
+	return mine;
 }
 
 void on_adopt(struct replica *r, uint64_t from, const struct peer_adopt *m)
@@ -329,8 +421,10 @@ void on_adopt(struct replica *r, uint64_t from, const struct peer_adopt *m)
 		return;
 	founding = blob_new(m->founding);
 	if (raft_config_get(&c, 1, founding)) {
-		log_info("was added to the cluster %016" PRIx64 " by=%016" PRIx64, m->cluster, from);
-		form(r, m->cluster, m->founding);
+		if (is_founded_for_me(r, &c, m->cluster, from)) {
+			log_info("was added to the cluster %016" PRIx64 " by=%016" PRIx64, m->cluster, from);
+			form(r, m->cluster, m->founding);
+		}
 		raft_config_free(&c);
 	}
 	blob_unref(founding);
@@ -362,15 +456,14 @@ void on_form(struct replica *r, uint64_t from, const struct peer_form *m)
 	struct blob *founding;
 	struct raft_config c;
 
-	(void)from;
-	if (r->identity.phase != IDENTITY_UNFORMED || r->forming || r->listed_count == 0 || m->cluster == 0)
+	if (r->identity.phase != IDENTITY_UNFORMED || r->forming || r->list.count == 0 || m->cluster == 0)
 		return;
 	founding = blob_new(m->founding);
 	if (raft_config_get(&c, 1, founding)) {
-		if (raft_config_has(&c, r->identity.incarnation))
-			form(r, m->cluster, m->founding);
-		else
+		if (!raft_config_has(&c, r->identity.incarnation))
 			set_foreign(r, m->cluster, "the other listed nodes are members");
+		else if (is_founded_for_me(r, &c, m->cluster, from))
+			form(r, m->cluster, m->founding);
 		raft_config_free(&c);
 	}
 	blob_unref(founding);
@@ -392,6 +485,7 @@ void formation_done(struct replica *r, struct log_job *j)
 	}
 	free(r->foreign);
 	r->foreign = NULL;
+	formation_compare(r);
 	if (raft_config_has(raft_config(r->raft), r->identity.incarnation))
 		log_info("formed the cluster %016" PRIx64 " members=%zu", r->identity.cluster,
 		    raft_config(r->raft)->count);

@@ -65,7 +65,7 @@ static void ask_leader(struct replica *r, struct pending *p, const struct raft_v
 /* Unformed, but about to be a member of a cluster with others, whom the others may know already. */
 static bool is_expected(const struct replica *r)
 {
-	return r->foreign == NULL && (r->o.joins || r->listed_count > 1);
+	return r->foreign == NULL && (r->o.joins || r->list.count > 1);
 }
 
 void handover_route(struct replica *r, struct pending *p, const struct raft_view *v)

@@ -11,6 +11,7 @@
 #include "worker/replica/cut.h"
 #include "worker/replica/identity.h"
 #include "worker/replica/image_send.h"
+#include "worker/replica/listed.h"
 #include "worker/replica/measure.h"
 #include "worker/replica/pending.h"
 #include "worker/replica/points.h"
@@ -191,6 +192,7 @@ struct acquaintance {
 	uint64_t asked_start,
 	    asked; /* the last request, other than a read, that it passed on, and in which life */
 	char *id, *peer, *http, *build;
+	char *list; /* of the nodes that form, or formed, its cluster; empty: it says none */
 	char *dialed; /* the address at which this node reached it; NULL: it came by itself */
 	bool reachable; /* the dialed connection is up */
 	bool guest; /* the accepted one is */
@@ -226,11 +228,6 @@ struct change_ask {
 };
 
 #define CHANGE_ASKS_MAX 16
-
-/* One of the static list [cluster] members. */
-struct listed {
-	char *id, *peer;
-};
 
 struct replica {
 	struct replica_env env;
@@ -278,8 +275,9 @@ struct replica {
 	uint64_t term_opened; /* in which this life of the node began */
 	struct forwarder forwarders[RAFT_MEMBERS_MAX * 2];
 
-	struct listed *listed;
-	size_t listed_count;
+	struct list list; /* [cluster] members */
+	char *list_text; /* that stands for it; empty: there is none */
+	char *difference; /* what other lists keep it from forming a cluster; NULL: none does */
 	struct acquaintance *acquaintances;
 	size_t acquaintance_count;
 	bool forming; /* a LOG_FORM job is out */
@@ -462,6 +460,8 @@ enum err formation_init(struct replica *r);
 void formation_fini(struct replica *r);
 void formation_hello(struct replica *r, const struct peer_hello *hello, const struct bytes *dialed);
 void formation_tick(struct replica *r);
+/* Somebody came or went: do the lists of those that are there still differ? */
+void formation_compare(struct replica *r);
 void formation_done(struct replica *r, struct log_job *j);
 void formation_say_hello(struct replica *r);
 void formation_set_peers(struct replica *r);

@@ -235,6 +235,7 @@ void replica_on_lost(struct replica *r, uint64_t incarnation, struct instant now
 	if (a != NULL)
 		a->guest = false;
 	formation_set_peers(r);
+	formation_compare(r);
 	if (r->raft != NULL)
 		raft_lost(r->raft, incarnation, now);
 }
@@ -246,6 +247,7 @@ void replica_on_unreachable(struct replica *r, uint64_t incarnation, struct inst
 	r->now = now;
 	if (a != NULL)
 		a->reachable = false;
+	formation_compare(r);
 	if (r->raft != NULL)
 		raft_unreachable(r->raft, incarnation);
 }
@@ -343,8 +345,7 @@ struct instant replica_deadline(const struct replica *r)
 		at = instant_least(at, r->settle_at);
 	if (anything_waits(r))
 		at = instant_least(at, r->again_at);
-	if (r->raft == NULL && r->foreign == NULL &&
-	    (r->listed_count > 0 || r->form_wanted || r->claimed != 0))
+	if (r->raft == NULL && r->foreign == NULL && (r->list.count > 0 || r->form_wanted || r->claimed != 0))
 		at = instant_least(at, r->form_again);
 	return at;
 }

@@ -132,7 +132,7 @@ static void route_unformed(struct replica *r, struct pending *p)
 	} else if (p->kind == REQUEST_WRITE || p->kind == REQUEST_CHANGE) {
 		r->form_wanted = true;
 		pending_move(&r->pendings, p, STAGE_ROUTE);
-	} else if (r->listed_count > 1 && p->level != LEVEL_STALE) {
+	} else if (r->list.count > 1 && p->level != LEVEL_STALE) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 	} else {
 		pending_move(&r->pendings, p, STAGE_APPLIED);

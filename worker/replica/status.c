@@ -64,6 +64,17 @@ static void put_member(struct replica *r, struct buf *out, uint64_t incarnation,
 	status_member_put(out, &s);
 }
 
+/* What is wrong with this node's place in a cluster; empty: nothing. */
+static const char *problem(const struct replica *r)
+{
+	const char *all[] = { r->removed, r->foreign, r->difference };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i] != NULL)
+			return all[i];
+	return "";
+}
+
 void status_put(struct replica *r, struct buf *out)
 {
 	struct buf members = { 0 };
@@ -101,8 +112,7 @@ void status_put(struct replica *r, struct buf *out)
 	s.full = r->space.room != RAFT_ROOM_ENOUGH;
 	s.free_bytes = r->space.seen.free;
 	s.free_mark = r->space.marks.full;
-	if (r->foreign != NULL || r->removed != NULL)
-		s.foreign = bytes_text(r->removed != NULL ? r->removed : r->foreign);
+	s.foreign = bytes_text(problem(r));
 	s.agreed = points_last(&r->agreement.right).index;
 	s.agreed_high = points_last(&r->agreement.right).hash.high;
 	s.agreed_low = points_last(&r->agreement.right).hash.low;
