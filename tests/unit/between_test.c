@@ -446,6 +446,68 @@ static void operation_larger_than_a_frame_is_not_proposed(void **state)
 	alone_free(a);
 }
 
+/* What waits already has waited for longer than the asker will. */
+static void forwarded_write_that_would_come_too_late_is_not_proposed(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t last, term;
+	struct bytes txn = { 0 };
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	term = alone_view(a).term;
+	a->state_waits = true;
+	alone_write(a, 1, "key");
+	alone_accept(a, 2);
+	alone_pass(a, 300);
+	last = alone_view(a).last.index;
+	alone_clear(a);
+	alone_forward_as(a, 2, 1, &(struct peer_forward){ .term = term, .number = 7, .time_ms = 200 }, txn);
+	assert_int_equal(last_refusal(a).number, 7);
+	assert_int_equal(last_refusal(a).error, ERR_BUSY);
+	assert_int_equal(alone_view(a).last.index, last);
+	alone_forward_as(a, 2, 1, &(struct peer_forward){ .term = term, .number = 8, .time_ms = 500 }, txn);
+	alone_forward_as(a, 2, 1, &(struct peer_forward){ .term = term, .number = 9 }, txn);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 1);
+	assert_int_equal(alone_view(a).last.index, last + 2);
+	a->state_waits = false;
+	alone_pass(a, 1);
+	alone_accept(a, 2);
+	alone_forward_as(a, 2, 1, &(struct peer_forward){ .term = term, .number = 10, .time_ms = 200 }, txn);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 1);
+	alone_free(a);
+}
+
+static uint32_t time_forwarded(struct alone *a)
+{
+	size_t size = 0;
+	const uint8_t *data = last_frame(a, PEER_FORWARD, &size);
+	struct reader reader = reader_of(bytes_of(data, size));
+	struct peer_forward m;
+
+	assert_non_null(data);
+	assert_true(peer_forward_get(&reader, &m));
+	return m.time_ms;
+}
+
+static void forwarded_write_says_how_long_its_asker_waits(void **state)
+{
+	struct alone *a = alone_follower_of(LIST, 2);
+	uint32_t first;
+
+	(void)state;
+	alone_write(a, 1, "key");
+	first = time_forwarded(a);
+	assert_true(first > 300);
+	alone_pass(a, 300);
+	alone_hello(a, 2, replica_view(a->replica).cluster, true);
+	alone_pass(a, 0);
+	assert_int_equal(time_forwarded(a), first - 300);
+	alone_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +523,8 @@ int main(void)
 		cmocka_unit_test(refused_write_goes_to_the_next_leader_or_is_answered),
 		cmocka_unit_test(unknown_error_is_taken_for_busy),
 		cmocka_unit_test(operation_larger_than_a_frame_is_not_proposed),
+		cmocka_unit_test(forwarded_write_that_would_come_too_late_is_not_proposed),
+		cmocka_unit_test(forwarded_write_says_how_long_its_asker_waits),
 		cmocka_unit_test(malformed_frames_do_no_harm),
 		cmocka_unit_test(status_is_answered_at_once),
 		cmocka_unit_test(what_cannot_be_is_refused_at_once),

@@ -389,6 +389,40 @@ static void slowed_writes_of_others_wait_too_and_are_not_refused(void **state)
 	alone_free(a);
 }
 
+/* The one who asked must hear so before it gives up, and what it gave up must not be worked for. */
+static void a_slowed_write_of_another_node_is_refused_before_its_time_is_up(void **state)
+{
+	struct alone *a = begin(LIST);
+	uint64_t last;
+
+	(void)state;
+	grow_beyond_all_budgets(a);
+	alone_write_bytes(a, 1, "key", 16 * VALUE_BYTES);
+	alone_pass(a, 40);
+	alone_accept(a, 2);
+	last = alone_view(a).last.index;
+	alone_clear(a);
+	alone_forward_as(
+	    a, 2, 1, &(struct peer_forward){ .term = alone_view(a).term, .number = 1 }, (struct bytes){ 0 });
+	alone_forward_as(a, 2, 1,
+	    &(struct peer_forward){ .term = alone_view(a).term, .number = 2, .time_ms = 400 },
+	    (struct bytes){ 0 });
+	for (int i = 0; i < 16; i++)
+		alone_pass(a, 20);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 0);
+	for (int i = 0; i < 3; i++)
+		alone_pass(a, 20);
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 1);
+	a->upkeep_waits = false;
+	for (int i = 0; i < 100; i++) {
+		alone_pass(a, 20);
+		alone_accept(a, 2);
+	}
+	assert_int_equal(alone_sent(a, PEER_REFUSE), 1);
+	assert_int_equal(alone_view(a).last.index, last + 1);
+	alone_free(a);
+}
+
 /* Who passed them on finds the next leader itself; this node's own go there with it. */
 static void slowed_writes_go_to_the_next_leader(void **state)
 {
@@ -430,6 +464,7 @@ int main(void)
 		cmocka_unit_test(slowed_writes_wait_for_the_end_of_a_dispute),
 		cmocka_unit_test(a_slowed_write_whose_time_is_up_was_not_applied),
 		cmocka_unit_test(slowed_writes_of_others_wait_too_and_are_not_refused),
+		cmocka_unit_test(a_slowed_write_of_another_node_is_refused_before_its_time_is_up),
 		cmocka_unit_test(slowed_writes_go_to_the_next_leader),
 	};
 

@@ -246,6 +246,10 @@ const struct raft_config *raft_config(const struct raft *r);
 /* The last one that is committed; the first of all, if none is known to be. */
 const struct raft_config *raft_config_committed(const struct raft *r);
 
+/* How long the oldest entry that a leader has proposed, or found in its log when it began to lead, has waited to be
+ * applied: what is proposed now will hardly be done sooner. 0 on other nodes, and where nothing waits. */
+struct span raft_backlog(const struct raft *r, struct instant now);
+
 /* A leader that a majority answered a question of the last election timeout, counted from when it was asked. */
 bool raft_confirmed(const struct raft *r, struct instant now);
 

@@ -75,6 +75,18 @@ enum err raft_propose(
 	return ERR_OK;
 }
 
+struct span raft_backlog(const struct raft *r, struct instant now)
+{
+	uint64_t oldest = r->state_at + 1, since_ms = 0;
+
+	if (r->role != RAFT_LEADER || oldest > r->log.last.index)
+		return span_ms(0);
+	/* Log time goes on from where it was when this node began to lead, by its own clock. */
+	if (oldest >= r->log.first && raft_log_at(&r->log, oldest)->time_ms > r->led_from_ms)
+		since_ms = raft_log_at(&r->log, oldest)->time_ms - r->led_from_ms;
+	return instant_between(instant_add(r->led_since, span_ms((int64_t)since_ms)), now);
+}
+
 static uint64_t match_of(void *arg, uint64_t id)
 {
 	const struct raft *r = arg;

@@ -43,6 +43,17 @@ void send_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number,
 	send_frame(r, to);
 }
 
+/* A part of it is left for the way back: the origin must hear of a refusal before it answers by itself that nobody
+ * knows. It is a duration, so the nodes' clocks need not agree. */
+static struct span time_left(const struct replica *r, const struct peer_forward *m)
+{
+	struct span said = span_ms(m->time_ms);
+
+	if (m->time_ms == 0 || said.ns > r->o.request.ns)
+		said = r->o.request;
+	return (struct span){ said.ns / 10 * 9 };
+}
+
 void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 {
 	struct reader reader = reader_of(m->command);
@@ -50,6 +61,7 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 	struct kv_command c;
 	struct raft_view v;
 	struct raft_pos pos;
+	struct span left;
 	struct blob *data;
 	enum err e;
 
@@ -75,13 +87,18 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 		return;
 	}
 	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
+	left = time_left(r, m);
+	if (route_is_vain(r, left)) {
+		send_refuse(r, from, m->term, m->number, ERR_BUSY);
+		return;
+	}
 	if (r->agreement.disputed != 0) {
 		send_refuse(r, from, m->term, m->number, ERR_DISPUTED);
 		return;
 	}
 	if (slow_holds(r)) {
 		/* Else it comes again, under another number. */
-		if (!slow_hold_forward(r, from, m))
+		if (!slow_hold_forward(r, from, m, left))
 			send_refuse(r, from, m->term, m->number, ERR_NOT_LEADER);
 		return;
 	}
@@ -105,7 +122,7 @@ void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
 	else if (p->stage == STAGE_WRITTEN && e == ERR_NOT_LEADER)
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 	else if (p->stage == STAGE_WRITTEN)
-		answer_error(r, p, e, APPLIED_NO, "");
+		answer_error(r, p, e, APPLIED_NO, e == ERR_BUSY ? REFUSED_LATE : "");
 }
 
 static bool is_passed_on(const struct peer_ask *m)

@@ -420,6 +420,9 @@ bool request_may_answer(struct replica *r, struct pending *p);
 /* route.c */
 /* Everything that is new, in its order, and one question for all reads that need one. */
 void route_new(struct replica *r);
+/* Writes at the leader wait longer until they are applied than `left`: one more would be worked for in vain. */
+bool route_is_vain(const struct replica *r, struct span left);
+#define REFUSED_LATE "the leader has more to write than it can in the time that this has left"
 /* Of a write at the leader: false when it must wait, else it was proposed, moved, or answered. */
 bool route_propose(struct replica *r, struct pending *p);
 /* Hands it over whole. A read may be asked again; of anything else nobody here knows what became of it. */

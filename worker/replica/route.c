@@ -5,9 +5,17 @@
  * that way, and after all of them, is in request.c.
  */
 
+/* At least 1: the requester waits. */
+static uint32_t time_left_ms(const struct replica *r, const struct pending *p)
+{
+	int64_t ms = span_to_ms(instant_between(r->now, p->deadline));
+
+	return ms < 1 ? 1 : (uint32_t)ms;
+}
+
 static bool send_forward(struct replica *r, const struct pending *p, const struct raft_view *v)
 {
-	struct peer_forward m = { v->term, p->number, blob_bytes(p->data) };
+	struct peer_forward m = { v->term, p->number, blob_bytes(p->data), time_left_ms(r, p) };
 
 	wire_put_u8(&r->frame, PEER_FORWARD);
 	peer_forward_put(&r->frame, &m);
@@ -25,10 +33,20 @@ static void forward(struct replica *r, struct pending *p, const struct raft_view
 	pending_move(&r->pendings, p, STAGE_WRITTEN);
 }
 
+bool route_is_vain(const struct replica *r, struct span left)
+{
+	return raft_backlog(r->raft, r->now).ns > left.ns;
+}
+
 bool route_propose(struct replica *r, struct pending *p)
 {
+	struct span left = instant_between(r->now, p->deadline);
 	struct raft_pos pos;
 
+	if (left.ns < 0 || route_is_vain(r, left)) {
+		answer_error(r, p, ERR_BUSY, APPLIED_NO, REFUSED_LATE);
+		return true;
+	}
 	switch (raft_propose(r->raft, ENTRY_WRITE, p->data, r->now, &pos)) {
 	case ERR_OK:
 		p->term = pos.term;
@@ -73,10 +91,9 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 
 void route_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level)
 {
-	int64_t left_ms = span_to_ms(instant_between(r->now, p->deadline));
 	enum stage stage = p->kind == REQUEST_READ ? STAGE_ASKED : STAGE_PASSED;
 	struct peer_ask m = { .number = p->number,
-		.time_ms = (uint32_t)(left_ms > 0 ? left_ms : 0),
+		.time_ms = time_left_ms(r, p),
 		.operation = blob_bytes(p->data),
 		.kind = (uint8_t)p->kind,
 		.level = (uint8_t)level,

@@ -8,15 +8,14 @@
 
 void slow_init(struct replica *r)
 {
-	STAILQ_INIT(&r->slow.forwarded);
+	TAILQ_INIT(&r->slow.forwarded);
 }
 
-static void drop_first(struct replica *r)
+static void drop(struct replica *r, struct held_write *w)
 {
 	struct slow *s = &r->slow;
-	struct held_write *w = STAILQ_FIRST(&s->forwarded);
 
-	STAILQ_REMOVE_HEAD(&s->forwarded, link);
+	TAILQ_REMOVE(&s->forwarded, w, link);
 	s->count--;
 	s->bytes -= w->command->size;
 	blob_unref(w->command);
@@ -26,7 +25,7 @@ static void drop_first(struct replica *r)
 void slow_fini(struct replica *r)
 {
 	while (r->slow.count > 0)
-		drop_first(r);
+		drop(r, TAILQ_FIRST(&r->slow.forwarded));
 }
 
 /* What comes behind what waits must wait as well, also when it is over. */
@@ -35,7 +34,7 @@ bool slow_holds(const struct replica *r)
 	return r->slow.on || r->slow.count > 0 || pending_first(&r->pendings, STAGE_HELD) != NULL;
 }
 
-bool slow_hold_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
+bool slow_hold_forward(struct replica *r, uint64_t from, const struct peer_forward *m, struct span left)
 {
 	struct slow *s = &r->slow;
 	struct held_write *w;
@@ -46,9 +45,9 @@ bool slow_hold_forward(struct replica *r, uint64_t from, const struct peer_forwa
 	*w = (struct held_write){ .from = from,
 		.term = m->term,
 		.number = m->number,
-		.until = instant_add(r->now, r->o.request),
+		.until = instant_add(r->now, left),
 		.command = blob_new(m->command) };
-	STAILQ_INSERT_TAIL(&s->forwarded, w, link);
+	TAILQ_INSERT_TAIL(&s->forwarded, w, link);
 	s->count++;
 	s->bytes += w->command->size;
 	s->held++;
@@ -95,22 +94,34 @@ static void refill(struct replica *r)
 
 /* --- proposing --- */
 
+/* Whoever asked for them hears so before it gives up; those behind the first may have had less time. */
+static void refuse_late(struct replica *r)
+{
+	struct held_write *w, *next;
+
+	for (w = TAILQ_FIRST(&r->slow.forwarded); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (!instant_passed(w->until, r->now))
+			continue;
+		send_refuse(r, w->from, w->term, w->number, ERR_BUSY);
+		drop(r, w);
+	}
+}
+
 /* False: not now. */
 static bool propose_forwarded(struct replica *r)
 {
-	struct held_write *w = STAILQ_FIRST(&r->slow.forwarded);
+	struct held_write *w = TAILQ_FIRST(&r->slow.forwarded);
 	struct raft_pos pos;
-	enum err e = ERR_NOT_LEADER;
+	enum err e = raft_propose(r->raft, ENTRY_WRITE, w->command, r->now, &pos);
 
-	if (!instant_passed(w->until, r->now))
-		e = raft_propose(r->raft, ENTRY_WRITE, w->command, r->now, &pos);
 	if (e == ERR_BUSY)
 		return false;
 	if (e == ERR_OK)
 		r->slow.tokens -= (int64_t)w->command->size;
 	else
 		send_refuse(r, w->from, w->term, w->number, e);
-	drop_first(r);
+	drop(r, w);
 	return true;
 }
 
@@ -174,6 +185,10 @@ void slow_turn(struct replica *r)
 		end(r);
 	if (!leads)
 		return;
+	if (instant_passed(r->slow.late_at, r->now)) {
+		r->slow.late_at = instant_add(r->now, span_ms(STEP_MS));
+		refuse_late(r);
+	}
 	if (r->slow.on)
 		refill(r);
 	if (r->agreement.disputed == 0)
@@ -184,5 +199,7 @@ struct instant slow_deadline(const struct replica *r)
 {
 	bool waits = r->slow.count > 0 || pending_first(&r->pendings, STAGE_HELD) != NULL;
 
-	return waits && r->slow.on ? instant_add(r->slow.filled, span_ms(STEP_MS)) : INSTANT_NEVER;
+	struct instant late_at = r->slow.count > 0 ? r->slow.late_at : INSTANT_NEVER;
+
+	return waits && r->slow.on ? instant_add(r->slow.filled, span_ms(STEP_MS)) : late_at;
 }

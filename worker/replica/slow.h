@@ -18,7 +18,7 @@ struct held_write {
 	uint64_t from, term, number; /* as it was forwarded */
 	struct instant until;
 	struct blob *command;
-	STAILQ_ENTRY(held_write) link;
+	TAILQ_ENTRY(held_write) link;
 };
 
 struct slow {
@@ -26,17 +26,18 @@ struct slow {
 	struct instant since, filled;
 	int64_t tokens; /* bytes that may be proposed; below 0: the last write took more than there was */
 	uint64_t held; /* writes that had to wait since it began */
-	STAILQ_HEAD(, held_write) forwarded;
+	TAILQ_HEAD(, held_write) forwarded;
 	size_t count;
 	uint64_t bytes; /* of those */
+	struct instant late_at; /* when to look again for those whose time is up */
 };
 
 void slow_init(struct replica *r);
 void slow_fini(struct replica *r);
 /* This leader's writes wait. */
 bool slow_holds(const struct replica *r);
-/* A write that another node passed on waits. False: too many do. */
-bool slow_hold_forward(struct replica *r, uint64_t from, const struct peer_forward *m);
+/* A write that another node passed on waits, for so long at most; then it is refused. False: too many do. */
+bool slow_hold_forward(struct replica *r, uint64_t from, const struct peer_forward *m, struct span left);
 /* Once a turn: begins and ends, and proposes what may be. */
 void slow_turn(struct replica *r);
 /* Who passed writes to a leader that is none any more finds the next one by itself. */
