@@ -30,6 +30,22 @@ typedef enum log_level conf_level;
 enum on_follower { FOLLOWER_AS_DOCUMENTED, FOLLOWER_FORWARD, FOLLOWER_REDIRECT };
 typedef enum on_follower conf_follower;
 
+/* Which dialects are spoken: a set of bits. */
+enum dialect_number {
+#define DIALECT(NAME, name) DIALECT_NUMBER_##NAME,
+#include "common/dialect.def"
+#undef DIALECT
+	DIALECT_COUNT
+};
+enum dialect_bit {
+	DIALECTS_NONE = 0,
+#define DIALECT(NAME, name) DIALECT_##NAME = 1 << DIALECT_NUMBER_##NAME,
+#include "common/dialect.def"
+#undef DIALECT
+	DIALECTS_ALL = (1 << DIALECT_COUNT) - 1
+};
+typedef unsigned conf_dialects;
+
 /* Does a node that finds its files damaged repair itself from the others? */
 enum repair_wish { REPAIR_AUTO, REPAIR_YES, REPAIR_NO };
 typedef enum repair_wish conf_repair;
@@ -100,6 +116,9 @@ void conf_put_origin(const struct conf *c, const struct conf_option *o, struct b
 unsigned conf_distance(const char *a, const char *b);
 /* Appends the option most like it, as "[section] name". */
 void conf_put_nearest(const char *section, const char *name, struct buf *to);
+
+/* Appends "m2, hraft" for these bits. */
+void conf_put_dialects(unsigned dialects, struct buf *to);
 
 /* The socket between HTTP worker `number` and the consensus worker; the caller frees it. */
 char *conf_socket_path(const struct conf *c, unsigned number);

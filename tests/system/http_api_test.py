@@ -99,6 +99,26 @@ def check_conditions(c):
     assert expect_error(c.delete("/v1/kv/cond", If_Match=f'"{second}"'), 412, "condition", "no")["revision"] == 0
 
 
+def check_what_is_not_honoured(c):
+    """Refused, and nothing done: a condition, an encoding or a parameter that nobody would have looked at."""
+    c.put("/v1/kv/h", b"old")
+    batch = json.dumps([{"put": {"key": "h", "value": "new"}}])
+    for headers in ({"If-None-Match": "*"}, {"If-Match": '"1"'}, {"Content-Encoding": "gzip"}, {"X-HTTP-Method-Override": "GET"}):
+        said = expect_error(c("POST", "/v1/batch", batch, headers), 400, "bad_request", "no")
+        assert list(headers)[0] in said["error"]
+    for headers in ({"If-Unmodified-Since": "Tue, 15 Nov 1994 12:45:26 GMT"}, {"Content-Range": "bytes 0-2/9"}, {"Holdfast-Fence": "l=1"}):
+        expect_error(c("PUT", "/v1/kv/h", b"new", headers), 400, "bad_request", "no")
+    expect_error(c.delete("/v1/kv?prefx="), 400, "bad_request", "no")
+    expect_error(c("DELETE", "/v1/kv?prefix=h", b"limit=1"), 400, "bad_request", "no")
+    expect_error(c("POST", "/v1/leader", None, {"Idempotency-Key": "t"}), 400, "bad_request", "no")
+    for path in ("/set?key=h&val=new", "/keys/h/", "/key"):
+        answer = c("POST", path, b'{"h":"new"}', {"If-None-Match": "*"})
+        assert answer.status_code == 400 and "If-None-Match" in answer.text and answer.headers["Holdfast-Applied"] == "no"
+    assert c.get("/v1/kv/h").content == b"old"
+    expect_error(c.get("/v1/kv/h", Range="bytes=0-1"), 400, "bad_request")
+    expect_error(c.get("/v1/status", If_None_Match='"1"'), 400, "bad_request")
+
+
 def check_list(c):
     for i in range(25):
         c.put(f"/v1/kv/l/{i:02}", b"v%d" % i)
@@ -202,7 +222,8 @@ def check_node(c):
 
 def test_every_row(client):
     wait_until(lambda: client.get("/readyz").status_code == 200, "readiness")
-    for check in (check_one_key, check_conditions, check_list, check_batch, check_tokens, check_levels, check_limits, check_node):
+    checks = (check_one_key, check_conditions, check_what_is_not_honoured, check_list, check_batch, check_tokens)
+    for check in (*checks, check_levels, check_limits, check_node):
         check(client)
 
 

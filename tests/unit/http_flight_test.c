@@ -1,4 +1,4 @@
-/* links: worker/http/flight.c common/member.c common/addr.c worker/http/operation.c worker/http/message.c worker/http/text.c worker/kv/op.c common/clock.c common/wire.c common/buf.c common/mem.c */
+/* links: worker/http/flight.c common/member.c common/addr.c worker/http/operation.c worker/http/meaning.c worker/http/message.c worker/http/text.c worker/kv/op.c common/clock.c common/wire.c common/buf.c common/mem.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -40,6 +40,21 @@ static void keep_target(struct operation *op, const struct request *q)
 	buf_free(&target);
 }
 
+/* What else the request says must be something that the route honours. */
+static enum err take_meaning(const struct match *m, const struct request *q, struct operation *op)
+{
+	const struct route *r = m->route;
+	enum err e = meaning_take_headers(op, q, r->headers);
+
+	if (e == ERR_OK && !m->dialect->open && q->body.size > 0 && (r->flags & ROUTE_BODY) == 0)
+		e = operation_refuse(op, ERR_BAD_REQUEST,
+		    "a request to this route has no body; parameters go into the query, behind a '?'");
+	op->note.explain = e != ERR_OK;
+	if (e == ERR_OK && !m->dialect->open)
+		e = meaning_take_query(op, q, r->parameters);
+	return e;
+}
+
 enum err dialect_parse(const struct match *m, const struct request *q, struct operation *op)
 {
 	enum err e;
@@ -51,7 +66,7 @@ enum err dialect_parse(const struct match *m, const struct request *q, struct op
 		    op, ERR_METHOD, "this path takes the methods %s", route_allow(m->methods));
 	if (m->route == NULL)
 		return operation_refuse(op, ERR_NOT_FOUND, "there is no such path");
-	if ((e = m->route->parse(q, m->rest, op)) != ERR_OK)
+	if ((e = take_meaning(m, q, op)) != ERR_OK || (e = m->route->parse(q, m->rest, op)) != ERR_OK)
 		return e;
 	/* Its JSON may be smaller. */
 	if (op->txn.size > KV_TXN_BYTES_MAX)
@@ -65,7 +80,7 @@ enum err dialect_parse(const struct match *m, const struct request *q, struct op
 
 static void render_error(const struct match *m, const struct answer *a, struct response *out)
 {
-	if (m->route != NULL && m->route->error != NULL)
+	if (m->route != NULL && m->route->error != NULL && !a->note->explain)
 		m->route->error(a, out);
 	else
 		m->dialect->error(a, out);

@@ -2,7 +2,7 @@
 #define WORKER_HTTP_DIALECT_H
 
 #include "common/status.h"
-#include "worker/http/operation.h"
+#include "worker/http/meaning.h"
 
 struct meter;
 
@@ -35,18 +35,22 @@ enum route_flag {
 	ROUTE_WRITE = 1, /* errors say whether it was applied */
 	ROUTE_VALUE = 2, /* the body is a value: its limit is that of values */
 	ROUTE_LOCAL = 4, /* the consensus worker is not asked: rendered at once */
+	ROUTE_BODY = 8, /* a request may have a body */
 };
 
 struct route {
 	enum method method;
 	const char *pattern; /* a path, in which one '*' may stand for whatever is there */
-	unsigned flags;
+	const char *says; /* what it is for, in a line of the index */
+	unsigned flags; /* enum route_flag */
+	unsigned headers, parameters; /* that it honours: enum header_bit, enum parameter_bit */
 	/* `rest` is what stood for '*', still encoded. What it writes into `op` borrows from `q`. */
 	enum err (*parse)(const struct request *q, struct bytes rest, struct operation *op);
 	/* An answer without error. The response may borrow from it. */
 	void (*render)(const struct answer *a, struct response *out);
 	/* One with an error; NULL: the dialect's. */
 	void (*error)(const struct answer *a, struct response *out);
+	unsigned dialects; /* enum dialect_bit: it is there where one of them is spoken; 0: always */
 };
 
 struct dialect {
@@ -54,6 +58,8 @@ struct dialect {
 	const struct route *routes; /* behind the last: pattern NULL */
 	/* An answer with an error, wherever it was found; the status is err_http() or a more honest one. */
 	void (*error)(const struct answer *a, struct response *out);
+	bool
+	    open; /* parameters and bodies that a route does not know are passed over, as its users' servers did */
 	bool follows; /* [http] on_follower says what a node that does not lead makes of its requests */
 };
 

@@ -8,7 +8,8 @@
 
 void key_error(const struct answer *a, struct response *out)
 {
-	if (a->error != ERR_BAD_REQUEST && a->error != ERR_NOT_FOUND && a->error != ERR_METHOD) {
+	if (a->note->explain ||
+	    (a->error != ERR_BAD_REQUEST && a->error != ERR_NOT_FOUND && a->error != ERR_METHOD)) {
 		plain_error(a, out);
 		return;
 	}
@@ -105,16 +106,31 @@ static enum err parse_join(const struct request *q, struct bytes rest, struct op
 	return e;
 }
 
+#define MAPS (DIALECT_HRAFT | DIALECT_RAFTDB)
+#define ALL (MAPS | DIALECT_RAFT_KV_DEMO)
+
 static const struct route routes[] = {
-	{ METHOD_POST, "/key", ROUTE_WRITE, parse_post, plain_render_empty, NULL },
-	{ METHOD_POST, "/key/", ROUTE_WRITE, parse_post, plain_render_empty, NULL },
-	{ METHOD_GET, "/key", 0, parse_get, render_get, NULL },
-	{ METHOD_GET, "/key/*", 0, parse_get, render_get, NULL },
-	{ METHOD_DELETE, "/key", ROUTE_WRITE, parse_delete, plain_render_empty, NULL },
-	{ METHOD_DELETE, "/key/*", ROUTE_WRITE, parse_delete, plain_render_empty, NULL },
-	{ METHOD_ANY, "/join", ROUTE_WRITE, parse_join, plain_render_empty, NULL },
-	{ METHOD_ANY, "/remove", ROUTE_WRITE, raft_kv_demo_parse_remove, plain_render_empty, NULL },
+	{ METHOD_POST, "/key", "Put all pairs of a map, or the one of {\"key\":K,\"value\":V}.",
+	    ROUTE_WRITE | ROUTE_BODY, 0, 0, parse_post, plain_render_empty, NULL, ALL },
+	{ METHOD_POST, "/key/", "The same.", ROUTE_WRITE | ROUTE_BODY, 0, 0, parse_post, plain_render_empty,
+	    NULL, ALL },
+	{ METHOD_GET, "/key", "Get the value of a key: ?key=K", 0, 0, 0, parse_get, render_get, NULL,
+	    DIALECT_RAFT_KV_DEMO },
+	{ METHOD_GET, "/key/*", "Get a key and its value as an object; ?key=K: the value.", 0, 0, 0,
+	    parse_get, render_get, NULL, ALL },
+	{ METHOD_DELETE, "/key", "Delete a key: ?key=K", ROUTE_WRITE, 0, 0, parse_delete, plain_render_empty,
+	    NULL, DIALECT_RAFT_KV_DEMO },
+	{ METHOD_DELETE, "/key/*", "Delete a key.", ROUTE_WRITE, 0, 0, parse_delete, plain_render_empty, NULL,
+	    ALL },
+	{ METHOD_ANY, "/join",
+	    "Add a member: {\"id\",\"addr\"}, {\"id\",\"raftAddr\",\"httpAddr\"} or "
+	    "?id=&addr=",
+	    ROUTE_WRITE | ROUTE_BODY, 0, 0, parse_join, plain_render_empty, NULL, ALL },
+	{ METHOD_ANY, "/remove", "Remove a member: ?id=N", ROUTE_WRITE, 0, 0, raft_kv_demo_parse_remove,
+	    plain_render_empty, NULL, DIALECT_RAFT_KV_DEMO },
 	{ .pattern = NULL },
 };
 
-const struct dialect shared_key = { "key", routes, key_error, true };
+const struct dialect shared_key = {
+	.name = "key", .routes = routes, .error = key_error, .open = true, .follows = true
+};

@@ -268,13 +268,21 @@ static void render_status(const struct answer *a, struct response *out)
 }
 
 static const struct route routes[] = {
-	{ METHOD_ANY, "/set", ROUTE_WRITE, parse_set, render_ok, NULL },
-	{ METHOD_ANY, "/get", 0, parse_get, render_get, NULL },
-	{ METHOD_ANY, "/del", ROUTE_WRITE, parse_delete, render_ok, NULL },
-	{ METHOD_ANY, "/raft/join", ROUTE_WRITE, parse_join, render_ok, join_error },
-	{ METHOD_ANY, "/raft/leave", ROUTE_WRITE, parse_leave, render_removed, leave_error },
-	{ METHOD_ANY, "/raft/status", 0, parse_status, render_status, NULL },
+	{ METHOD_ANY, "/set", "Put a value: key=K&val=V in the query or as a form.", ROUTE_WRITE | ROUTE_BODY,
+	    0, 0, parse_set, render_ok, NULL, DIALECT_M2 },
+	{ METHOD_ANY, "/get", "Get the value of a key: key=K.", ROUTE_BODY, 0, 0, parse_get, render_get, NULL,
+	    DIALECT_M2 },
+	{ METHOD_ANY, "/del", "Delete a key: key=K.", ROUTE_WRITE | ROUTE_BODY, 0, 0, parse_delete, render_ok,
+	    NULL, DIALECT_M2 },
+	{ METHOD_ANY, "/raft/join", "Add a member: nodeid=N&addr=HOST:PORT.", ROUTE_WRITE | ROUTE_BODY, 0, 0,
+	    parse_join, render_ok, join_error, DIALECT_M2 },
+	{ METHOD_ANY, "/raft/leave", "Remove a member: nodeid=N.", ROUTE_WRITE | ROUTE_BODY, 0, 0,
+	    parse_leave, render_removed, leave_error, DIALECT_M2 },
+	{ METHOD_ANY, "/raft/status", "Show the state of this node's Raft.", ROUTE_BODY, 0, 0, parse_status,
+	    render_status, NULL, DIALECT_M2 },
 	{ .pattern = NULL },
 };
 
-const struct dialect m2 = { "m2", routes, plain_error, true };
+const struct dialect m2 = {
+	.name = "m2", .routes = routes, .error = plain_error, .open = true, .follows = true
+};

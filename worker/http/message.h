@@ -34,7 +34,7 @@ struct request {
 	struct header headers[REQUEST_HEADERS_MAX];
 };
 
-/* The value of the first header of that name (in lower case), or NULL. */
+/* The value of the first header of that name, or NULL. */
 const struct bytes *request_header(const struct request *q, const char *name);
 /* How many headers have that name. */
 size_t request_header_count(const struct request *q, const char *name);

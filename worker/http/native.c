@@ -2,7 +2,11 @@
 
 #include "worker/http/text.h"
 
+#define CONDITIONS (HEADER_IF_MATCH | HEADER_IF_NONE_MATCH)
+#define TOKEN HEADER_IDEMPOTENCY_KEY
 #define WAITS (PARAMETER_MIN_REVISION | PARAMETER_TIMEOUT)
+#define READS (WAITS | PARAMETER_LEVEL)
+#define PAGES (PARAMETER_PREFIX | PARAMETER_AFTER | PARAMETER_LIMIT | PARAMETER_KEYS)
 
 void native_headers(const struct answer *a, struct response *out)
 {
@@ -85,15 +89,13 @@ static enum err take_conditions(struct operation *op, const struct request *q)
 	return ERR_OK;
 }
 
-/* A write of one key: key, query, token, conditions; what follows is its one step. */
+/* A write of one key: key and conditions; what follows is its one step. */
 static enum err begin_write(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
 	enum err e;
 
 	op->kind = REQUEST_WRITE;
-	if ((e = take_key(op, rest)) != ERR_OK || (e = operation_take_query(op, q, WAITS, &p)) != ERR_OK ||
-	    (e = operation_take_token(op, q)) != ERR_OK || (e = take_conditions(op, q)) != ERR_OK)
+	if ((e = take_key(op, rest)) != ERR_OK || (e = take_conditions(op, q)) != ERR_OK)
 		return e;
 	operation_begin_steps(op);
 	return ERR_OK;
@@ -157,25 +159,12 @@ static void render_delete(const struct answer *a, struct response *out)
 	native_finish_json(a, 200, out);
 }
 
-static enum err refuse_conditions(const struct request *q, struct operation *op)
-{
-	if (request_header(q, "if-match") != NULL || request_header(q, "if-none-match") != NULL)
-		return operation_refuse(
-		    op, ERR_BAD_REQUEST, "conditions are for a single key; here they have no meaning");
-	return ERR_OK;
-}
-
 static enum err parse_delete_prefix(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
-	enum err e;
-
+	(void)q;
 	(void)rest;
 	op->kind = REQUEST_WRITE;
-	if ((e = operation_take_query(op, q, WAITS | PARAMETER_PREFIX, &p)) != ERR_OK ||
-	    (e = operation_take_token(op, q)) != ERR_OK || (e = refuse_conditions(q, op)) != ERR_OK)
-		return e;
-	if ((p.seen & PARAMETER_PREFIX) == 0)
+	if ((op->parameters.seen & PARAMETER_PREFIX) == 0)
 		return operation_refuse(
 		    op, ERR_BAD_REQUEST, "say which: prefix=P; an empty prefix means all keys");
 	operation_begin_steps(op);
@@ -190,8 +179,6 @@ static enum err take_known_revision(struct operation *op, const struct request *
 	const struct bytes *known = request_header(q, "if-none-match");
 	struct bytes tag;
 
-	if (request_header(q, "if-match") != NULL)
-		return operation_refuse(op, ERR_BAD_REQUEST, "If-Match is for PUT and DELETE");
 	if (known == NULL)
 		return ERR_OK;
 	tag = *known;
@@ -207,13 +194,10 @@ static enum err take_known_revision(struct operation *op, const struct request *
 
 static enum err parse_get(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
 	enum err e;
 
 	op->kind = REQUEST_READ;
-	if ((e = take_key(op, rest)) != ERR_OK ||
-	    (e = operation_take_query(op, q, WAITS | PARAMETER_LEVEL, &p)) != ERR_OK ||
-	    (e = take_known_revision(op, q)) != ERR_OK)
+	if ((e = take_key(op, rest)) != ERR_OK || (e = take_known_revision(op, q)) != ERR_OK)
 		return e;
 	operation_begin_steps(op);
 	kv_get_step(&op->txn, buf_bytes(&op->key));
@@ -262,41 +246,54 @@ static void render_get(const struct answer *a, struct response *out)
 
 static enum err parse_list(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
-	enum err e;
+	uint32_t limit = op->parameters.limit;
 
+	(void)q;
 	(void)rest;
 	op->kind = REQUEST_READ;
-	e = operation_take_query(op, q,
-	    WAITS | PARAMETER_LEVEL | PARAMETER_PREFIX | PARAMETER_AFTER | PARAMETER_LIMIT | PARAMETER_KEYS,
-	    &p);
-	if (e != ERR_OK || (e = refuse_conditions(q, op)) != ERR_OK)
-		return e;
+	if (limit == 0 || limit > KV_PAGE_KEYS_MAX)
+		limit = KV_PAGE_KEYS_MAX;
 	operation_begin_steps(op);
-	kv_range_step(&op->txn, buf_bytes(&op->key), buf_bytes(&op->after), p.limit, op->note.keys_only);
+	kv_range_step(&op->txn, buf_bytes(&op->key), buf_bytes(&op->after), limit, op->note.keys_only);
 	operation_end(op);
 	return ERR_OK;
 }
 
 static const struct route routes[] = {
-	{ METHOD_PUT, "/v1/kv/*", ROUTE_WRITE | ROUTE_VALUE, parse_put, render_put, NULL },
-	{ METHOD_GET, "/v1/kv/*", 0, parse_get, render_get, NULL },
-	{ METHOD_DELETE, "/v1/kv/*", ROUTE_WRITE, parse_delete, render_delete, NULL },
-	{ METHOD_GET, "/v1/kv", 0, parse_list, native_render_list, NULL },
-	{ METHOD_DELETE, "/v1/kv", ROUTE_WRITE, parse_delete_prefix, render_delete, NULL },
-	{ METHOD_POST, "/v1/batch", ROUTE_WRITE, native_parse_batch, native_render_batch, NULL },
-	{ METHOD_GET, "/v1/status", 0, native_parse_status, native_render_status, NULL },
-	{ METHOD_GET, "/v1/members", 0, native_parse_status, native_render_members, NULL },
-	{ METHOD_POST, "/v1/members", ROUTE_WRITE, native_parse_add_member, native_render_members, NULL },
-	{ METHOD_DELETE, "/v1/members/*", ROUTE_WRITE, native_parse_remove_member, native_render_members,
-	    NULL },
-	{ METHOD_POST, "/v1/leader", ROUTE_WRITE, native_parse_transfer, native_render_transfer, NULL },
-	{ METHOD_GET, "/v1/backup", 0, native_parse_backup, native_render_backup, NULL },
-	{ METHOD_GET, "/livez", ROUTE_LOCAL, native_parse_livez, native_render_livez, NULL },
-	{ METHOD_GET, "/metrics", ROUTE_LOCAL, native_parse_metrics, native_render_metrics, NULL },
-	{ METHOD_GET, "/readyz", 0, native_parse_status, native_render_readyz, NULL },
-	{ METHOD_GET, "/leader", 0, native_parse_status, native_render_leader, NULL },
+	{ METHOD_PUT, "/v1/kv/*", "Put the body as the value of a key.",
+	    ROUTE_WRITE | ROUTE_VALUE | ROUTE_BODY, CONDITIONS | TOKEN, WAITS, parse_put, render_put, NULL,
+	    0 },
+	{ METHOD_GET, "/v1/kv/*", "Get the value of a key.", 0, HEADER_IF_NONE_MATCH, READS, parse_get,
+	    render_get, NULL, 0 },
+	{ METHOD_DELETE, "/v1/kv/*", "Delete a key.", ROUTE_WRITE, CONDITIONS | TOKEN, WAITS, parse_delete,
+	    render_delete, NULL, 0 },
+	{ METHOD_GET, "/v1/kv", "List keys, in pages.", 0, 0, READS | PAGES, parse_list, native_render_list,
+	    NULL, 0 },
+	{ METHOD_DELETE, "/v1/kv", "Delete all keys that begin with a prefix.", ROUTE_WRITE, TOKEN,
+	    WAITS | PARAMETER_PREFIX, parse_delete_prefix, render_delete, NULL, 0 },
+	{ METHOD_POST, "/v1/batch", "Put and delete several keys, all or nothing.", ROUTE_WRITE | ROUTE_BODY,
+	    TOKEN, WAITS, native_parse_batch, native_render_batch, NULL, 0 },
+	{ METHOD_GET, "/v1/status", "Show how this node is.", 0, 0, PARAMETER_TIMEOUT, native_parse_status,
+	    native_render_status, NULL, 0 },
+	{ METHOD_GET, "/v1/members", "List the members of the cluster.", 0, 0, PARAMETER_TIMEOUT,
+	    native_parse_status, native_render_members, NULL, 0 },
+	{ METHOD_POST, "/v1/members", "Add a member.", ROUTE_WRITE | ROUTE_BODY, 0,
+	    PARAMETER_TIMEOUT | PARAMETER_WAIT, native_parse_add_member, native_render_members, NULL, 0 },
+	{ METHOD_DELETE, "/v1/members/*", "Remove a member.", ROUTE_WRITE, 0, PARAMETER_TIMEOUT,
+	    native_parse_remove_member, native_render_members, NULL, 0 },
+	{ METHOD_POST, "/v1/leader", "Hand over the leadership.", ROUTE_WRITE | ROUTE_BODY, 0,
+	    PARAMETER_TIMEOUT, native_parse_transfer, native_render_transfer, NULL, 0 },
+	{ METHOD_GET, "/v1/backup", "Download the state of this node.", 0, 0, 0, native_parse_backup,
+	    native_render_backup, NULL, 0 },
+	{ METHOD_GET, "/livez", "200 while this process is alive.", ROUTE_LOCAL, 0, PARAMETER_VERBOSE,
+	    native_parse_local, native_render_livez, NULL, 0 },
+	{ METHOD_GET, "/metrics", "Metrics for Prometheus.", ROUTE_LOCAL, 0, 0, native_parse_local,
+	    native_render_metrics, NULL, 0 },
+	{ METHOD_GET, "/readyz", "200 when this node can serve, else 503.", 0, 0,
+	    PARAMETER_TIMEOUT | PARAMETER_VERBOSE, native_parse_status, native_render_readyz, NULL, 0 },
+	{ METHOD_GET, "/leader", "200 on the leader, else 503.", 0, 0, PARAMETER_TIMEOUT | PARAMETER_VERBOSE,
+	    native_parse_status, native_render_leader, NULL, 0 },
 	{ .pattern = NULL },
 };
 
-const struct dialect native = { "native", routes, native_error, false };
+const struct dialect native = { .name = "native", .routes = routes, .error = native_error };

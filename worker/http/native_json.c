@@ -240,13 +240,11 @@ static enum err parse_document(struct batch *b, struct bytes body)
 enum err native_parse_batch(const struct request *q, struct bytes rest, struct operation *op)
 {
 	struct batch b = { .op = op };
-	struct parameters p;
 	enum err e;
 
 	(void)rest;
 	op->kind = REQUEST_WRITE;
-	if ((e = operation_take_query(op, q, PARAMETER_MIN_REVISION | PARAMETER_TIMEOUT, &p)) == ERR_OK &&
-	    (e = operation_take_token(op, q)) == ERR_OK && (e = parse_document(&b, q->body)) == ERR_OK) {
+	if ((e = parse_document(&b, q->body)) == ERR_OK) {
 		operation_begin_guards(op);
 		buf_append(&op->txn, buf_bytes(&b.guards));
 		operation_begin_steps(op);

@@ -10,7 +10,7 @@ static struct bytes text_of(const json_t *value)
 			     : (struct bytes){ NULL, 0 };
 }
 
-static enum err take_member(json_t *document, bool wait, struct operation *op)
+static enum err take_member(json_t *document, struct operation *op)
 {
 	json_t *id = json_object_get(document, "id"), *peer = json_object_get(document, "peer"),
 	       *http = json_object_get(document, "http");
@@ -23,32 +23,25 @@ static enum err take_member(json_t *document, bool wait, struct operation *op)
 		    "the node says");
 	if (json_string_length(id) == 0)
 		return operation_refuse(op, ERR_BAD_REQUEST, "id is the name of the new member");
-	return operation_add_member(op, text_of(id), text_of(peer), text_of(http), wait);
+	return operation_add_member(op, text_of(id), text_of(peer), text_of(http), op->parameters.wait);
 }
 
 enum err native_parse_add_member(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
 	json_t *document;
 	enum err e;
 
 	(void)rest;
-	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT | PARAMETER_WAIT, &p)) != ERR_OK)
-		return e;
 	if ((document = json_body(q->body, 0, op)) == NULL)
 		return ERR_BAD_REQUEST;
-	e = take_member(document, p.wait, op);
+	e = take_member(document, op);
 	json_decref(document);
 	return e;
 }
 
 enum err native_parse_remove_member(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
-	enum err e;
-
-	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT, &p)) != ERR_OK)
-		return e;
+	(void)q;
 	if (!text_percent_decode(rest, false, &op->key))
 		return operation_refuse(
 		    op, ERR_BAD_REQUEST, "in the path a %% is not followed by two hexadecimal digits");

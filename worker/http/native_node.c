@@ -8,27 +8,18 @@
 
 enum err native_parse_status(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
-
+	(void)q;
 	(void)rest;
 	op->kind = REQUEST_STATUS;
-	return operation_take_query(op, q, PARAMETER_TIMEOUT | PARAMETER_VERBOSE, &p);
+	return ERR_OK;
 }
 
-enum err native_parse_livez(const struct request *q, struct bytes rest, struct operation *op)
+enum err native_parse_local(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
-
+	(void)q;
 	(void)rest;
-	return operation_take_query(op, q, PARAMETER_VERBOSE, &p);
-}
-
-enum err native_parse_metrics(const struct request *q, struct bytes rest, struct operation *op)
-{
-	struct parameters p;
-
-	(void)rest;
-	return operation_take_query(op, q, 0, &p);
+	(void)op;
+	return ERR_OK;
 }
 
 static json_t *text_json(struct bytes text)
@@ -185,14 +176,13 @@ static enum err take_target(json_t *document, struct operation *op)
 
 enum err native_parse_transfer(const struct request *q, struct bytes rest, struct operation *op)
 {
-	struct parameters p;
 	json_t *document;
 	enum err e;
 
 	(void)rest;
 	op->kind = REQUEST_TRANSFER;
-	if ((e = operation_take_query(op, q, PARAMETER_TIMEOUT, &p)) != ERR_OK || q->body.size == 0)
-		return e;
+	if (q->body.size == 0)
+		return ERR_OK;
 	if ((document = json_body(q->body, 0, op)) == NULL)
 		return ERR_BAD_REQUEST;
 	e = take_target(document, op);

@@ -6,7 +6,6 @@
 
 #include "common/addr.h"
 #include "common/member.h"
-#include "worker/http/text.h"
 
 #define ID_BYTES_MAX 255
 #define ADDRESS_BYTES_MAX 300
@@ -72,20 +71,6 @@ enum err operation_check_value(struct operation *op, size_t size)
 	if (size > op->limits->value_bytes)
 		return operation_refuse(op, ERR_TOO_LARGE, "the value has %zu bytes, the limit is %zu", size,
 		    op->limits->value_bytes);
-	return ERR_OK;
-}
-
-enum err operation_take_token(struct operation *op, const struct request *q)
-{
-	const struct bytes *token = request_header(q, "idempotency-key");
-
-	if (token == NULL)
-		return ERR_OK;
-	if (token->size == 0 || token->size > KV_TOKEN_BYTES_MAX ||
-	    request_header_count(q, "idempotency-key") > 1)
-		return operation_refuse(
-		    op, ERR_BAD_REQUEST, "an Idempotency-Key has 1 to %d bytes", KV_TOKEN_BYTES_MAX);
-	op->token = *token;
 	return ERR_OK;
 }
 
@@ -174,152 +159,4 @@ enum err operation_remove_member(struct operation *op, struct bytes id)
 	op->kind = REQUEST_CHANGE;
 	member_change_put(&op->txn, &c);
 	return ERR_OK;
-}
-
-static enum err take_level(struct operation *op, struct parameters *p, struct bytes value)
-{
-	(void)p;
-	if (bytes_equal(value, bytes_text("linearizable")))
-		op->level = LEVEL_LINEARIZABLE;
-	else if (bytes_equal(value, bytes_text("leader")) || bytes_equal(value, bytes_text("default")))
-		op->level = LEVEL_LEADER;
-	else if (bytes_equal(value, bytes_text("stale")))
-		op->level = LEVEL_STALE;
-	else
-		return operation_refuse(op, ERR_BAD_REQUEST, "level is linearizable, leader or stale");
-	op->note.stale = op->level == LEVEL_STALE;
-	return ERR_OK;
-}
-
-static enum err take_min_revision(struct operation *op, struct parameters *p, struct bytes value)
-{
-	(void)p;
-	if (!text_number(value, &op->min_revision))
-		return operation_refuse(op, ERR_BAD_REQUEST, "min_revision is a decimal number");
-	return ERR_OK;
-}
-
-static enum err take_timeout(struct operation *op, struct parameters *p, struct bytes value)
-{
-	(void)p;
-	if (!text_span_ms(value, &op->time_ms))
-		return operation_refuse(op, ERR_BAD_REQUEST, "timeout is a span as 500ms, 2s or 1m");
-	return ERR_OK;
-}
-
-static enum err take_bytes(struct operation *op, struct bytes value, struct buf *to)
-{
-	if (!text_percent_decode(value, true, to))
-		return operation_refuse(
-		    op, ERR_BAD_REQUEST, "in the query a %% is not followed by two hexadecimal digits");
-	if (to->size > op->limits->key_bytes)
-		return operation_refuse(op, ERR_KEY_TOO_LONG,
-		    "a key in the query has %zu bytes, the limit is %zu", to->size, op->limits->key_bytes);
-	return ERR_OK;
-}
-
-static enum err take_prefix(struct operation *op, struct parameters *p, struct bytes value)
-{
-	(void)p;
-	return take_bytes(op, value, &op->key);
-}
-
-static enum err take_after(struct operation *op, struct parameters *p, struct bytes value)
-{
-	(void)p;
-	return take_bytes(op, value, &op->after);
-}
-
-static enum err take_limit(struct operation *op, struct parameters *p, struct bytes value)
-{
-	uint64_t limit;
-
-	if (!text_number(value, &limit) || limit == 0)
-		return operation_refuse(op, ERR_BAD_REQUEST, "limit is a decimal number from 1 on");
-	p->limit = limit < KV_PAGE_KEYS_MAX ? (uint32_t)limit : KV_PAGE_KEYS_MAX;
-	return ERR_OK;
-}
-
-static enum err take_switch(struct operation *op, struct bytes value, const char *name, bool *on)
-{
-	uint64_t number = 1;
-
-	if (value.size > 0 && (!text_number(value, &number) || number > 1))
-		return operation_refuse(op, ERR_BAD_REQUEST, "%s is 1 or 0", name);
-	*on = number == 1;
-	return ERR_OK;
-}
-
-static enum err take_keys(struct operation *op, struct parameters *p, struct bytes value)
-{
-	(void)p;
-	return take_switch(op, value, "keys", &op->note.keys_only);
-}
-
-static enum err take_verbose(struct operation *op, struct parameters *p, struct bytes value)
-{
-	(void)p;
-	return take_switch(op, value, "verbose", &op->note.verbose);
-}
-
-static enum err take_wait(struct operation *op, struct parameters *p, struct bytes value)
-{
-	if (!bytes_equal(value, bytes_text("voter")))
-		return operation_refuse(op, ERR_BAD_REQUEST, "wait is voter");
-	p->wait = true;
-	return ERR_OK;
-}
-
-static const struct {
-	const char *name;
-	enum parameter bit;
-	enum err (*take)(struct operation *op, struct parameters *p, struct bytes value);
-} parameters[] = {
-	{ "level", PARAMETER_LEVEL, take_level },
-	{ "min_revision", PARAMETER_MIN_REVISION, take_min_revision },
-	{ "timeout", PARAMETER_TIMEOUT, take_timeout },
-	{ "prefix", PARAMETER_PREFIX, take_prefix },
-	{ "after", PARAMETER_AFTER, take_after },
-	{ "limit", PARAMETER_LIMIT, take_limit },
-	{ "keys", PARAMETER_KEYS, take_keys },
-	{ "verbose", PARAMETER_VERBOSE, take_verbose },
-	{ "wait", PARAMETER_WAIT, take_wait },
-};
-#define PARAMETER_COUNT (sizeof(parameters) / sizeof(parameters[0]))
-
-static enum err refuse_query(struct operation *op, unsigned takes)
-{
-	operation_refuse(
-	    op, ERR_BAD_REQUEST, "the query has a parameter that this route does not take; it takes:");
-	for (size_t i = 0; i < PARAMETER_COUNT; i++)
-		if ((takes & parameters[i].bit) != 0)
-			buf_printf(&op->why, " %s", parameters[i].name);
-	return ERR_BAD_REQUEST;
-}
-
-static enum err take_parameter(
-    struct operation *op, struct parameters *p, unsigned takes, struct bytes name, struct bytes value)
-{
-	for (size_t i = 0; i < PARAMETER_COUNT; i++) {
-		if (!bytes_equal(name, bytes_text(parameters[i].name)) || (takes & parameters[i].bit) == 0)
-			continue;
-		if ((p->seen & parameters[i].bit) != 0)
-			return operation_refuse(
-			    op, ERR_BAD_REQUEST, "the query has %s twice", parameters[i].name);
-		p->seen |= parameters[i].bit;
-		return parameters[i].take(op, p, value);
-	}
-	return refuse_query(op, takes);
-}
-
-enum err operation_take_query(
-    struct operation *op, const struct request *q, unsigned takes, struct parameters *p)
-{
-	struct bytes query = q->query, name, value;
-	enum err e = ERR_OK;
-
-	*p = (struct parameters){ .limit = KV_PAGE_KEYS_MAX };
-	while (e == ERR_OK && text_query_next(&query, &name, &value))
-		e = take_parameter(op, p, takes, name, value);
-	return e;
 }

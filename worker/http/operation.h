@@ -22,12 +22,20 @@ struct note {
 	bool verbose; /* more lines than one */
 	bool keys_only; /* a list without values */
 	bool any; /* GET, If-None-Match: * */
+	bool explain; /* an error tells its sentence, also where the dialect's errors have none */
 	uint64_t revision; /* GET, If-None-Match: "N"; 0: none */
 	struct blob *list; /* a dialect's own bytes, or NULL; owned */
 	struct blob *target; /* path and query, for a redirect to the leader; NULL: there is none; owned */
 };
 
 void note_fini(struct note *n);
+
+/* Of a query (parameter.def). */
+struct parameters {
+	unsigned seen; /* enum parameter_bit: those that were there */
+	uint32_t limit; /* 0: none */
+	bool wait; /* for a new member to be a voter */
+};
 
 /* Zeroed memory with limits is a fresh one; it is meant to be used again. */
 struct operation {
@@ -41,6 +49,7 @@ struct operation {
 	bool leader_only; /* another node refuses it, or sends the client to the leader */
 	struct bytes token; /* borrowed from the request */
 	struct buf txn; /* WRITE, READ: encoded; TRANSFER: who is to lead; CHANGE: a member_change */
+	struct parameters parameters;
 	struct note note; /* whoever takes it over sets it to zero here */
 
 	size_t section; /* where in txn the length of what is being written stands */
@@ -59,8 +68,6 @@ enum err operation_refuse(struct operation *op, enum err e, const char *format, 
 enum err operation_check_key(struct operation *op, struct bytes key, bool in_path);
 /* ERR_TOO_LARGE. */
 enum err operation_check_value(struct operation *op, size_t size);
-/* Idempotency-Key, where there is one: 1 to 256 bytes, once. */
-enum err operation_take_token(struct operation *op, const struct request *q);
 
 /* The encoded kv_txn is written in place, so that a value is copied once: guards, then steps, in this order, each by
  * the builders of kv.h between begin and end; operation_end() closes it. */
@@ -73,28 +80,5 @@ void operation_end(struct operation *op);
 enum err operation_add_member(
     struct operation *op, struct bytes id, struct bytes peer, struct bytes http, bool wait);
 enum err operation_remove_member(struct operation *op, struct bytes id);
-
-/* Parameters of a query. What a route does not take is refused: a misspelt level must not be a lower one. */
-enum parameter {
-	PARAMETER_LEVEL = 1 << 0, /* -> level, note.stale */
-	PARAMETER_MIN_REVISION = 1 << 1, /* -> min_revision */
-	PARAMETER_TIMEOUT = 1 << 2, /* -> time_ms */
-	PARAMETER_PREFIX = 1 << 3, /* -> key */
-	PARAMETER_AFTER = 1 << 4, /* -> after */
-	PARAMETER_LIMIT = 1 << 5, /* -> limit */
-	PARAMETER_KEYS = 1 << 6, /* -> note.keys_only */
-	PARAMETER_VERBOSE = 1 << 7, /* -> note.verbose */
-	PARAMETER_WAIT = 1 << 8, /* -> wait */
-};
-
-struct parameters {
-	unsigned seen; /* a bit for each that was there */
-	uint32_t limit;
-	bool wait; /* for a new member to be a voter */
-};
-
-/* Takes the query of `q`, of which each parameter in `takes` may occur once. */
-enum err operation_take_query(
-    struct operation *op, const struct request *q, unsigned takes, struct parameters *p);
 
 #endif

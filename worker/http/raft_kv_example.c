@@ -192,12 +192,19 @@ static void join_error(const struct answer *a, struct response *out)
 }
 
 static const struct route routes[] = {
-	{ METHOD_GET, "/keys/*/", 0, parse_get, render_get, NULL },
-	{ METHOD_POST, "/keys/*/", ROUTE_WRITE, parse_post, render_post, NULL },
-	{ METHOD_GET, "/keys/*", ROUTE_LOCAL, parse_no_slash, render_moved, NULL },
-	{ METHOD_POST, "/keys/*", ROUTE_WRITE | ROUTE_LOCAL, parse_no_slash, render_elsewhere, NULL },
-	{ METHOD_POST, "/cluster/join/", ROUTE_WRITE, parse_join, render_join, join_error },
+	{ METHOD_GET, "/keys/*/", "Get the value of a key, as {\"value\":V}.", 0, 0, 0, parse_get, render_get,
+	    NULL, DIALECT_RAFT_KV_EXAMPLE },
+	{ METHOD_POST, "/keys/*/", "Put {\"value\":V}.", ROUTE_WRITE | ROUTE_BODY, 0, 0, parse_post,
+	    render_post, NULL, DIALECT_RAFT_KV_EXAMPLE },
+	{ METHOD_GET, "/keys/*", "Send the client to the path with a slash at its end.", ROUTE_LOCAL, 0, 0,
+	    parse_no_slash, render_moved, NULL, DIALECT_RAFT_KV_EXAMPLE },
+	{ METHOD_POST, "/keys/*", "The same.", ROUTE_WRITE | ROUTE_LOCAL | ROUTE_BODY, 0, 0, parse_no_slash,
+	    render_elsewhere, NULL, DIALECT_RAFT_KV_EXAMPLE },
+	{ METHOD_POST, "/cluster/join/", "Add the node at {\"address\":HOST:PORT}.", ROUTE_WRITE | ROUTE_BODY,
+	    0, 0, parse_join, render_join, join_error, DIALECT_RAFT_KV_EXAMPLE },
 	{ .pattern = NULL },
 };
 
-const struct dialect raft_kv_example = { "raft-kv-example", routes, error, true };
+const struct dialect raft_kv_example = {
+	.name = "raft-kv-example", .routes = routes, .error = error, .open = true, .follows = true
+};

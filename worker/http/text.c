@@ -11,7 +11,7 @@ static uint8_t lower(uint8_t c)
 bool text_is(struct bytes text, const char *word)
 {
 	for (size_t i = 0; i < text.size; i++)
-		if (word[i] == '\0' || lower(text.data[i]) != (uint8_t)word[i])
+		if (word[i] == '\0' || lower(text.data[i]) != lower((uint8_t)word[i]))
 			return false;
 	return word[text.size] == '\0';
 }

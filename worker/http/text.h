@@ -8,7 +8,7 @@
  * named is refused.
  */
 
-/* True when `text` is `word` (in lower case), upper and lower case being the same. */
+/* True when `text` is `word`, upper and lower case being the same. */
 bool text_is(struct bytes text, const char *word);
 /* Without blanks and tabs around it; borrows. */
 struct bytes text_trim(struct bytes text);
