@@ -227,6 +227,31 @@ def test_every_row(client):
         check(client)
 
 
+def put_many(c, prefix, numbers):
+    steps = [{"put": {"key": f"{prefix}{n:06}", "value": ""}} for n in numbers]
+    for at in range(0, len(steps), 10000):
+        expect_ok(c("POST", "/v1/batch", json.dumps(steps[at : at + 10000])))
+
+
+def test_delete_of_a_prefix_that_is_too_large_names_the_limit_and_does_nothing(nodes):
+    c = Client(nodes.node().start())
+    put_many(c, "n/", range(10001))
+    said = expect_error(c.delete("/v1/kv?prefix=n/"), 413, "too_large", "no")
+    assert "more than 10000 keys" in said["error"] and "16 MiB" in said["error"]
+    assert c.get("/v1/kv/n/000000").status_code == 200
+    assert c.delete("/v1/kv/n/010000").json()["deleted"] == 1
+    deleted = expect_ok(c.delete("/v1/kv?prefix=n/"))
+    assert deleted["deleted"] == 10000 and "more" not in deleted
+    for n in range(16):
+        c.put(f"/v1/kv/b/{n:02}", bytes(2**20))
+    said = expect_error(c.delete("/v1/kv?prefix=b/"), 413, "too_large", "no")
+    assert "more than 16 MiB in the first 16 keys" in said["error"]
+    assert c.get("/v1/kv/b/00").status_code == 200
+    expect_error(c.delete("/v1/kv"), 400, "bad_request", "no")
+    assert expect_ok(c.delete("/v1/kv?prefix=b/0"))["deleted"] == 10
+    assert expect_ok(c.delete("/v1/kv?prefix="))["deleted"] == 6
+
+
 def test_read_your_writes_anywhere(nodes):
     made = nodes.cluster(3)
     clients = [Client(n) for n in made]

@@ -102,6 +102,8 @@ static void put_step(struct golden *g, const struct kv_step *s)
 		put_bytes(&g->made, "after", s->after);
 	if (s->kind == STEP_RANGE)
 		buf_printf(&g->made, " limit=%u keys_only=%u", s->limit, s->keys_only);
+	if (s->kind == STEP_DELETE_PREFIX && s->limit > 0)
+		buf_printf(&g->made, " limit=%u", s->limit);
 	buf_append_text(&g->made, "\n");
 }
 

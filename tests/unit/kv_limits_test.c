@@ -98,6 +98,7 @@ static void a_delete_by_prefix_is_bounded_in_keys(void **state)
 	put("other", "x");
 	kv_delete_prefix_step(&steps, T("n"));
 	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	assert_int_equal(d.result.present, KV_DELETE_KEYS_MAX + 1);
 	assert_int_equal(kv_changes_count(d.changes), 0);
 	expect_held("other", NULL);
 	kv_delete_step(&steps, T("n010000"));
@@ -125,6 +126,7 @@ static void a_delete_by_prefix_is_bounded_in_bytes(void **state)
 		put_numbered(i, i + 1, KV_VALUE_BYTES_MAX);
 	kv_delete_prefix_step(&steps, T("n"));
 	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
+	assert_int_equal(d.result.present, 16);
 	expect_held("n000017", NULL);
 	kv_delete_prefix_step(&steps, T("n00000"));
 	assert_int_equal(write_steps()->error, ERR_OK);

@@ -21,6 +21,7 @@ struct note {
 	bool stale; /* the answer tells its age */
 	bool verbose; /* more lines than one */
 	bool keys_only; /* a list without values */
+	bool limited; /* a delete says whether there is more */
 	bool any; /* GET, If-None-Match: * */
 	bool explain; /* an error tells its sentence, also where the dialect's errors have none */
 	uint64_t revision; /* GET, If-None-Match: "N"; 0: none */

@@ -23,15 +23,16 @@ static enum err check_command(struct bytes encoded, struct kv_command *out)
 static enum err do_or_refuse(struct kv *kv, uint64_t index, struct bytes txn, struct kv_changes *changes,
     struct buf *result, bool *done)
 {
+	struct kv_result refused = { .error = ERR_TOO_LARGE, .revision = index };
 	size_t start = result->size;
-	enum err e = run_txn(kv, index, txn, changes, result);
+	enum err e = run_txn(kv, index, txn, changes, result, &refused.present);
 
 	*done = e == ERR_OK;
 	if (e != ERR_TOO_LARGE)
 		return e;
 	kv_changes_clear(changes);
 	result->size = start;
-	refuse(result, index, e);
+	kv_result_put(result, &refused);
 	return ERR_OK;
 }
 
@@ -134,13 +135,13 @@ enum err kv_members(struct kv *kv, uint64_t *index, struct buf *members)
 
 enum err kv_read(struct kv *kv, struct bytes txn, struct buf *result)
 {
-	uint64_t revision = kv->meta.applied_index;
+	uint64_t revision = kv->meta.applied_index, too_many;
 	size_t start = result->size;
 	enum err e = check_rules(txn, false);
 	bool refused = e != ERR_OK;
 
 	if (!refused) {
-		e = run_txn(kv, revision, txn, NULL, result);
+		e = run_txn(kv, revision, txn, NULL, result, &too_many);
 		refused = e == ERR_TOO_LARGE;
 	}
 	if (!refused)

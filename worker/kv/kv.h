@@ -134,6 +134,8 @@ enum err kv_read(struct kv *kv, struct bytes txn, struct buf *result);
 void kv_put_step(struct buf *steps, struct bytes key, struct bytes value, struct bytes content_type);
 void kv_delete_step(struct buf *steps, struct bytes key);
 void kv_delete_prefix_step(struct buf *steps, struct bytes prefix);
+/* The first keys of the prefix, at most `limit`; 0: all of them. */
+void kv_delete_first_step(struct buf *steps, struct bytes prefix, uint32_t limit);
 void kv_get_step(struct buf *steps, struct bytes key);
 void kv_range_step(
     struct buf *steps, struct bytes prefix, struct bytes after, uint32_t limit, bool keys_only);

@@ -20,6 +20,11 @@ void kv_delete_prefix_step(struct buf *steps, struct bytes prefix)
 	kv_step_put(steps, &(struct kv_step){ .kind = STEP_DELETE_PREFIX, .key = prefix });
 }
 
+void kv_delete_first_step(struct buf *steps, struct bytes prefix, uint32_t limit)
+{
+	kv_step_put(steps, &(struct kv_step){ .kind = STEP_DELETE_PREFIX, .key = prefix, .limit = limit });
+}
+
 void kv_get_step(struct buf *steps, struct bytes key)
 {
 	kv_step_put(steps, &(struct kv_step){ .kind = STEP_GET, .key = key });

@@ -13,6 +13,7 @@ struct run {
 	struct buf *out;
 	size_t out_start;
 	unsigned visits, deleted;
+	uint64_t too_many; /* the deletion that was over a limit, counted from 1; 0: none was */
 	size_t deleted_bytes;
 };
 
@@ -112,6 +113,7 @@ static bool on_delete(void *arg, struct bytes key, struct bytes record)
 	if (++r->deleted > KV_DELETE_KEYS_MAX || r->deleted_bytes > KV_DELETE_BYTES_MAX ||
 	    ++r->visits > KV_TXN_VISITS_MAX) {
 		d->e = ERR_TOO_LARGE;
+		r->too_many = r->deleted;
 		return false;
 	}
 	changes_begin_known(r->changes, TABLE_KEYS, key, record);
@@ -275,9 +277,11 @@ static enum err do_txn(struct run *r, struct bytes encoded)
 	return e;
 }
 
-enum err run_txn(
-    struct kv *kv, uint64_t revision, struct bytes txn, struct kv_changes *changes, struct buf *result)
+enum err run_txn(struct kv *kv, uint64_t revision, struct bytes txn, struct kv_changes *changes,
+    struct buf *result, uint64_t *too_many)
 {
+	enum err e;
+
 	struct run r = {
 		.kv = kv,
 		.view = &kv->view,
@@ -288,5 +292,7 @@ enum err run_txn(
 	};
 
 	kv->view.changes = changes;
-	return do_txn(&r, txn);
+	e = do_txn(&r, txn);
+	*too_many = r.too_many;
+	return e;
 }
