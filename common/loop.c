@@ -71,10 +71,20 @@ static struct lane *make_lane(struct lane_maker *maker, const char *name, struct
 	return lane_thread_new(l, name, work);
 }
 
+/* libevent would write to stderr by itself, and wait there. */
+static void say_for_libevent(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_ERR)
+		log_errorx("libevent: %s", text);
+	else if (severity == EVENT_LOG_WARN)
+		log_warnx("libevent: %s", text);
+}
+
 struct loop *loop_new(void)
 {
 	struct loop *l = xcalloc(1, sizeof(*l));
 
+	event_set_log_callback(say_for_libevent);
 	l->base = must(event_base_new());
 	l->maker.make = make_lane;
 	STAILQ_INIT(&l->ends);

@@ -9,7 +9,8 @@
  * What the processes of a node count, in memory that all of them map: a board of slots, one for each living process,
  * each a struct metrics with a field for every row of metric.def. Any process adds the slots up to the node's figures.
  *
- * Each field of a slot has one writer, a thread of the slot's process; so a plain load and a store do, without a lock
+ * Each field of a slot has one writer, a thread of the slot's process (but for the counter of lost lines, which any
+ * thread adds to atomically); so a plain load and a store do, without a lock
  * or a locked instruction. Readers may come at any moment. The supervisor gives a slot to a process when it starts it,
  * and takes it back when the process is gone: then its gauges fall to zero, while its counters stay, and the next
  * process with this slot counts on. So a counter falls only when the whole node is started anew.

@@ -36,6 +36,7 @@ static void print_conf(const struct conf *c)
 static int run(struct conf *c, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
+	log_own_stderr();
 	log_open("supervisor");
 	log_set_level(c->log_level);
 	return supervise(c, argv);

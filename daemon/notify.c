@@ -1,17 +1,88 @@
+#include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "common/buf.h"
 #include "daemon/notify.h"
 
-void notify_ready(const char *status)
+/*
+ * sd_notify(3) waits where systemd does not read, so the datagrams are sent from here. What has no room is kept: the last
+ * word about the state ("READY=1") and the last status. Later ones replace them; systemd does not miss what is over.
+ */
+static char *state, *status; /* not sent yet, each a line; NULL: nothing */
+
+static bool put_address(struct sockaddr_un *to, socklen_t *size)
 {
-	sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t length = path == NULL ? 0 : strlen(path);
+
+	if (length < 2 || length >= sizeof(to->sun_path) || (path[0] != '/' && path[0] != '@'))
+		return false;
+	*to = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(to->sun_path, path, length);
+	if (path[0] == '@')
+		to->sun_path[0] = '\0'; /* an abstract address */
+	*size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	return true;
 }
 
-void notify_status(const char *status)
+/* False when it should be tried again. */
+static bool send_now(struct bytes text)
 {
-	sd_notifyf(0, "STATUS=%s", status);
+	struct sockaddr_un to;
+	socklen_t size;
+	bool sent;
+	int fd;
+
+	if (!put_address(&to, &size))
+		return true;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return false;
+	sent = sendto(fd, text.data, text.size, MSG_NOSIGNAL, (struct sockaddr *)&to, size) != -1 ||
+	       (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
+	close(fd);
+	return sent;
+}
+
+static void replace(char **kept, char *line)
+{
+	free(*kept);
+	*kept = line;
+}
+
+void notify_flush(void)
+{
+	struct buf text = { 0 };
+
+	if (state != NULL)
+		buf_append_text(&text, state);
+	if (status != NULL)
+		buf_append_text(&text, status);
+	if (text.size > 0 && send_now(buf_bytes(&text))) {
+		replace(&state, NULL);
+		replace(&status, NULL);
+	}
+	buf_free(&text);
+}
+
+void notify_ready(const char *line)
+{
+	replace(&state, xstrdup("READY=1\n"));
+	notify_status(line);
+}
+
+void notify_status(const char *line)
+{
+	replace(&status, xasprintf("STATUS=%s\n", line));
+	notify_flush();
 }
 
 void notify_reloading(void)
@@ -20,18 +91,31 @@ void notify_reloading(void)
 
 	/* systemd tells by the time which of several reloads this is; it wants this very clock. */
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading the configuration",
-	    (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
+	replace(&state, xasprintf("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n",
+			    (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000));
+	notify_status("reloading the configuration");
 }
 
-void notify_stopping(const char *status)
+void notify_stopping(const char *line)
 {
-	sd_notifyf(0, "STOPPING=1\nSTATUS=%s", status);
+	replace(&state, xstrdup("STOPPING=1\n"));
+	notify_status(line);
+}
+
+/* Said again and again, so nothing is kept of it. */
+static void say_once(const char *line)
+{
+	notify_flush();
+	if (state == NULL)
+		send_now(bytes_text(line));
 }
 
 void notify_extend(struct span s)
 {
-	sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIi64, s.ns / 1000);
+	char *line = xasprintf("EXTEND_TIMEOUT_USEC=%" PRIi64, s.ns / 1000);
+
+	say_once(line);
+	free(line);
 }
 
 bool notify_watchdog(struct span *every)
@@ -46,5 +130,5 @@ bool notify_watchdog(struct span *every)
 
 void notify_alive(void)
 {
-	sd_notify(0, "WATCHDOG=1");
+	say_once("WATCHDOG=1");
 }

@@ -4,7 +4,8 @@
 #include "common/clock.h"
 
 /*
- * What systemd is told (sd_notify(3)). Where nobody listens ($NOTIFY_SOCKET), nothing is said.
+ * What systemd is told (sd_notify(3)). Where nobody listens ($NOTIFY_SOCKET), nothing is said. Nothing of this waits:
+ * what there is no room for is said later.
  */
 
 /* At work, for the first time or again after notify_reloading(). `status` is a line for people. */
@@ -19,5 +20,7 @@ void notify_extend(struct span s);
 /* How often a sign of life is expected at least ($WATCHDOG_USEC); false: never. */
 bool notify_watchdog(struct span *every);
 void notify_alive(void);
+/* Says what there was no room for, if there is now. To be called now and then. */
+void notify_flush(void);
 
 #endif

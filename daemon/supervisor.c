@@ -282,6 +282,8 @@ static void on_check(void *arg)
 		crew_each(&s->crew, forgive_child, NULL);
 	crew_each(&s->crew, check_child, s);
 	tell_systemd(s);
+	notify_flush();
+	log_tell_lost();
 	s->check_due = instant_add(now, check_every(s));
 	loop_timer_set(s->check, s->check_due);
 }
@@ -292,6 +294,7 @@ static void open_metrics(struct supervisor *s)
 	if (s->env.board == NULL)
 		fatal(EX_OSERR, "cannot make the memory for metrics");
 	s->env.metrics = metric_slot(s->env.board, metric_slot_take(s->env.board));
+	log_count_lost(s->env.metrics->log_lines_lost_total);
 	metric_set(s->env.metrics->build_info, 1);
 	metric_set(s->env.metrics->start_time_seconds, (uint64_t)time(NULL));
 }

@@ -211,7 +211,7 @@ static void print_8_beginning(void)
 	    "Runs a node in the foreground: a supervisor, one worker for consensus, and workers for HTTP, "
 	    "which\n"
 	    "it starts anew when they die.\n"
-	    "Log lines go to stderr.\n"
+	    "Log lines go to stderr; those that whoever reads it has no room for are dropped and counted.\n"
 	    "Under systemd it says when it is ready, and takes over sockets that it is handed.\n"
 	    ".SH OPTIONS\n"
 	    ".TP\n.BI \\-c \" path\"\n"

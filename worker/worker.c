@@ -82,6 +82,7 @@ static void take_metrics(struct worker *w, unsigned slot)
 			fatal(EX_OSERR, "cannot make the memory for metrics");
 		w->metrics = metric_slot(w->board, metric_slot_take(w->board));
 	}
+	log_count_lost(w->metrics->log_lines_lost_total);
 	metric_set(&w->metrics->workers[w->role->number == IPC_HTTP ? METRIC_HTTP : METRIC_CONSENSUS], 1);
 }
 
@@ -210,6 +211,7 @@ static void on_ping(void *arg, const struct ipc_ping *m)
 					 .number = m->number,
 					 .stuck_ms = stuck_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)stuck_ms,
 				     });
+	log_tell_lost();
 }
 
 static void on_stop(void *arg, const struct ipc_stop *m)

@@ -99,6 +99,7 @@ class Node:
         self.options = {"http-workers": "1", **options}  # names as in [section] name, "section-name"
         self.program = program
         self.process = None
+        self.log_pipe = None  # a LogPipe: the node writes to that, and it into the log
         self.seen = 0  # how much of the log belongs to earlier starts
 
     def command(self):
@@ -112,11 +113,12 @@ class Node:
         assert self.process is None or self.process.poll() is not None
         self.seen = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
+            output = log if self.log_pipe is None else self.log_pipe.to
             self.process = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 env={**os.environ, **self.nodes.environment(), **environment},
             )
         return self
@@ -292,3 +294,7 @@ class Nodes:
             if node.process is not None:
                 node.process.wait()
         wait_until(lambda: not self.left_over(), "the end of all processes")
+        for node in self.all:
+            if node.log_pipe is not None:
+                node.log_pipe.close()
+                node.log_pipe = None

@@ -5,6 +5,8 @@ import dataclasses
 import email.utils
 import itertools
 import os
+import re
+import signal
 import time
 from typing import Callable
 
@@ -15,6 +17,7 @@ from under_load import status
 from world import kill_at_once
 
 HOUR = 3600
+LOSS_TOLD = 4  # seconds: by then each process has looked whether there is room to say that lines were lost
 
 
 @dataclasses.dataclass
@@ -424,9 +427,44 @@ def strobe(world, dice, seconds):
         node.set_clock(0)
 
 
+# --- the log ---
+
+
+def lines_lost(world):
+    """As the nodes' own logs tell."""
+    return [sum(map(int, re.findall(r"lines of this log were lost: .* lost=(\d+)", n.log()))) for n in world.all]
+
+
+def make_lines(world, dice):
+    """Something to log: for each supervisor that its configuration was read again, for consensus workers that another
+    one leads."""
+    for node in world.all:
+        if node.is_up() and node.workers():  # before that, HUP would end it
+            node.process.send_signal(signal.SIGHUP)
+    try:
+        requests.post(f"{dice.choice(world.all).url}/v1/leader", json={"id": dice.choice(world.all).id}, timeout=2)
+    except requests.RequestException:
+        pass  # all that matters is that somebody tried
+
+
+@nemesis("log", goes_on=True)
+def stalled_log(world, dice, seconds):
+    """Nobody reads what the nodes log, and there is no room for a byte of it."""
+    end = time.monotonic() + seconds
+    for node in world.all:
+        node.log_pipe.stall()
+    while time.monotonic() < end:
+        make_lines(world, dice)
+        time.sleep(dice.uniform(0.2, 1))
+    for node in world.all:
+        node.log_pipe.resume()
+    time.sleep(LOSS_TOLD)
+    return None if all(lines_lost(world)) else "a node lost no line of its log"
+
+
 def draw(dice):
     """The names of one to three, of different kinds."""
-    kinds = dice.sample(["process", "network", "disk", "clock", "backup"], dice.choice([1, 1, 1, 2, 2, 3]))
+    kinds = dice.sample(["process", "network", "disk", "clock", "backup", "log"], dice.choice([1, 1, 1, 2, 2, 3]))
     return [dice.choice([name for name, n in NEMESES.items() if n.kind == kind]) for kind in kinds]
 
 

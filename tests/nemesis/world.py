@@ -20,6 +20,7 @@ import time
 import requests
 
 import nodes
+from log_pipe import LogPipe
 from nodes import BUILD, is_alive, wait_until
 
 INSIDE = "HOLDFAST_NEMESIS_WORLD"
@@ -78,6 +79,7 @@ class Node(nodes.Node):
         self.http, self.peer = f"{self.address}:8080", f"{self.address}:9000"
         self.url = f"http://{self.http}"
         self.may_end = False  # by itself: its disk was such that it cannot start
+        self.log_pipe = LogPipe(self.log_path)
         self.sickness, self.clock = self.data + ".disk", self.data + ".clock"
         self.set_clock(0)
         os.mkdir(self.data)
@@ -245,6 +247,7 @@ class World(nodes.Nodes):
         if self.delays:
             self.delay_no_more()
         for node in self.all:
+            node.log_pipe.resume()
             node.set_clock(0)
             node.recover()
             if node.is_up():

@@ -35,6 +35,16 @@ class Listener:
             self.heard += words
             self.told += words
 
+    def stuff(self):
+        """There is no room for another word until somebody listens."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.setblocking(False)
+            try:
+                while True:
+                    s.sendto(b"STUFFED=1", self.path)
+            except BlockingIOError:
+                pass
+
     def wait(self, pattern):
         """The first word that matches, and forgets what came before it."""
 
@@ -72,6 +82,18 @@ def test_a_node_says_when_it_is_ready_and_when_it_stops(nodes, listener):
     n.signal(signal.SIGTERM)
     listener.wait("STOPPING=1")
     assert n.wait_exit() == 0
+
+
+def test_a_manager_that_does_not_listen_holds_nobody_up_and_is_told_later(nodes, listener):
+    listener.stuff()
+    n = nodes.node().start(NOTIFY_SOCKET=listener.path)
+    n.signal(signal.SIGHUP)
+    n.wait_log("the configuration is reloaded")
+    assert n.workers()
+    listener.wait("READY=1")
+    listener.wait("STATUS=at work, with 1 http workers")
+    listener.stuff()
+    assert n.stop() == 0
 
 
 def test_readiness_does_not_wait_for_a_leader(nodes, listener):
