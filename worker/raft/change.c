@@ -157,21 +157,31 @@ enum err raft_change(struct raft *r, enum raft_change_kind kind, const struct ra
 
 /* ---- what follows by itself ---- */
 
-static void note_caught_up(struct raft *r, struct instant now)
+/* The answer to these heartbeats says also whether its state is to be trusted. */
+static void begin_round(struct raft *r, struct progress *p, struct instant now)
 {
-	if (!instant_passed(instant_add(r->mark_at, r->o.election), now))
-		return;
-	r->mark = r->mark_next;
-	r->mark_next = r->log.commit;
-	r->mark_at = now;
+	p->goal = r->log.commit;
+	p->goal_round = r->round + 1;
+	p->goal_at = now;
+	send_heartbeats(r);
 }
 
-/* It holds what was committed an election timeout ago, so it is no more than that behind (§4.2.1). */
-static bool has_caught_up(const struct raft *r, uint64_t id, struct instant now)
+/* §4.2.1: in a round it gets what was committed when the round began. One that took less than an election timeout shows
+ * that it is no more than that behind; after a longer one another begins, in which there is less to get. */
+static bool has_caught_up(struct raft *r, uint64_t id, struct instant now)
 {
-	const struct progress *p = progress_of(r, id);
+	struct progress *p = progress_of(r, id);
 
-	return p != NULL && !p->frozen && r->mark != 0 && p->match >= r->mark && is_heard(r, p, now);
+	if (p == NULL || !is_heard(r, p, now))
+		return false;
+	if (p->goal == 0)
+		begin_round(r, p, now);
+	if (p->match < p->goal || p->round < p->goal_round || p->frozen)
+		return false;
+	if (!instant_passed(instant_add(p->goal_at, r->o.election), now))
+		return true;
+	begin_round(r, p, now);
+	return false;
 }
 
 static void promote(struct raft *r, struct instant now)
@@ -225,7 +235,6 @@ void drive_change(struct raft *r, struct instant now)
 {
 	if (r->role != RAFT_LEADER)
 		return;
-	note_caught_up(r, now);
 	if (r->transfer_to != 0 || !settled(r))
 		return;
 	if (is_joint(r))

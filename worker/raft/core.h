@@ -40,6 +40,10 @@ struct progress {
 	struct instant
 	    confirmed; /* when that round was sent; until the first, when the vote was asked for. {0}: never */
 	struct instant heard;
+	/* A learner's round of catching up, §4.2.1: what was committed when it began, 0 where none has; the heartbeats that
+	 * began it; when. */
+	uint64_t goal, goal_round;
+	struct instant goal_at;
 	struct in_flight window[WINDOW_MESSAGES]; /* a ring */
 	size_t window_head, window_count, window_bytes;
 };
@@ -93,9 +97,6 @@ struct raft {
 	size_t peer_count;
 	struct instant led_since;
 	uint64_t led_from_ms; /* log time at that moment */
-	/* A learner has caught up when it holds `mark`: the commit index of an election timeout ago, 0 until known. */
-	uint64_t mark, mark_next;
-	struct instant mark_at;
 
 	/* Transfer, §3.10. */
 	uint64_t transfer_to; /* 0: none under way */

@@ -30,8 +30,6 @@ void start_leading(struct raft *r, struct instant now)
 	r->round = r->round_confirmed = 0;
 	r->heartbeat_at = instant_add(now, r->o.heartbeat);
 	r->quorum_check_at = instant_add(now, r->o.election);
-	r->mark = r->mark_next = 0;
-	r->mark_at = now;
 	/* §6.4: what was committed before is known once something of this term is. */
 	noop.data = blob_new((struct bytes){ NULL, 0 });
 	add_entry(r, &noop);
