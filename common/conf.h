@@ -38,7 +38,6 @@ enum dialect_number {
 	DIALECT_COUNT
 };
 enum dialect_bit {
-	DIALECTS_NONE = 0,
 #define DIALECT(NAME, name) DIALECT_##NAME = 1 << DIALECT_NUMBER_##NAME,
 #include "common/dialect.def"
 #undef DIALECT
@@ -116,9 +115,6 @@ void conf_put_origin(const struct conf *c, const struct conf_option *o, struct b
 unsigned conf_distance(const char *a, const char *b);
 /* Appends the option most like it, as "[section] name". */
 void conf_put_nearest(const char *section, const char *name, struct buf *to);
-
-/* Appends "m2, hraft" for these bits. */
-void conf_put_dialects(unsigned dialects, struct buf *to);
 
 /* The socket between HTTP worker `number` and the consensus worker; the caller frees it. */
 char *conf_socket_path(const struct conf *c, unsigned number);

@@ -275,6 +275,71 @@ static void show_follower(const void *field, struct buf *to)
 
 const struct conf_type conf_type_follower = { read_follower, show_follower, release_nothing, false };
 
+static const struct word dialect_words[] = {
+#define DIALECT(NAME, name) { name, DIALECT_##NAME },
+#include "common/dialect.def"
+#undef DIALECT
+	{ NULL, 0 },
+};
+
+#define LIST_BLANKS ", \t"
+
+/* One word of the list, which adds to *set. */
+static bool take_dialect(const char *at, size_t size, unsigned *set)
+{
+	for (const struct word *w = dialect_words; w->text != NULL; w++)
+		if (strlen(w->text) == size && strncasecmp(w->text, at, size) == 0) {
+			*set |= w->value;
+			return true;
+		}
+	return false;
+}
+
+static enum err read_dialects(void *field, const char *text, const struct conf_option *o, struct buf *why)
+{
+	const char *at = text + strspn(text, LIST_BLANKS);
+	unsigned set = 0;
+	size_t size;
+
+	(void)o;
+	if (strcasecmp(text, "all") == 0 || strcasecmp(text, "none") == 0) {
+		*(conf_dialects *)field = strcasecmp(text, "all") == 0 ? DIALECTS_ALL : 0;
+		return ERR_OK;
+	}
+	do {
+		size = strcspn(at, LIST_BLANKS);
+		if (!take_dialect(at, size, &set)) {
+			buf_printf(why, "\"%.*s\" is none of", (int)size, at);
+			for (const struct word *w = dialect_words; w->text != NULL; w++)
+				buf_printf(why, " %s,", w->text);
+			buf_append_text(why, " and all and none stand alone");
+			return ERR_BAD_REQUEST;
+		}
+		at += size;
+		at += strspn(at, LIST_BLANKS);
+	} while (*at != '\0');
+	*(conf_dialects *)field = set;
+	return ERR_OK;
+}
+
+static void show_dialects(const void *field, struct buf *to)
+{
+	unsigned set = *(const conf_dialects *)field;
+	const char *between = "";
+
+	if (set == DIALECTS_ALL || set == 0) {
+		buf_append_text(to, set == 0 ? "none" : "all");
+		return;
+	}
+	for (const struct word *w = dialect_words; w->text != NULL; w++)
+		if ((set & w->value) != 0) {
+			buf_printf(to, "%s%s", between, w->text);
+			between = ", ";
+		}
+}
+
+const struct conf_type conf_type_dialects = { read_dialects, show_dialects, release_nothing, false };
+
 /* A file could not give back what these would do to a line: blanks at the ends are trimmed, and a comment may begin
  * behind a blank. */
 static enum err check_line(const char *text, struct buf *why)

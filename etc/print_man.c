@@ -53,6 +53,7 @@ static const char *type_text(const char *type)
 		{ "addresses", "HOST:PORT, HOST:PORT ..." },
 		{ "level", "One of error, warn, info, debug" },
 		{ "repair", "One of auto, yes, no" },
+		{ "dialects", "The word all or none, or names: m2, hraft ..." },
 		{ "follower", "One of as-documented, forward, redirect" },
 	};
 

@@ -166,7 +166,7 @@ static void submit(
 static size_t on_body_max(void *arg, const struct request *q)
 {
 	struct http *h = arg;
-	struct match m = route_find(dialects, q->method, q->path);
+	struct match m = route_find(dialects, h->operation.spoken, q->method, q->path);
 
 	return route_body_max(&m, &h->limits);
 }
@@ -179,9 +179,9 @@ static bool is_local(const struct match *m)
 /* However late the consensus worker is, this process can say that it lives. */
 static bool on_passes(void *arg, const struct request *q)
 {
-	struct match m = route_find(dialects, q->method, q->path);
+	struct http *h = arg;
+	struct match m = route_find(dialects, h->operation.spoken, q->method, q->path);
 
-	(void)arg;
 	return is_local(&m);
 }
 
@@ -189,7 +189,7 @@ static void on_request(void *arg, struct conn *c, const struct request *q)
 {
 	struct http *h = arg;
 	struct about about = { PACKAGE_VERSION, 0, h->meter };
-	struct match m = route_find(dialects, q->method, q->path);
+	struct match m = route_find(dialects, h->operation.spoken, q->method, q->path);
 	struct operation *op = &h->operation;
 	enum err e = dialect_parse(&m, q, op);
 
@@ -298,7 +298,7 @@ static void on_client_gone(void *arg, uint64_t tag)
 static void on_refuse(void *arg, const struct request *q, enum err e, struct bytes why, struct response *out)
 {
 	struct http *h = arg;
-	struct match m = route_find(dialects, q->method, q->path);
+	struct match m = route_find(dialects, h->operation.spoken, q->method, q->path);
 	struct note note = { .write = match_is_write(&m, q->method) };
 
 	dialect_refuse(&m, &note, e, APPLIED_NO, why, h->revision, out);
@@ -486,6 +486,7 @@ static void set_limits(struct http *h, const struct conf *conf)
 	h->limits.value_bytes = least(conf->limits_value, KV_VALUE_BYTES_MAX);
 	h->limits.body_bytes = (size_t)conf->http_body_max;
 	h->operation.on_follower = conf->http_on_follower;
+	h->operation.spoken = conf->http_dialects;
 }
 
 static void open_server(struct http *h, const struct conf *conf)

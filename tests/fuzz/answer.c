@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct bytes input = bytes_of(data, size);
 	const struct asked *ask = &asked[fuzz_byte(&input) % (sizeof(asked) / sizeof(asked[0]))];
 	static struct request q;
-	struct operation op = { .limits = &limits };
+	struct operation op = { .limits = &limits, .spoken = DIALECTS_ALL };
 	struct response out = { 0 };
 	struct about about = { "1.0", 1000, NULL };
 	struct reader r = reader_of(input);
@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	q.path = bytes_text(ask->path);
 	q.query = bytes_text(ask->query);
 	q.body = bytes_text(ask->body);
-	m = route_find(dialects, q.method, q.path);
+	m = route_find(dialects, DIALECTS_ALL, q.method, q.path);
 	assert(dialect_parse(&m, &q, &op) == ERR_OK);
 	if (ipc_answer_get(&r, &a)) {
 		dialect_render(&m, op.kind, &op.note, &a, &about, &out);

@@ -11,7 +11,7 @@ static const struct limits limits = { KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX, 4 * 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct request q;
-	struct operation op = { .limits = &limits };
+	struct operation op = { .limits = &limits, .spoken = DIALECTS_ALL };
 	struct response out = { 0 };
 	struct match m;
 	enum err e;
@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	q.method = METHOD_POST;
 	q.path = bytes_text("/v1/batch");
 	q.body = bytes_of(data, size);
-	m = route_find(dialects, q.method, q.path);
+	m = route_find(dialects, DIALECTS_ALL, q.method, q.path);
 	e = dialect_parse(&m, &q, &op);
 	if (e == ERR_OK)
 		assert(kv_txn_check(buf_bytes(&op.txn), true) == ERR_OK);

@@ -104,7 +104,7 @@ static void say_plainly(const struct request *q)
 
 static size_t on_body_max(void *arg, const struct request *q)
 {
-	struct match m = route_find(dialects, q->method, q->path);
+	struct match m = route_find(dialects, DIALECTS_ALL, q->method, q->path);
 
 	(void)arg;
 	return route_body_max(&m, &limits);
@@ -132,7 +132,7 @@ static void see_operation(const struct match *m, const struct operation *op)
 
 static void on_request(void *arg, struct conn *c, const struct request *q)
 {
-	struct match m = route_find(dialects, q->method, q->path);
+	struct match m = route_find(dialects, DIALECTS_ALL, q->method, q->path);
 	struct operation *op = &world.operation;
 	enum err e;
 
@@ -141,6 +141,7 @@ static void on_request(void *arg, struct conn *c, const struct request *q)
 	see(q);
 	say_plainly(q);
 	op->limits = &limits;
+	op->spoken = DIALECTS_ALL;
 	e = dialect_parse(&m, q, op);
 	if (e == ERR_OK)
 		see_operation(&m, op);
@@ -160,7 +161,7 @@ static void on_gone(void *arg, uint64_t tag)
 
 static void on_refuse(void *arg, const struct request *q, enum err e, struct bytes why, struct response *out)
 {
-	struct match m = route_find(dialects, q->method, q->path);
+	struct match m = route_find(dialects, DIALECTS_ALL, q->method, q->path);
 
 	(void)arg;
 	world.refused = true;

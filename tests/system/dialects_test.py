@@ -181,6 +181,18 @@ def test_on_follower(nodes, place):
         assert ask(cluster.follower, "PUT", "/v1/kv/a", "3")[0] == 200
 
 
+def test_dialects_that_are_not_named_are_not_spoken(nodes):
+    node = nodes.node(http_dialects="m2, hraft").start()
+    assert ask(node, "GET", "/set?key=a&val=1")[1] == b"ok"
+    expect(node, "GET", "/key/a", 200, b'{"a":"1"}', kind=TEXT)
+    status, body, answer = ask(node, "POST", "/keys/a/", '{"value":"2"}')
+    assert status == 404 and "raft-kv-example" in json.loads(body)["error"] and answer.headers["Holdfast-Applied"] == "no"
+    expect(node, "POST", "/key", 200, b"", '{"key":"a","value":"2"}')  # without raft-kv-demo a map of two
+    assert ask(node, "GET", "/get?key=value")[1] == b"2" and ask(node, "GET", "/get?key=a")[1] == b"1"
+    status, body, _ = ask(node, "GET", "/key?key=a")
+    assert status == 404 and b"raft-kv-demo" in body
+
+
 def test_without_a_leader(cluster):
     """Nobody is sent anywhere, least of all to oneself; what is said of this node is said."""
     for node in (cluster.leader, cluster.followers[1]):

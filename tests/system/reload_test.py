@@ -193,6 +193,22 @@ def test_a_limit_changes_at_once(configured):
     assert n.workers() == before
 
 
+def test_a_dialect_is_switched_off_and_on_at_once(configured):
+    c = configured().start()
+    n = c.node
+    before = n.workers()
+    ask = lambda: requests.get(n.url + "/set?key=a&val=1", timeout=30).status_code
+    assert ask() == 200
+    c.reload(http_dialects="raftdb")
+    wait_until(lambda: ask() == 404, "m2 to be switched off")
+    assert requests.get(n.url + "/key/a", timeout=30).text == '{"a":"1"}'
+    c.write(http_dialects="m2, raft")
+    assert '[http] dialects: "raft" is none of m2, hraft, raftdb' in c.hang_up()
+    c.reload(http_dialects=None)
+    wait_until(lambda: ask() == 200, "m2 to be switched on")
+    assert n.workers() == before
+
+
 def test_a_consensus_worker_is_replaced_for_what_it_cannot_take_over(configured):
     c = configured().start()
     n = c.node

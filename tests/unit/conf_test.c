@@ -127,6 +127,18 @@ static void what_is_wrong_is_said(void **state)
 	    "cluster", "new_cluster", "maybe", "[cluster] new_cluster: \"maybe\" is neither yes nor no");
 	assert_complaint("http", "on_follower", "hide",
 	    "[http] on_follower: \"hide\" is none of as-documented, forward, redirect");
+	assert_complaint("http", "dialects", "m2, raft",
+	    "[http] dialects: \"raft\" is none of m2, hraft, raftdb, raft-kv-demo, raft-kv-example, and all "
+	    "and "
+	    "none stand alone");
+	assert_complaint("http", "dialects", "none, m2",
+	    "[http] dialects: \"none\" is none of m2, hraft, raftdb, raft-kv-demo, raft-kv-example, and all "
+	    "and "
+	    "none stand alone");
+	assert_complaint("http", "dialects", "",
+	    "[http] dialects: \"\" is none of m2, hraft, raftdb, raft-kv-demo, raft-kv-example, and all and "
+	    "none "
+	    "stand alone");
 	assert_complaint("log", "level", "loud", "[log] level: \"loud\" is none of error, warn, info, debug");
 	assert_complaint(
 	    "node", "id", "a;b", "[node] id: a semicolon or control character does not belong there");

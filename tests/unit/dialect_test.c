@@ -16,6 +16,7 @@
  *
  *	# what it shows
  *	: redirect	what [http] on_follower says (as-documented, forward, redirect), until the next one
+ *	: m2, hraft	what [http] dialects says, until the next one
  *	> the request, a line each; \xNN is a byte
  *	= the operation that it becomes, or the response that refuses it
  *	< an answer of the consensus worker
@@ -37,6 +38,7 @@ struct golden {
 	struct operation op;
 	char *texts[256]; /* that an answer borrows */
 	size_t text_count;
+	unsigned spoken;
 	bool answered;
 };
 
@@ -210,8 +212,9 @@ static void parse_request(struct golden *g)
 	assert_int_equal(head_find(&search, all, &size), HEAD_WHOLE);
 	assert_int_equal(head_parse(bytes_of(all.data, size), &q, &framing, &why), ERR_OK);
 	q.body = bytes_of(all.data + size, all.size - size);
-	g->match = route_find(dialects, q.method, q.path);
+	g->match = route_find(dialects, g->spoken, q.method, q.path);
 	g->op.limits = &limits;
+	g->op.spoken = g->spoken;
 	e = dialect_parse(&g->match, &q, &g->op);
 	if (e == ERR_OK) {
 		put_operation(g);
@@ -437,7 +440,14 @@ static void take_place(struct golden *g, const char *word)
 			g->op.on_follower = (enum on_follower)i;
 			return;
 		}
-	fail_msg("no such word: %s", word);
+	g->spoken = 0;
+#define DIALECT(NAME, name)                                                                                  \
+	if (strcmp(word, "all") == 0 || strstr(word, name) != NULL)                                          \
+		g->spoken |= DIALECT_##NAME;
+#include "common/dialect.def"
+#undef DIALECT
+	if (g->spoken == 0 && strcmp(word, "none") != 0)
+		fail_msg("no such word: %s", word);
 }
 
 static void take_line(struct golden *g, const char *line)
@@ -485,7 +495,7 @@ static void write_file(const char *path, struct bytes what)
 
 static void check_file(const char *path)
 {
-	struct golden g = { 0 };
+	struct golden g = { .spoken = DIALECTS_ALL };
 	struct buf file = { 0 };
 	char *rest, *line;
 
@@ -577,6 +587,12 @@ static void a_follower_does_as_configured(void **state)
 	check_file("tests/http/on_follower.txt");
 }
 
+static void a_dialect_that_is_switched_off_is_not_found(void **state)
+{
+	(void)state;
+	check_file("tests/http/dialects_off.txt");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -585,6 +601,7 @@ int main(void)
 		cmocka_unit_test(keys_of_raft_kv_demo_are_pairs),
 		cmocka_unit_test(raft_kv_example_is_as_its_users_know_it),
 		cmocka_unit_test(a_follower_does_as_configured),
+		cmocka_unit_test(a_dialect_that_is_switched_off_is_not_found),
 		cmocka_unit_test(keys_are_put_got_and_deleted),
 		cmocka_unit_test(lists_and_batches_are_json),
 		cmocka_unit_test(a_node_says_how_it_is),

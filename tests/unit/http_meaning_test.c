@@ -103,7 +103,7 @@ static void put_operation(struct buf *to, const struct operation *op)
 
 static struct outcome ask(const struct route *row, const char *method, struct bytes text, struct bytes body)
 {
-	struct operation op = { .limits = &limits };
+	struct operation op = { .limits = &limits, .spoken = DIALECTS_ALL };
 	struct response response = { 0 };
 	struct outcome o = { 0 };
 	struct framing framing;
@@ -113,7 +113,7 @@ static struct outcome ask(const struct route *row, const char *method, struct by
 
 	assert_int_equal(head_parse(text, &q, &framing, &why), ERR_OK);
 	q.body = body;
-	m = route_find(dialects, q.method, q.path);
+	m = route_find(dialects, DIALECTS_ALL, q.method, q.path);
 	if (m.route != row)
 		fail_msg("%s %s finds another row", method, row->pattern);
 	o.error = dialect_parse(&m, &q, &op);

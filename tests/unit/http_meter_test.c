@@ -33,7 +33,7 @@ static int tear_down(void **state)
 
 static struct match match_of(enum method method, const char *path)
 {
-	return route_find(dialects, method, bytes_text(path));
+	return route_find(dialects, DIALECTS_ALL, method, bytes_text(path));
 }
 
 static void assert_shown(const char *line)

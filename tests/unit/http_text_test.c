@@ -171,44 +171,44 @@ static const struct dialect *const dialects[] = { &one, &other, NULL };
 
 static void routes_are_found(void **state)
 {
-	struct match m = route_find(dialects, METHOD_PUT, text("/a/b/c"));
+	struct match m = route_find(dialects, DIALECTS_ALL, METHOD_PUT, text("/a/b/c"));
 
 	(void)state;
 	assert_ptr_equal(m.route, &one_routes[1]);
 	assert_true(bytes_equal(m.rest, text("b/c")));
-	m = route_find(dialects, METHOD_GET, text("/a"));
+	m = route_find(dialects, DIALECTS_ALL, METHOD_GET, text("/a"));
 	assert_ptr_equal(m.route, &one_routes[2]);
-	m = route_find(dialects, METHOD_POST, text("/a"));
+	m = route_find(dialects, DIALECTS_ALL, METHOD_POST, text("/a"));
 	assert_ptr_equal(m.dialect, &other);
-	m = route_find(dialects, METHOD_GET, text("/a/"));
+	m = route_find(dialects, DIALECTS_ALL, METHOD_GET, text("/a/"));
 	assert_ptr_equal(m.route, &one_routes[0]);
 	assert_int_equal(m.rest.size, 0);
 }
 
 static void a_star_stands_for_what_is_between(void **state)
 {
-	struct match m = route_find(dialects, METHOD_GET, text("/c/x/"));
+	struct match m = route_find(dialects, DIALECTS_ALL, METHOD_GET, text("/c/x/"));
 
 	(void)state;
 	assert_ptr_equal(m.route, &other_routes[1]);
 	assert_true(bytes_equal(m.rest, text("x")));
-	m = route_find(dialects, METHOD_GET, text("/c/x"));
+	m = route_find(dialects, DIALECTS_ALL, METHOD_GET, text("/c/x"));
 	assert_ptr_equal(m.route, &other_routes[2]);
 	assert_true(bytes_equal(m.rest, text("x")));
-	m = route_find(dialects, METHOD_GET, text("/c//"));
+	m = route_find(dialects, DIALECTS_ALL, METHOD_GET, text("/c//"));
 	assert_ptr_equal(m.route, &other_routes[1]);
 	assert_int_equal(m.rest.size, 0);
-	m = route_find(dialects, METHOD_GET, text("/c/")); /* one slash is not two */
+	m = route_find(dialects, DIALECTS_ALL, METHOD_GET, text("/c/")); /* one slash is not two */
 	assert_ptr_equal(m.route, &other_routes[2]);
-	assert_null(route_find(dialects, METHOD_GET, text("/c")).route);
+	assert_null(route_find(dialects, DIALECTS_ALL, METHOD_GET, text("/c")).route);
 }
 
 static void any_method_is_one_of_them(void **state)
 {
 	(void)state;
 	for (int method = METHOD_GET; method <= METHOD_OTHER; method++)
-		assert_ptr_equal(
-		    route_find(dialects, (enum method)method, text("/d")).route, &other_routes[3]);
+		assert_ptr_equal(route_find(dialects, DIALECTS_ALL, (enum method)method, text("/d")).route,
+		    &other_routes[3]);
 }
 
 static void what_is_plain_text(void **state)
@@ -229,7 +229,7 @@ static void what_is_plain_text(void **state)
 
 static void head_goes_where_get_goes(void **state)
 {
-	struct match m = route_find(dialects, METHOD_HEAD, text("/a/b"));
+	struct match m = route_find(dialects, DIALECTS_ALL, METHOD_HEAD, text("/a/b"));
 
 	(void)state;
 	assert_ptr_equal(m.route, &one_routes[0]);
@@ -237,12 +237,12 @@ static void head_goes_where_get_goes(void **state)
 
 static void methods_of_a_path_are_told(void **state)
 {
-	struct match m = route_find(dialects, METHOD_DELETE, text("/a"));
+	struct match m = route_find(dialects, DIALECTS_ALL, METHOD_DELETE, text("/a"));
 
 	(void)state;
 	assert_null(m.route);
 	assert_string_equal(route_allow(m.methods), "GET, HEAD, POST");
-	m = route_find(dialects, METHOD_DELETE, text("/b"));
+	m = route_find(dialects, DIALECTS_ALL, METHOD_DELETE, text("/b"));
 	assert_null(m.route);
 	assert_int_equal(m.methods, 0);
 	assert_non_null(m.dialect);
@@ -251,8 +251,8 @@ static void methods_of_a_path_are_told(void **state)
 static void a_value_has_its_own_limit(void **state)
 {
 	static const struct limits limits = { 10, 20, 30 };
-	struct match value = route_find(dialects, METHOD_PUT, text("/a/b"));
-	struct match body = route_find(dialects, METHOD_POST, text("/a"));
+	struct match value = route_find(dialects, DIALECTS_ALL, METHOD_PUT, text("/a/b"));
+	struct match body = route_find(dialects, DIALECTS_ALL, METHOD_POST, text("/a"));
 
 	(void)state;
 	assert_int_equal(route_body_max(&value, &limits), 20);

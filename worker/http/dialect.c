@@ -4,7 +4,7 @@ bool match_is_write(const struct match *m, enum method method)
 {
 	if (m->route != NULL)
 		return (m->route->flags & ROUTE_WRITE) != 0;
-	return method != METHOD_GET && method != METHOD_HEAD;
+	return m->writes || (method != METHOD_GET && method != METHOD_HEAD);
 }
 
 /* What the configuration makes of where the dialect wants it answered. */
@@ -40,6 +40,26 @@ static void keep_target(struct operation *op, const struct request *q)
 	buf_free(&target);
 }
 
+enum err dialect_refuse_silent(struct operation *op, unsigned dialects)
+{
+	static const char *const names[] = {
+#define DIALECT(NAME, name) name,
+#include "common/dialect.def"
+#undef DIALECT
+	};
+	const char *between = "";
+
+	op->note.explain = true;
+	buf_clear(&op->why);
+	buf_append_text(&op->why, "[http] dialects switches off the dialect that has this request: ");
+	for (unsigned n = 0; n < DIALECT_COUNT; n++)
+		if ((dialects & 1u << n) != 0) {
+			buf_printf(&op->why, "%s%s", between, names[n]);
+			between = " or ";
+		}
+	return ERR_NOT_FOUND;
+}
+
 /* What else the request says must be something that the route honours. */
 static enum err take_meaning(const struct match *m, const struct request *q, struct operation *op)
 {
@@ -61,11 +81,13 @@ enum err dialect_parse(const struct match *m, const struct request *q, struct op
 
 	operation_clear(op);
 	op->note.write = match_is_write(m, q->method);
+	if (m->route == NULL && m->silent != 0)
+		return dialect_refuse_silent(op, m->silent);
 	if (m->route == NULL && m->methods != 0)
 		return operation_refuse(
 		    op, ERR_METHOD, "this path takes the methods %s", route_allow(m->methods));
 	if (m->route == NULL)
-		return operation_refuse(op, ERR_NOT_FOUND, "there is no such path");
+		return operation_refuse(op, ERR_NOT_FOUND, "there is no such path; GET / lists them");
 	if ((e = take_meaning(m, q, op)) != ERR_OK || (e = m->route->parse(q, m->rest, op)) != ERR_OK)
 		return e;
 	/* Its JSON may be smaller. */

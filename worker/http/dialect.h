@@ -69,10 +69,14 @@ struct match {
 	const struct route *route; /* NULL: none */
 	struct bytes rest;
 	unsigned methods; /* of the routes whose pattern fits, a bit for each enum method */
+	unsigned
+	    silent; /* where no route fits: dialects that have one and are not spoken (enum dialect_bit) */
+	bool writes; /* and one of those writes */
 };
 
-/* `dialects` ends with NULL. HEAD finds the rows of GET. */
-struct match route_find(const struct dialect *const *dialects, enum method method, struct bytes path);
+/* `dialects` ends with NULL; `spoken`: enum dialect_bit. HEAD finds the rows of GET. */
+struct match route_find(
+    const struct dialect *const *dialects, unsigned spoken, enum method method, struct bytes path);
 /* "GET, HEAD, PUT", for Allow, valid until the next call. */
 const char *route_allow(unsigned methods);
 /* The most bytes of body that a request to this route may have. */
@@ -83,6 +87,9 @@ bool match_is_write(const struct match *m, enum method method);
 
 /* Parses by the route, or says why there is none: ERR_NOT_FOUND, ERR_METHOD. Sets kind, level and all of `op`. */
 enum err dialect_parse(const struct match *m, const struct request *q, struct operation *op);
+
+/* A request of dialects that are not spoken: ERR_NOT_FOUND, with a sentence that names them. */
+enum err dialect_refuse_silent(struct operation *op, unsigned dialects);
 
 /* Renders what the consensus worker answered to a request of this kind; where it is for the leader alone, which is
  * another node, that is 307 in every dialect. */

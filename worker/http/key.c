@@ -6,6 +6,10 @@
 
 /* Which of the three dialects of /key is meant, and what they have in common. */
 
+#define MAPS (DIALECT_HRAFT | DIALECT_RAFTDB)
+#define PAIRS DIALECT_RAFT_KV_DEMO
+#define ALL (MAPS | PAIRS)
+
 void key_error(const struct answer *a, struct response *out)
 {
 	if (a->note->explain ||
@@ -24,9 +28,16 @@ enum err key_take_segment(struct bytes rest, struct operation *op)
 	return ERR_OK;
 }
 
+/* Where pairs are not spoken, one is a map like any other. */
 static enum err take_object(json_t *object, struct operation *op)
 {
-	return raft_kv_demo_is_pair(object) ? raft_kv_demo_take_pair(object, op) : hraft_take_map(object, op);
+	bool pair = raft_kv_demo_is_pair(object);
+
+	if (pair && (op->spoken & PAIRS) != 0)
+		return raft_kv_demo_take_pair(object, op);
+	if ((op->spoken & MAPS) != 0)
+		return hraft_take_map(object, op);
+	return dialect_refuse_silent(op, MAPS);
 }
 
 static enum err parse_post(const struct request *q, struct bytes rest, struct operation *op)
@@ -63,6 +74,8 @@ static void take_level(const struct request *q, struct operation *op)
 
 static enum err parse_get(const struct request *q, struct bytes rest, struct operation *op)
 {
+	if ((op->spoken & (rest.size > 0 ? MAPS : PAIRS)) == 0)
+		return dialect_refuse_silent(op, rest.size > 0 ? MAPS : PAIRS);
 	take_level(q, op);
 	return rest.size > 0 ? hraft_parse_get(rest, op) : raft_kv_demo_parse_get(q, op);
 }
@@ -77,17 +90,23 @@ static void render_get(const struct answer *a, struct response *out)
 
 static enum err parse_delete(const struct request *q, struct bytes rest, struct operation *op)
 {
+	unsigned owner = rest.size > 0 ? DIALECT_RAFTDB : PAIRS;
+
+	if ((op->spoken & owner) == 0)
+		return dialect_refuse_silent(op, owner);
 	op->leader_only = true;
 	return rest.size > 0 ? raftdb_parse_delete(rest, op) : raft_kv_demo_parse_delete(q, op);
 }
 
 static enum err take_join(json_t *object, struct operation *op)
 {
-	if (hraft_is_join(object))
-		return hraft_take_join(object, op);
-	if (raftdb_is_join(object))
-		return raftdb_take_join(object, op);
-	return ERR_BAD_REQUEST;
+	unsigned owner = hraft_is_join(object) ? DIALECT_HRAFT : raftdb_is_join(object) ? DIALECT_RAFTDB : 0;
+
+	if (owner == 0)
+		return ERR_BAD_REQUEST;
+	if ((op->spoken & owner) == 0)
+		return dialect_refuse_silent(op, owner);
+	return owner == DIALECT_HRAFT ? hraft_take_join(object, op) : raftdb_take_join(object, op);
 }
 
 static enum err parse_join(const struct request *q, struct bytes rest, struct operation *op)
@@ -98,16 +117,14 @@ static enum err parse_join(const struct request *q, struct bytes rest, struct op
 	(void)rest;
 	op->leader_only = true;
 	if (q->body.size == 0)
-		return raft_kv_demo_parse_join(q, op);
+		return (op->spoken & PAIRS) != 0 ? raft_kv_demo_parse_join(q, op)
+						 : dialect_refuse_silent(op, PAIRS);
 	object = plain_object(q, op);
 	if (object != NULL)
 		e = take_join(object, op);
 	json_decref(object);
 	return e;
 }
-
-#define MAPS (DIALECT_HRAFT | DIALECT_RAFTDB)
-#define ALL (MAPS | DIALECT_RAFT_KV_DEMO)
 
 static const struct route routes[] = {
 	{ METHOD_POST, "/key", "Put all pairs of a map, or the one of {\"key\":K,\"value\":V}.",
@@ -119,7 +136,7 @@ static const struct route routes[] = {
 	{ METHOD_GET, "/key/*", "Get a key and its value as an object; ?key=K: the value.", 0, 0, 0,
 	    parse_get, render_get, NULL, ALL },
 	{ METHOD_DELETE, "/key", "Delete a key: ?key=K", ROUTE_WRITE, 0, 0, parse_delete, plain_render_empty,
-	    NULL, DIALECT_RAFT_KV_DEMO },
+	    NULL, PAIRS },
 	{ METHOD_DELETE, "/key/*", "Delete a key.", ROUTE_WRITE, 0, 0, parse_delete, plain_render_empty, NULL,
 	    ALL },
 	{ METHOD_ANY, "/join",

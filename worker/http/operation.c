@@ -21,6 +21,7 @@ void operation_clear(struct operation *op)
 {
 	struct operation kept = { .limits = op->limits,
 		.on_follower = op->on_follower,
+		.spoken = op->spoken,
 		.txn = op->txn,
 		.key = op->key,
 		.after = op->after,

@@ -42,6 +42,7 @@ struct parameters {
 struct operation {
 	const struct limits *limits; /* borrowed */
 	enum on_follower on_follower; /* as configured */
+	unsigned spoken; /* as configured: enum dialect_bit */
 
 	enum request_kind kind;
 	enum read_level level;

@@ -18,18 +18,31 @@ static bool fits(const char *pattern, struct bytes path, struct bytes *rest)
 	return true;
 }
 
-struct match route_find(const struct dialect *const *dialects, enum method method, struct bytes path)
+static bool is_spoken(const struct route *r, unsigned spoken)
+{
+	return r->dialects == 0 || (r->dialects & spoken) != 0;
+}
+
+struct match route_find(
+    const struct dialect *const *dialects, unsigned spoken, enum method method, struct bytes path)
 {
 	struct match m = { .dialect = dialects[0] };
 	enum method wanted = method == METHOD_HEAD ? METHOD_GET : method;
 
 	for (; *dialects != NULL; dialects++) {
 		for (const struct route *r = (*dialects)->routes; r->pattern != NULL; r++) {
+			bool meant = r->method == wanted || r->method == METHOD_ANY;
+
 			if (!fits(r->pattern, path, &m.rest))
 				continue;
+			if (!is_spoken(r, spoken)) {
+				m.silent |= meant ? r->dialects : 0;
+				m.writes = m.writes || (meant && (r->flags & ROUTE_WRITE) != 0);
+				continue;
+			}
 			m.dialect = *dialects;
 			m.methods |= 1u << r->method;
-			if (r->method == wanted || r->method == METHOD_ANY) {
+			if (meant) {
 				m.route = r;
 				return m;
 			}
