@@ -12,6 +12,12 @@
 #include "daemon/listen.h"
 #include "daemon/patience.h"
 
+/* A client whose machine is gone, or that closed both directions while it waits for a long answer, is found within a
+ * minute or two: half-closed connections look alike until something is sent. */
+#define KEEPALIVE_IDLE_S 15
+#define KEEPALIVE_EVERY_S 15
+#define KEEPALIVE_COUNT 4
+
 struct place {
 	const char *text;
 	struct sockaddr_storage address;
@@ -25,6 +31,16 @@ static void set(int fd, int level, int name, int value)
 		fatal(EX_OSERR, "cannot set option %d of a listening socket", name);
 }
 
+/* Every connection inherits these from the socket that it is accepted from. */
+static void set_for_connections(int fd)
+{
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
+	set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
+}
+
 static int open_socket(const struct place *p)
 {
 	int fd = socket(p->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -32,7 +48,7 @@ static int open_socket(const struct place *p)
 	if (fd == -1)
 		fatal(EX_OSERR, "cannot make a socket for %s", p->text);
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* connections of a predecessor may still be in TIME_WAIT */
-	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_for_connections(fd);
 	if (p->address.ss_family == AF_INET6)
 		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 	return fd;
@@ -94,7 +110,7 @@ static size_t take_over(int fds[LISTEN_MAX])
 			fatalx(EX_CONFIG, "socket %d of those handed over does not listen on a TCP port", i);
 		if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
 			fatal(EX_OSERR, "cannot make a socket non-blocking");
-		set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		set_for_connections(fd);
 		fds[i] = fd;
 	}
 	return (size_t)count;

@@ -11,7 +11,7 @@
 #define LISTEN_MAX 64
 
 /* Opens LISTEN_SOCKETS listening sockets on one address (SO_REUSEPORT: the kernel spreads connections over them),
- * non-blocking, close-on-exec, with TCP_NODELAY for every connection. A port that another process has is waited
+ * non-blocking, close-on-exec, with TCP_NODELAY and keep-alive for every connection. A port that another process has is waited
  * for, up to five seconds. What is impossible ends the process: 75 in use, 77 not permitted, 78 no such address.
  *
  * Where systemd has handed sockets over (sd_listen_fds(3)), they are taken instead and the address is only what is

@@ -250,6 +250,47 @@ static void or_by_the_next(void **state)
 	close_fixture(f);
 }
 
+static void a_stream_was_cancelled_by_the_end_behind_its_request(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = begin(f, ask);
+
+	(void)state;
+	give(f, "one");
+	shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 50; i++)
+		turn(f);
+	assert_int_equal(f->gone, 0);
+	give(f, "two");
+	conn_finish(f->later);
+	expect(f, fd, CHUNKED "\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+	expect_end(f, fd);
+	close_fixture(f);
+}
+
+static void a_stream_whose_client_leaves_after_its_end_is_cancelled(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int fd;
+
+	(void)state;
+	o.idle = span_ms(20); /* so that connections are looked after that often */
+	f = open_fixture(&o);
+	fd = begin(f, ask);
+	shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 50; i++)
+		turn(f);
+	assert_int_equal(f->gone, 0);
+	close(fd);
+	for (int i = 0; i < 2000 && f->gone == 0; i++)
+		turn(f);
+	assert_int_equal(f->gone, LATER_TAG);
+	assert_int_equal(server_connections(f->server), 0);
+	close_fixture(f);
+}
+
 static void a_stopping_server_closes_behind_the_last(void **state)
 {
 	struct server_options o = calm();
@@ -282,6 +323,8 @@ int main(void)
 		cmocka_unit_test(who_takes_little_is_not),
 		cmocka_unit_test(a_client_that_leaves_is_noticed_between_two),
 		cmocka_unit_test(or_by_the_next),
+		cmocka_unit_test(a_stream_was_cancelled_by_the_end_behind_its_request),
+		cmocka_unit_test(a_stream_whose_client_leaves_after_its_end_is_cancelled),
 		cmocka_unit_test(a_stopping_server_closes_behind_the_last),
 	};
 

@@ -319,6 +319,110 @@ static void a_client_that_leaves_is_noticed(void **state)
 	close_fixture(f);
 }
 
+/* `printf 'PUT /v1/kv/x HTTP/1.0\r\n\r\n' | nc -N` wrote its key and heard nothing. */
+static void the_end_behind_a_request_cost_it_its_answer(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("GET /later HTTP/1.0\r\n\r\n"));
+	shutdown(fd, SHUT_WR);
+	expect_later(f);
+	for (int i = 0; i < 50; i++)
+		turn(f);
+	assert_int_equal(f->gone, 0);
+	answer(f, f->later, 200, bytes_text("now"));
+	expect(f, fd, CLOSING("200 OK", "3", "now"));
+	expect_end(f, fd);
+	assert_int_equal(server_connections(f->server), 0);
+	close_fixture(f);
+}
+
+static void requests_pipelined_before_the_end_were_dropped(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd,
+	    bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\nPUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: "
+		       "1\r\n\r\nxGET /c HTTP/1.1\r\nHost: h\r\n\r\n"));
+	shutdown(fd, SHUT_WR);
+	expect_later(f);
+	answer(f, f->later, 200, bytes_text("now"));
+	expect(f, fd, OK("3", "now") OK("6", "PUT/bx") OK("5", "GET/c"));
+	expect_end(f, fd);
+	close_fixture(f);
+}
+
+static void requests_behind_a_large_answer_were_dropped_at_the_end(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	struct buf heard = { 0 };
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd, bytes_text("GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /c HTTP/1.1\r\nHost: h\r\n\r\n"));
+	shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 20; i++)
+		turn(f);
+	for (int i = 0; i < 2000 && hear(fd, &heard); i++)
+		turn(f);
+	assert_true(heard.size > BIG_BYTES + 100);
+	assert_memory_equal(heard.data + heard.size - 5, "GET/c", 5);
+	buf_free(&heard);
+	close(fd);
+	close_fixture(f);
+}
+
+static void half_a_request_behind_a_whole_one_is_refused(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+	int fd = connect_client(f);
+
+	(void)state;
+	say(fd,
+	    bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\nPUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: "
+		       "5\r\n\r\nab"));
+	shutdown(fd, SHUT_WR);
+	expect_later(f);
+	answer(f, f->later, 200, bytes_text("now"));
+	expect(f, fd, OK("3", "now") CLOSING("408 Request Timeout", "12", "slow_request"));
+	expect_end(f, fd);
+	assert_string_equal(buf_text(&f->seen), "GET /later 0\n");
+	close_fixture(f);
+}
+
+/* The loop watches no direction of such a connection. */
+static void a_client_that_leaves_after_its_end_is_noticed(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	int fd;
+
+	(void)state;
+	o.idle = span_ms(20); /* so that connections are looked after that often */
+	f = open_fixture(&o);
+	fd = connect_client(f);
+	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
+	shutdown(fd, SHUT_WR);
+	expect_later(f);
+	for (int i = 0; i < 50; i++)
+		turn(f);
+	assert_int_equal(f->gone, 0);
+	close(fd);
+	for (int i = 0; i < 2000 && f->gone == 0; i++)
+		turn(f);
+	assert_int_equal(f->gone, LATER_TAG);
+	assert_int_equal(server_connections(f->server), 0);
+	close_fixture(f);
+}
+
 static void half_a_request_is_refused(void **state)
 {
 	static const char *const halves[] = { "GET /a HT", "GET /a HTTP/1.1\r\nHost: h\r\n",
@@ -574,6 +678,11 @@ int main(void)
 		cmocka_unit_test(slow_clients_are_let_go),
 		cmocka_unit_test(a_slow_request_does_not_time_out_while_it_is_under_way),
 		cmocka_unit_test(a_client_that_leaves_is_noticed),
+		cmocka_unit_test(the_end_behind_a_request_cost_it_its_answer),
+		cmocka_unit_test(requests_pipelined_before_the_end_were_dropped),
+		cmocka_unit_test(requests_behind_a_large_answer_were_dropped_at_the_end),
+		cmocka_unit_test(half_a_request_behind_a_whole_one_is_refused),
+		cmocka_unit_test(a_client_that_leaves_after_its_end_is_noticed),
 		cmocka_unit_test(half_a_request_is_refused),
 		cmocka_unit_test(an_answer_may_be_larger_than_the_socket),
 		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),

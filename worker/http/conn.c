@@ -165,23 +165,19 @@ void conn_on_sent(struct conn *c)
 	conn_work(c);
 }
 
-void conn_on_end(struct conn *c, bool clean)
+void conn_on_end(struct conn *c)
 {
 	c->at_end = true;
-	if (c->phase == CONN_WRITING && clean) {
-		c->closing = true;
-		return;
-	}
-	if (c->phase == CONN_HEAD && clean) {
-		conn_refuse_unread(c, ERR_SLOW_REQUEST, "the request ended before its head was whole");
-		return;
-	}
+	if (c->phase == CONN_LINGER)
+		conn_die(c);
+	conn_work(c);
+}
+
+void conn_on_loss(struct conn *c)
+{
 	if (c->phase == CONN_BUSY || c->phase == CONN_PIECES)
 		c->server->handlers->gone(c->server->arg, c->tag);
-	if (c->phase == CONN_BODY && clean)
-		refuse_half(c, "the request ended before its body was whole");
-	else
-		conn_die(c);
+	conn_die(c);
 	conn_work(c);
 }
 

@@ -35,7 +35,7 @@ struct conn {
 	bool working; /* conn_work() is under way, further up the stack */
 	bool held; /* not reading, because the server is paused */
 	bool full; /* not reading, because enough has arrived */
-	bool at_end; /* the client sends no more */
+	bool at_end; /* the client sends no more; what it has asked for is still answered */
 	bool closing; /* after this answer */
 	bool head_only;
 
@@ -99,8 +99,10 @@ void conn_on_sent(struct conn *c);
 void conn_end_answer(struct conn *c);
 /* The client has so much time to take some of what is unsent. */
 void conn_expect_progress(struct conn *c);
-/* The client sends no more (`clean`), or the connection is broken. */
-void conn_on_end(struct conn *c, bool clean);
+/* The client sends no more: the rest of its requests is answered. */
+void conn_on_end(struct conn *c);
+/* The client is gone, and nobody waits for an answer. */
+void conn_on_loss(struct conn *c);
 /* The server is not paused any more. */
 void conn_release(struct conn *c);
 /* Closed as soon as nothing is under way. */
@@ -135,6 +137,9 @@ void conn_set_reading(struct conn *c);
 bool conn_send(struct conn *c, struct bytes head, struct bytes body);
 /* conn_on_sent() when no more than this is unsent; 0: when nothing is. */
 void conn_set_low(struct conn *c, size_t unsent);
+/* Neither side sends any more, or the connection was reset. A client that sends no more may be half closed or gone; this
+ * finds a gone one once its kernel has said so. */
+bool conn_is_lost(const struct conn *c);
 /* No more will be sent. */
 void conn_shut(struct conn *c);
 /* Counts what the connection holds; false when the server holds too much. */

@@ -114,8 +114,11 @@ static bool take_head(struct conn *c)
 	enum head_found found;
 	size_t size = 0;
 
-	if (in.size == 0)
+	if (in.size == 0) {
+		if (c->at_end)
+			conn_die(c);
 		return false;
+	}
 	if (c->phase == CONN_IDLE) {
 		c->phase = CONN_HEAD;
 		conn_set_deadline(c, c->server->options.header);
@@ -129,6 +132,8 @@ static bool take_head(struct conn *c)
 		    "the head of the request is over the limit of 32 KiB");
 	else if (found == HEAD_WHOLE)
 		begin_request(c, in, size);
+	else if (c->at_end)
+		conn_refuse_unread(c, ERR_SLOW_REQUEST, "the request ended before its head was whole");
 	else {
 		conn_acknowledge(c);
 		return false;
@@ -189,6 +194,10 @@ static bool take_body(struct conn *c)
 		end_body(c);
 		return true;
 	case CHUNK_MORE:
+		if (c->at_end) {
+			conn_refuse_body(c, ERR_SLOW_REQUEST, "the request ended before its body was whole");
+			return true;
+		}
 		conn_acknowledge(c);
 		if (conn_charge(c))
 			return false;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -21,7 +22,7 @@
 
 void conn_set_reading(struct conn *c)
 {
-	if (c->held || c->full)
+	if (c->held || c->full || c->at_end)
 		bufferevent_disable(c->bev, EV_READ);
 	else
 		bufferevent_enable(c->bev, EV_READ);
@@ -56,7 +57,17 @@ static void on_write(struct bufferevent *bev, void *arg)
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
 	(void)bev;
-	conn_on_end(arg, (what & BEV_EVENT_EOF) != 0);
+	if ((what & BEV_EVENT_EOF) != 0 && !conn_is_lost(arg))
+		conn_on_end(arg);
+	else
+		conn_on_loss(arg);
+}
+
+bool conn_is_lost(const struct conn *c)
+{
+	struct pollfd p = { .fd = bufferevent_getfd(c->bev) };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 void conn_open_io(struct conn *c, int fd)

@@ -51,9 +51,12 @@ static void for_each(struct server *s, void (*visit)(struct conn *c))
 	}
 }
 
-static void expire_late(struct conn *c)
+/* Nothing is read behind a client's end, so the loop does not tell when the other direction is lost too. */
+static void look_after(struct conn *c)
 {
-	if (instant_passed(c->deadline, loop_now(c->server->loop)))
+	if (c->at_end && conn_is_lost(c))
+		conn_on_loss(c);
+	else if (instant_passed(c->deadline, loop_now(c->server->loop)))
 		conn_expire(c);
 }
 
@@ -62,7 +65,7 @@ static void on_sweep(void *arg)
 {
 	struct server *s = arg;
 
-	for_each(s, expire_late);
+	for_each(s, look_after);
 	schedule_sweep(s);
 }
 

@@ -7,8 +7,10 @@
 
 /*
  * HTTP/1.1 connections: accepting, reading requests whole, writing answers in order. One request of a connection is
- * under way at a time; what is pipelined behind it waits in a bounded buffer. A connection whose client has closed
- * its sending side while its request is under way counts as gone.
+ * under way at a time; what is pipelined behind it waits in a bounded buffer. A client that closes its sending side
+ * behind a request gets the answers to all that it has asked, and then the connection is closed. Only a client whose
+ * connection is broken counts as gone. Until something is sent to it a client that has closed both sides looks like one
+ * that has closed one; what is sent to it, or a TCP keep-alive, is answered by a reset.
  *
  * An answer is given at once, or its body in pieces as they come (conn_begin()); how far its client is with them is
  * known by conn_unsent(), so that whoever has the pieces can wait for it.
