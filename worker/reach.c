@@ -19,8 +19,8 @@ struct attempt {
 
 /* Of a stranger without a cluster and without a past, which no member takes for anybody. */
 static const struct peer_hello stranger = {
-	.version_least = PEER_VERSION,
-	.version_most = PEER_VERSION,
+	.version_least = PEER_VERSION_LEAST,
+	.version_most = PEER_VERSION_MOST,
 	.start = 1,
 	.id = { (const uint8_t *)"visitor", 7 },
 };

@@ -153,8 +153,8 @@ struct member *net_open_on(size_t n, int fd, const struct peer_options *o)
 	snprintf(m->address, sizeof(m->address), "127.0.0.1:%u", port_of(fd));
 	m->transport = peer_open(net.loop, fd, o, &events, m);
 	m->hello = (struct peer_hello){
-		.version_least = PEER_VERSION,
-		.version_most = PEER_VERSION,
+		.version_least = PEER_VERSION_LEAST,
+		.version_most = PEER_VERSION_MOST,
 		.cluster = 7,
 		.incarnation = 100 + n,
 		.start = 1,

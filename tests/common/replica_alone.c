@@ -49,7 +49,9 @@ static bool keep_frame(struct transport *t, uint64_t to, struct bytes frame)
 	return true;
 }
 
-static const struct transport_ops transport_ops = { hear_hello, hear_peers, keep_frame };
+static const struct transport_ops transport_ops = {
+	.set_hello = hear_hello, .set_peers = hear_peers, .send = keep_frame
+};
 
 static void submit(struct lane *lane, struct job *job)
 {
@@ -301,8 +303,8 @@ void alone_hello_as(
 {
 	struct bytes address = bytes_text(peer);
 	struct peer_hello hello = {
-		.version_least = PEER_VERSION,
-		.version_most = PEER_VERSION,
+		.version_least = PEER_VERSION_LEAST,
+		.version_most = PEER_VERSION_MOST,
 		.cluster = cluster,
 		.incarnation = incarnation,
 		.start = 1,

@@ -39,6 +39,18 @@ static void turn(void)
 	loop_run(loop);
 }
 
+/* What was read, and then nothing but the zeros of fields that the sender does not know. */
+static bool says_the_same(struct bytes again, struct bytes read)
+{
+	size_t i = 0;
+
+	while (i < again.size && i < read.size && again.data[i] == read.data[i])
+		i++;
+	while (i < again.size && again.data[i] == 0)
+		i++;
+	return i == again.size;
+}
+
 #define MSG(NAME, name, number, fields)                                                                      \
 	static void check_##name(struct bytes frame)                                                         \
 	{                                                                                                    \
@@ -48,7 +60,7 @@ static void turn(void)
                                                                                                              \
 		if (peer_##name##_get(&r, &m)) {                                                             \
 			peer_##name##_put(&again, &m);                                                       \
-			assert(bytes_begins(bytes_of(frame.data + 1, frame.size - 1), buf_bytes(&again)));   \
+			assert(says_the_same(buf_bytes(&again), bytes_of(frame.data + 1, frame.size - 1)));  \
 		}                                                                                            \
 		buf_free(&again);                                                                            \
 	}
@@ -69,8 +81,8 @@ static void check_message(struct bytes frame)
 
 static void on_hello(void *arg, struct channel *c, const struct peer_hello *hello)
 {
-	const struct peer_hello mine = { .version_least = PEER_VERSION,
-		.version_most = PEER_VERSION,
+	const struct peer_hello mine = { .version_least = PEER_VERSION_LEAST,
+		.version_most = PEER_VERSION_MOST,
 		.cluster = 7,
 		.incarnation = 1,
 		.start = 1 };

@@ -7,7 +7,7 @@
 #include "worker/peer/hello.h"
 
 #define QUEUE_BYTES_MAX (64 * 1024 * 1024)
-/* Before the far end's silence on a connection is noticed (worker/peer/channel.c). */
+/* Before the far end's silence on a connection is noticed (worker/peer/channel.c worker/peer/ways.c). */
 #define HALF_OPEN_MOST span_ms(6000)
 #define HELD_MAX (sizeof(((struct link *)0)->held) / sizeof(struct blob *))
 
@@ -452,7 +452,9 @@ static bool sim_send(struct transport *transport, uint64_t incarnation, struct b
 	return false;
 }
 
-static const struct transport_ops sim_ops = { sim_set_hello, sim_set_peers, sim_send };
+static const struct transport_ops sim_ops = {
+	.set_hello = sim_set_hello, .set_peers = sim_set_peers, .send = sim_send
+};
 
 void net_attach(struct universe *u, struct node *n)
 {

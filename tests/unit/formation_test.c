@@ -26,8 +26,8 @@ static void hello_listing(struct alone *a, uint64_t incarnation, const char *id,
 {
 	struct bytes address = bytes_text(dialed != NULL ? dialed : "");
 	struct peer_hello hello = {
-		.version_least = PEER_VERSION,
-		.version_most = PEER_VERSION,
+		.version_least = PEER_VERSION_LEAST,
+		.version_most = PEER_VERSION_MOST,
 		.cluster = cluster,
 		.incarnation = incarnation,
 		.start = 1,

@@ -1,4 +1,4 @@
-/* links: tests/common/peer_net.c worker/peer/peer.c worker/peer/link.c worker/peer/guest.c worker/peer/channel.c worker/peer/names.c worker/peer/hello.c worker/peer/frame.c worker/replica/transport.c common/addr.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/random.c -levent_core */
+/* links: tests/common/peer_net.c worker/peer/peer.c worker/peer/link.c worker/peer/guest.c worker/peer/channel.c worker/peer/ways.c worker/peer/names.c worker/peer/hello.c worker/peer/frame.c worker/replica/transport.c common/addr.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/random.c -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -49,8 +49,8 @@ static int come(const struct member *to)
 static void say_hello(int fd, uint64_t incarnation)
 {
 	struct peer_hello hello = {
-		.version_least = PEER_VERSION,
-		.version_most = PEER_VERSION,
+		.version_least = PEER_VERSION_LEAST,
+		.version_most = PEER_VERSION_MOST,
 		.cluster = 7,
 		.incarnation = incarnation,
 		.start = 1,

@@ -1,4 +1,4 @@
-/* links: tests/common/peer_net.c worker/peer/peer.c worker/peer/link.c worker/peer/guest.c worker/peer/channel.c worker/peer/names.c worker/peer/hello.c worker/peer/frame.c worker/replica/transport.c common/addr.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/random.c -levent_core */
+/* links: tests/common/peer_net.c worker/peer/peer.c worker/peer/link.c worker/peer/guest.c worker/peer/channel.c worker/peer/ways.c worker/peer/names.c worker/peer/hello.c worker/peer/frame.c worker/replica/transport.c common/addr.c common/loop.c common/lane.c common/lane_thread.c common/clock.c common/wire.c common/buf.c common/mem.c common/crc.c common/log.c common/err.c common/random.c -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "tests/common/peer_net.h"
+#include "worker/peer/channel.h"
 #include "worker/peer/frame.h"
 
 /* Nodes among themselves. */
@@ -82,6 +83,90 @@ static void the_largest_frame_passes(void **state)
 	assert_true(transport_send(A->transport, B->hello.incarnation, buf_bytes(&frame)));
 	net_await(b_has_a_frame);
 	assert_true(bytes_equal(buf_bytes(&B->frames), buf_bytes(&frame)));
+	buf_free(&frame);
+}
+
+static uint64_t bytes_sent_to_b(struct bytes frame)
+{
+	uint64_t before = channel_traffic().sent;
+
+	assert_true(transport_send(A->transport, B->hello.incarnation, frame));
+	net_await(b_has_a_frame);
+	return channel_traffic().sent - before;
+}
+
+/* A piece would be of a type that it does not know. */
+static void a_node_of_an_earlier_version_is_sent_no_pieces(void **state)
+{
+	struct buf frame = { 0 };
+
+	(void)state;
+	net_open(0);
+	net_open(1);
+	B->hello.version_most = PEER_VERSION_LEAST;
+	net_speak(A);
+	net_speak(B);
+	net_dial(A, B);
+	net_await(a_dialed_b);
+	memset(buf_extend(&frame, 1000000), PEER_TELL, 1000000);
+	assert_int_equal(bytes_sent_to_b(buf_bytes(&frame)), frame.size + FRAME_HEAD_BYTES);
+	buf_free(&frame);
+}
+
+#define ANSWERS 6
+#define ANSWER_BYTES ((size_t)2 * 1024 * 1024)
+
+static bool b_has_them_all(void)
+{
+	return B->frame_count == ANSWERS + 1;
+}
+
+/* More than may wait of anything else: somebody waits for each of them. */
+static void answers_find_room_and_a_heartbeat_does_not_wait_for_them(void **state)
+{
+	struct buf frame = { 0 };
+	size_t size = 0;
+
+	(void)state;
+	join_two();
+	memset(buf_extend(&frame, ANSWER_BYTES), PEER_TELL, ANSWER_BYTES);
+	for (int i = 0; i < ANSWERS; i++)
+		assert_true(transport_send(A->transport, B->hello.incarnation, buf_bytes(&frame)));
+	assert_int_equal(transport_unsent(A->transport, B->hello.incarnation) / ANSWER_BYTES, ANSWERS);
+	assert_true(net_send(A, B, "it lives"));
+	net_await(b_has_them_all);
+	assert_int_equal(B->frames.size, ANSWERS * ANSWER_BYTES + strlen("it lives") + 1);
+	assert_int_equal(B->frames.data[0], PEER_RAFT);
+	for (size_t i = strlen("it lives") + 1; i < B->frames.size; i++)
+		size += B->frames.data[i] == PEER_TELL;
+	assert_int_equal(size, ANSWERS * ANSWER_BYTES);
+	assert_int_equal(transport_unsent(A->transport, B->hello.incarnation), 0);
+	buf_free(&frame);
+}
+
+static bool an_answer_leaves(void)
+{
+	return transport_unsent(A->transport, B->hello.incarnation) < ANSWERS * ANSWER_BYTES;
+}
+
+/* Nor for those that are on their way already. */
+static void a_heartbeat_overtakes_answers_that_have_begun_to_leave(void **state)
+{
+	struct buf frame = { 0 };
+	size_t at;
+
+	(void)state;
+	join_two();
+	memset(buf_extend(&frame, ANSWER_BYTES), PEER_TELL, ANSWER_BYTES);
+	for (int i = 0; i < ANSWERS; i++)
+		assert_true(transport_send(A->transport, B->hello.incarnation, buf_bytes(&frame)));
+	net_await(an_answer_leaves);
+	assert_true(transport_unsent(A->transport, B->hello.incarnation) > ANSWER_BYTES);
+	assert_true(net_send(A, B, "it lives"));
+	net_await(b_has_them_all);
+	for (at = 0; B->frames.data[at] == PEER_TELL; at++)
+		;
+	assert_true(at < (ANSWERS - 1) * ANSWER_BYTES);
 	buf_free(&frame);
 }
 
@@ -369,6 +454,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(both_sides_hear_a_hello, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(frames_come_in_order_and_whole, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(the_largest_frame_passes, net_setup, net_teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_node_of_an_earlier_version_is_sent_no_pieces, net_setup, net_teardown),
+		cmocka_unit_test_setup_teardown(
+		    answers_find_room_and_a_heartbeat_does_not_wait_for_them, net_setup, net_teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_heartbeat_overtakes_answers_that_have_begun_to_leave, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(
 		    a_node_that_comes_back_is_reached_again, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(a_port_in_use_is_told, net_setup, net_teardown),

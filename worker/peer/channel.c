@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "worker/peer/channel.h"
 #include "worker/peer/frame.h"
+#include "worker/peer/ways.h"
 
 /* What one event reads: enough for a batch, little enough to come back to the timers. */
 #define READ_BYTES_LEAST (64 * 1024)
@@ -27,6 +28,11 @@
 #define KEEPALIVE_EVERY_S 1
 #define KEEPALIVE_COUNT 3
 
+/* So much is made ready for the kernel at a time, and the kernel takes so much beyond what is on the network: what is
+ * urgent waits behind both. */
+#define READY_BYTES ((size_t)64 * 1024)
+#define NOTSENT_BYTES (64 * 1024)
+
 enum phase { PHASE_CONNECT, PHASE_MAGIC, PHASE_HELLO, PHASE_FRAMES, PHASE_OVER };
 
 struct channel {
@@ -35,7 +41,11 @@ struct channel {
 	struct loop_timer *timer; /* the hello's deadline, then that of the news that it is over */
 	int fd;
 	enum phase phase;
-	struct buf in, out;
+	struct buf in;
+	struct way_parts parts;
+	struct ways ways;
+	bool pieces; /* the far end knows of them */
+	struct buf out; /* taken from the ways */
 	size_t sent; /* bytes at the front of `out` that have left */
 	bool blocked; /* the kernel takes no more for now */
 	const struct channel_events *events;
@@ -66,6 +76,7 @@ static void tune(int fd)
 	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
 	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
 	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, SILENCE_MS);
+	set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_BYTES);
 }
 
 void channel_fail(struct channel *c, const char *format, ...)
@@ -141,17 +152,40 @@ static void take_hello(struct channel *c, struct bytes frame)
 	}
 	loop_timer_set(c->timer, INSTANT_NEVER);
 	c->phase = PHASE_FRAMES;
+	c->pieces = hello.version_most >= PEER_VERSION_PIECES;
 	c->events->hello(c->arg, c, &hello);
+}
+
+static void take_whole(struct channel *c, struct bytes frame)
+{
+	if (frame.data[0] == PEER_HELLO || frame.data[0] == PEER_PIECE)
+		channel_fail(c, "says type %u where it has nothing to say", frame.data[0]);
+	else
+		c->events->frame(c->arg, c, frame);
+}
+
+static void take_piece(struct channel *c, struct bytes frame)
+{
+	struct bytes whole;
+
+	if (!parts_take(&c->parts, frame, &whole))
+		channel_fail(c, "sent a piece of no frame");
+	else if (whole.size > 0) {
+		take_whole(c, whole);
+		parts_drop(&c->parts, whole);
+	}
 }
 
 static void take_frame(struct channel *c, struct bytes frame)
 {
 	if (c->phase == PHASE_HELLO)
 		take_hello(c, frame);
-	else if (c->events->frame == NULL || frame.data[0] == PEER_HELLO)
+	else if (c->events->frame == NULL)
 		channel_fail(c, "says type %u where it has nothing to say", frame.data[0]);
+	else if (frame.data[0] == PEER_PIECE)
+		take_piece(c, frame);
 	else
-		c->events->frame(c->arg, c, frame);
+		take_whole(c, frame);
 }
 
 /* Delivers the frame at `at`; returns where the next one begins, `at` itself if there is none yet. */
@@ -255,9 +289,17 @@ static void drop_sent(struct channel *c, size_t more)
 		buf_free(&c->out);
 }
 
+/* False: nothing is left to send. */
+static bool make_ready(struct channel *c)
+{
+	while (c->out.size - c->sent < READY_BYTES && ways_next(&c->ways, c->pieces, &c->out))
+		;
+	return c->sent < c->out.size;
+}
+
 void channel_flush(struct channel *c)
 {
-	while (c->phase > PHASE_CONNECT && c->phase != PHASE_OVER && !c->blocked && c->sent < c->out.size) {
+	while (c->phase > PHASE_CONNECT && c->phase != PHASE_OVER && !c->blocked && make_ready(c)) {
 		ssize_t put = send(c->fd, c->out.data + c->sent, c->out.size - c->sent, MSG_NOSIGNAL);
 
 		if (put > 0) {
@@ -273,12 +315,18 @@ void channel_flush(struct channel *c)
 
 bool channel_send(struct channel *c, struct bytes frame, size_t queue_most)
 {
+	size_t waits = ways_unsent(&c->ways, peer_way(frame));
+
 	assert(frame.size <= PEER_FRAME_BYTES_TAKEN);
-	if (c->phase == PHASE_OVER ||
-	    (c->out.size > c->sent && c->out.size - c->sent + FRAME_HEAD_BYTES + frame.size > queue_most))
+	if (c->phase == PHASE_OVER || (waits > 0 && (waits > queue_most || frame.size > queue_most - waits)))
 		return false;
-	frame_put(&c->out, frame);
+	ways_put(&c->ways, frame);
 	return true;
+}
+
+size_t channel_unsent(const struct channel *c, enum peer_way way)
+{
+	return ways_unsent(&c->ways, way);
 }
 
 void channel_greet(struct channel *c, const struct peer_hello *hello)
@@ -361,6 +409,8 @@ void channel_close(struct channel *c)
 		close(c->fd);
 	buf_free(&c->in);
 	buf_free(&c->out);
+	ways_free(&c->ways);
+	parts_free(&c->parts);
 	free(c);
 }
 

@@ -9,6 +9,10 @@
  * One TCP connection between two nodes, dialed or accepted: magic, hello, frames, and its end. Who may speak, and
  * what is said, is its owner's business.
  *
+ * Frames wait by their way (enum peer_way). What is urgent goes first; of the other two the log has four parts of five
+ * where both wait. To a far end that speaks version 2 a long frame is sent in pieces, so that what is urgent waits for a
+ * piece and not for a frame; and little is left to the kernel, which has but one queue.
+ *
  * Reading and writing are done here and not by a bufferevent: that reads 4 KiB a turn and writes only in the turn
  * after, and both cost a replicated write its latency.
  */
@@ -36,8 +40,11 @@ void channel_close(struct channel *c);
 
 /* Sends magic and hello. */
 void channel_greet(struct channel *c, const struct peer_hello *hello);
-/* Queues a frame, copied; false, and nothing happens, when more than `queue_most` bytes would wait or it is over. */
+/* Queues a frame, copied; false, and nothing happens, when more than `queue_most` bytes would wait on its way, or the
+ * connection is over. One that nothing waits before finds room, however long it is. */
 bool channel_send(struct channel *c, struct bytes frame, size_t queue_most);
+/* Bytes of frames that wait on this way. */
+size_t channel_unsent(const struct channel *c, enum peer_way way);
 /* Writes what is queued, as far as the kernel takes it. The rest follows by itself. */
 void channel_flush(struct channel *c);
 

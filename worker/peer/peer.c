@@ -167,17 +167,26 @@ static bool send_frame(struct transport *t, uint64_t incarnation, struct bytes f
 	struct peer *p = peer_of(t);
 	struct node *n = peer_find(p, incarnation);
 
-	if (n == NULL || n->link == NULL ||
-	    !channel_send(n->link->channel, frame, p->options.queue_bytes_max))
+	size_t most = frame.data[0] == PEER_TELL ? SIZE_MAX : p->options.queue_bytes_max;
+
+	if (n == NULL || n->link == NULL || !channel_send(n->link->channel, frame, most))
 		return false;
 	loop_batch_ask(p->flush);
 	return true;
+}
+
+static size_t unsent(struct transport *t, uint64_t incarnation)
+{
+	struct node *n = peer_find(peer_of(t), incarnation);
+
+	return n == NULL || n->link == NULL ? 0 : channel_unsent(n->link->channel, WAY_BULK);
 }
 
 static const struct transport_ops peer_ops = {
 	.set_hello = set_hello,
 	.set_peers = set_peers,
 	.send = send_frame,
+	.unsent = unsent,
 };
 
 static void flush(void *arg)

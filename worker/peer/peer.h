@@ -29,7 +29,7 @@ struct peer_events {
 struct peer_options {
 	struct span hello; /* connection and hello must be there within this time */
 	struct span retry_least, retry_most; /* between attempts to reach an address: doubles, +-20 % */
-	size_t queue_bytes_max; /* waiting on one connection */
+	size_t queue_bytes_max; /* waiting on one connection, of each way */
 	uint64_t seed; /* for the spread of attempts */
 };
 

@@ -202,8 +202,8 @@ void formation_say_hello(struct replica *r)
 	char *list = list_said(r);
 	struct raft_view v = { 0 };
 	struct peer_hello hello = {
-		.version_least = PEER_VERSION,
-		.version_most = PEER_VERSION,
+		.version_least = PEER_VERSION_LEAST,
+		.version_most = PEER_VERSION_MOST,
 		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.incarnation = r->identity.incarnation,
 		.start = r->identity.start,

@@ -306,6 +306,7 @@ void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes fram
 		on_form_ask(r, incarnation);
 		return;
 	case PEER_HELLO:
+	case PEER_PIECE:
 		break;
 	}
 	log_warnx("a frame is malformed from=%016" PRIx64 " type=%u size=%zu", incarnation, type, frame.size);
