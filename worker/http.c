@@ -49,6 +49,18 @@ static struct instant now(const struct http *h)
 	return loop_now(h->worker->loop);
 }
 
+static struct about about_this(const struct http *h)
+{
+	return (struct about){
+		.version = PACKAGE_VERSION,
+		.build = "a C compiler of version " __VERSION__,
+		.uptime_ms = (uint64_t)span_to_ms(instant_between(h->worker->started, now(h))),
+		.meter = h->meter,
+		.dialects = dialects,
+		.spoken = h->operation.spoken,
+	};
+}
+
 /* Before the flight ends: counts the response that stands ready. `a` is NULL without an answer to it. */
 static void count(struct http *h, const struct flight *f, const struct ipc_answer *a)
 {
@@ -188,7 +200,7 @@ static bool on_passes(void *arg, const struct request *q)
 static void on_request(void *arg, struct conn *c, const struct request *q)
 {
 	struct http *h = arg;
-	struct about about = { PACKAGE_VERSION, 0, h->meter };
+	struct about about = about_this(h);
 	struct match m = route_find(dialects, h->operation.spoken, q->method, q->path);
 	struct operation *op = &h->operation;
 	enum err e = dialect_parse(&m, q, op);
@@ -343,8 +355,7 @@ static const struct server_handlers server_handlers = {
 /* The first answer, and mostly the only one. */
 static void take_answer(struct http *h, struct flight *f, const struct ipc_answer *a)
 {
-	struct about about = { PACKAGE_VERSION,
-		(uint64_t)span_to_ms(instant_between(h->worker->started, now(h))), h->meter };
+	struct about about = about_this(h);
 	struct conn *conn = f->conn;
 
 	dialect_render(&f->match, f->kind, &f->note, a, &about, &h->response);

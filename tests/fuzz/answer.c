@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct request q;
 	struct operation op = { .limits = &limits, .spoken = DIALECTS_ALL };
 	struct response out = { 0 };
-	struct about about = { "1.0", 1000, NULL };
+	struct about about = { "1.0", "a compiler", 1000, NULL, dialects, DIALECTS_ALL };
 	struct reader r = reader_of(input);
 	struct ipc_answer a;
 	struct match m;

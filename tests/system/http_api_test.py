@@ -218,12 +218,27 @@ def check_node(c):
     assert len(c.get("/readyz?verbose").text.splitlines()) > 2
     assert c.get("/leader").status_code == (200 if leads else 503)
     assert ("Retry-After" in c.get("/leader").headers) == (not leads)
+    assert expect_ok(c.get("/health")) == {"health": "true"}
+    version = expect_ok(c.get("/version"))
+    assert version["name"] == "holdfast" and version["version"] == said["version"] and version["build"]
+
+
+def check_index(c):
+    """What GET / lists is there, and a browser gets a page."""
+    index = expect_ok(c.get("/"))
+    assert index["name"] == "holdfast" and len({(r["method"], r["path"]) for r in index["routes"]}) == len(index["routes"])
+    for r in index["routes"]:
+        assert r["does"]
+        answer = c("GET" if r["method"] == "any" else r["method"], r["path"].replace("*", "none") + "?x=", b"", {"Range": "bytes=0-1"})
+        assert answer.status_code == 400 and "Range" in answer.text, r
+    page = c.get("/", Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8" and "/v1/kv/*" in page.text
 
 
 def test_every_row(client):
     wait_until(lambda: client.get("/readyz").status_code == 200, "readiness")
     checks = (check_one_key, check_conditions, check_what_is_not_honoured, check_list, check_batch, check_tokens)
-    for check in (*checks, check_levels, check_limits, check_node):
+    for check in (*checks, check_levels, check_limits, check_node, check_index):
         check(client)
 
 
@@ -280,6 +295,8 @@ def test_without_a_majority_every_write_says_what_became_of_it(nodes):
     told = Client(leader).put("/v1/kv/a", b"2")
     assert told.status_code in (503, 504) and told.json()["applied"] == told.headers["Holdfast-Applied"] != ""
     wait_until(lambda: Client(leader).get("/readyz").status_code == 503, "the leader to know")
+    unwell = Client(leader).get("/health")
+    assert unwell.status_code == 503 and unwell.json()["health"] == "false" and unwell.json()["reason"]
     told = expect_error(Client(leader).put("/v1/kv/a", b"3"), 503, "no_leader", "no")
     expect_error(Client(leader).get("/v1/kv/a?timeout=200ms"), 503, "no_leader")
     assert Client(leader).get("/v1/kv/a?level=stale").status_code == 200

@@ -1,4 +1,4 @@
-/* links: worker/http/plain.c worker/http/m2.c worker/http/key.c worker/http/hraft.c worker/http/raftdb.c worker/http/raft_kv_demo.c worker/http/raft_kv_example.c worker/http/native.c worker/http/native_json.c worker/http/json_body.c worker/http/native_node.c worker/http/native_members.c worker/http/native_backup.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/meaning.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
+/* links: worker/http/plain.c worker/http/m2.c worker/http/key.c worker/http/hraft.c worker/http/raftdb.c worker/http/raft_kv_demo.c worker/http/raft_kv_example.c worker/http/native.c worker/http/native_json.c worker/http/json_body.c worker/http/native_node.c worker/http/native_members.c worker/http/native_backup.c worker/http/native_index.c worker/http/meter.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/meaning.c worker/http/message.c worker/http/text.c worker/http/head.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c -ljansson -lhttp_parser */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -387,7 +387,7 @@ static void take_answer_line(struct golden *g, const char *line)
 
 static void render_answer(struct golden *g)
 {
-	static const struct about about = { "1.0", 65000, NULL };
+	const struct about about = { "1.0", "a compiler", 65000, NULL, dialects, g->spoken };
 	struct response out = { 0 };
 
 	g->kv.steps = buf_bytes(&g->steps);

@@ -1,4 +1,4 @@
-/* links: worker/http/meter.c worker/http/native.c worker/http/native_json.c worker/http/json_body.c worker/http/native_node.c worker/http/native_members.c worker/http/native_backup.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/meaning.c worker/http/message.c worker/http/text.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c tests/common/child.c -ljansson */
+/* links: worker/http/meter.c worker/http/native.c worker/http/native_json.c worker/http/json_body.c worker/http/native_node.c worker/http/native_members.c worker/http/native_backup.c worker/http/native_index.c worker/http/dialect.c worker/http/route.c worker/http/operation.c worker/http/meaning.c worker/http/message.c worker/http/text.c worker/kv/op.c common/metric.c common/metric_text.c common/status.c common/member.c common/addr.c common/err.c common/wire.c common/crc.c common/clock.c common/log.c common/buf.c common/mem.c tests/common/child.c -ljansson */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

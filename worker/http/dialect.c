@@ -40,21 +40,27 @@ static void keep_target(struct operation *op, const struct request *q)
 	buf_free(&target);
 }
 
-enum err dialect_refuse_silent(struct operation *op, unsigned dialects)
+const char *dialect_name(size_t n)
 {
 	static const char *const names[] = {
 #define DIALECT(NAME, name) name,
 #include "common/dialect.def"
 #undef DIALECT
 	};
+
+	return n < DIALECT_COUNT ? names[n] : NULL;
+}
+
+enum err dialect_refuse_silent(struct operation *op, unsigned dialects)
+{
 	const char *between = "";
 
 	op->note.explain = true;
 	buf_clear(&op->why);
 	buf_append_text(&op->why, "[http] dialects switches off the dialect that has this request: ");
-	for (unsigned n = 0; n < DIALECT_COUNT; n++)
+	for (size_t n = 0; n < DIALECT_COUNT; n++)
 		if ((dialects & 1u << n) != 0) {
-			buf_printf(&op->why, "%s%s", between, names[n]);
+			buf_printf(&op->why, "%s%s", between, dialect_name(n));
 			between = " or ";
 		}
 	return ERR_NOT_FOUND;

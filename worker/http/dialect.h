@@ -5,6 +5,7 @@
 #include "worker/http/meaning.h"
 
 struct meter;
+struct dialect;
 
 /*
  * A dialect turns a request into a neutral operation and a neutral answer into a response, by pure functions: no I/O,
@@ -13,9 +14,11 @@ struct meter;
 
 /* Facts of the process that no answer carries. */
 struct about {
-	const char *version;
+	const char *version, *build;
 	uint64_t uptime_ms;
-	const struct meter *meter; /* of local answers */
+	const struct meter *meter; /* of local answers, like what follows */
+	const struct dialect *const *dialects;
+	unsigned spoken;
 };
 
 /* An answer of the consensus worker, or one made in its place, ready to be rendered. Borrowed. */
@@ -87,6 +90,9 @@ bool match_is_write(const struct match *m, enum method method);
 
 /* Parses by the route, or says why there is none: ERR_NOT_FOUND, ERR_METHOD. Sets kind, level and all of `op`. */
 enum err dialect_parse(const struct match *m, const struct request *q, struct operation *op);
+
+/* "m2": of a number, not of a bit. Static memory; NULL behind the last. */
+const char *dialect_name(size_t n);
 
 /* A request of dialects that are not spoken: ERR_NOT_FOUND, with a sentence that names them. */
 enum err dialect_refuse_silent(struct operation *op, unsigned dialects);

@@ -294,6 +294,8 @@ static enum err parse_list(const struct request *q, struct bytes rest, struct op
 }
 
 static const struct route routes[] = {
+	{ METHOD_GET, "/", "Show this list.", ROUTE_LOCAL, 0, 0, native_parse_index, native_render_index,
+	    NULL, 0 },
 	{ METHOD_PUT, "/v1/kv/*", "Put the body as the value of a key.",
 	    ROUTE_WRITE | ROUTE_VALUE | ROUTE_BODY, CONDITIONS | TOKEN, WAITS, parse_put, render_put, NULL,
 	    0 },
@@ -328,6 +330,10 @@ static const struct route routes[] = {
 	    PARAMETER_TIMEOUT | PARAMETER_VERBOSE, native_parse_status, native_render_readyz, NULL, 0 },
 	{ METHOD_GET, "/leader", "200 on the leader, else 503.", 0, 0, PARAMETER_TIMEOUT | PARAMETER_VERBOSE,
 	    native_parse_status, native_render_leader, NULL, 0 },
+	{ METHOD_GET, "/health", "What /readyz says, as etcd says it.", 0, 0, PARAMETER_TIMEOUT,
+	    native_parse_status, native_render_health, native_health_error, 0 },
+	{ METHOD_GET, "/version", "Show the version of this node.", ROUTE_LOCAL, 0, 0, native_parse_local,
+	    native_render_version, NULL, 0 },
 	{ .pattern = NULL },
 };
 

@@ -5,7 +5,8 @@
 
 /*
  * The native dialect: native.c has the routes and the hot path, printed by hand; native_json.c what is JSON beyond a
- * number or two; native_node.c what a node says of itself; native_members.c changes of members; native_backup.c the one answer
+ * number or two; native_node.c what a node says of itself; native_members.c changes of members; native_index.c what there
+ * is to be asked; native_backup.c the one answer
  * that is a stream.
  */
 
@@ -34,6 +35,11 @@ void native_render_metrics(const struct answer *a, struct response *out);
 void native_render_readyz(const struct answer *a, struct response *out);
 enum err native_parse_backup(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_backup(const struct answer *a, struct response *out);
+void native_render_health(const struct answer *a, struct response *out);
+void native_health_error(const struct answer *a, struct response *out);
+enum err native_parse_index(const struct request *q, struct bytes rest, struct operation *op);
+void native_render_index(const struct answer *a, struct response *out);
+void native_render_version(const struct answer *a, struct response *out);
 void native_render_leader(const struct answer *a, struct response *out);
 
 #endif

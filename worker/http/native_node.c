@@ -302,6 +302,49 @@ void native_render_readyz(const struct answer *a, struct response *out)
 	finish_text(a, ready ? 200 : 503, out);
 }
 
+/* As etcd does: the word is a string. */
+static void put_health(bool healthy, struct bytes reason, struct buf *to)
+{
+	buf_printf(to, "{\"health\":\"%s\"", healthy ? "true" : "false");
+	if (!healthy) {
+		buf_append_text(to, ",\"reason\":");
+		if (!text_put_json(to, reason))
+			buf_append_text(to, "\"\"");
+	}
+	buf_append_text(to, "}");
+}
+
+void native_render_health(const struct answer *a, struct response *out)
+{
+	const char *reason = NULL;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && reason == NULL; i++)
+		if (!checks[i].holds(&a->status))
+			reason = checks[i].bad;
+	put_health(reason == NULL, bytes_text(reason != NULL ? reason : ""), &out->own);
+	if (reason != NULL)
+		response_header(out, "Retry-After", "1");
+	native_finish_json(a, reason == NULL ? 200 : 503, out);
+}
+
+/* A node that gives no answer about itself in time, say, is not healthy; a request that is wrong says nothing about it. */
+void native_health_error(const struct answer *a, struct response *out)
+{
+	struct bytes reason = bytes_text(err_text(a->error));
+
+	if (err_http(a->error) < 500) {
+		native_error(a, out);
+		return;
+	}
+	if (a->text.size > 0)
+		reason = a->text;
+	else if (a->error == ERR_TIMEOUT)
+		reason = bytes_text("this node said nothing about itself in time");
+	put_health(false, reason, &out->own);
+	response_header(out, "Retry-After", "1");
+	native_finish_json(a, 503, out);
+}
+
 void native_render_leader(const struct answer *a, struct response *out)
 {
 	const struct status_node *n = &a->status;

@@ -23,6 +23,7 @@ struct note {
 	bool keys_only; /* a list without values */
 	bool limited; /* a delete says whether there is more */
 	bool any; /* GET, If-None-Match: * */
+	bool html; /* a page for a browser */
 	bool explain; /* an error tells its sentence, also where the dialect's errors have none */
 	uint64_t revision; /* GET, If-None-Match: "N"; 0: none */
 	struct blob *list; /* a dialect's own bytes, or NULL; owned */
