@@ -145,7 +145,7 @@ static enum err load_frames(struct backup *b, struct image_load *load)
 static enum err load(struct table *t, const char *name, struct image_head *head)
 {
 	struct backup b = { .name = name, .told = clock_now() };
-	struct image_load *load = image_load_begin(t);
+	struct image_load *load = image_load_begin(t, FEATURE_LEVEL_MOST);
 	enum err e = load_frames(&b, load);
 
 	if (e == ERR_OK)

@@ -24,7 +24,7 @@ bool image_copy_more(struct image_copy *c, size_t bytes_max)
 
 enum err image_copy_load(const struct image_copy *c, struct table *into, struct random *pieces)
 {
-	struct image_load *l = image_load_begin(into);
+	struct image_load *l = image_load_begin(into, FEATURE_LEVEL_MOST);
 	struct bytes left = buf_bytes(&c->frames);
 	enum err e = ERR_OK;
 

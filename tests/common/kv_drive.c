@@ -50,6 +50,15 @@ const struct kv_result *drive_command(struct drive *d, struct bytes command, boo
 	return decode(d);
 }
 
+void drive_raise(struct drive *d, unsigned level)
+{
+	uint64_t index = kv_meta(d->kv)->applied_index + 1;
+
+	assert_int_equal(kv_apply_members(d->kv, index, bytes_text("members"), level, d->changes), ERR_OK);
+	assert_int_equal(kv_settle(d->kv, 1, index, d->time_ms, d->changes), ERR_OK);
+	assert_int_equal(kv_commit(d->kv), ERR_OK);
+}
+
 static struct bytes taken(struct buf *b)
 {
 	return b == NULL ? (struct bytes){ NULL, 0 } : buf_bytes(b);

@@ -23,6 +23,8 @@ void drive_reopen(struct drive *d);
 
 /* One entry with this command as it is; commits when asked. */
 const struct kv_result *drive_command(struct drive *d, struct bytes command, bool commit);
+/* One entry that says these members, which nobody reads, and raises the feature level. */
+void drive_raise(struct drive *d, unsigned level);
 /* One entry with these steps, guards and other steps. The buffers are cleared. `token` may be empty. */
 const struct kv_result *drive_write(
     struct drive *d, struct bytes token, struct buf *guards, struct buf *steps, struct buf *otherwise);

@@ -83,7 +83,7 @@ static void add_steps(struct random *r, struct buf *steps, bool writes, unsigned
 		else if (kind < 8)
 			kv_delete_step(steps, pick_key(r, key));
 		else if (kind == 8)
-			kv_delete_prefix_step(steps, pick_prefix(r, key));
+			kv_delete_first_step(steps, pick_prefix(r, key), (uint32_t)random_below(r, 8));
 		else
 			add_put(r, steps);
 	}

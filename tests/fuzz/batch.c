@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	m = route_find(dialects, DIALECTS_ALL, q.method, q.path);
 	e = dialect_parse(&m, &q, &op);
 	if (e == ERR_OK)
-		assert(kv_txn_check(buf_bytes(&op.txn), true) == ERR_OK);
+		assert(kv_txn_check(buf_bytes(&op.txn), true, FEATURE_LEVEL_MOST) == ERR_OK);
 	else {
 		dialect_refuse(&m, &op.note, e, APPLIED_NO, buf_bytes(&op.why), 1, &out);
 		assert(out.status >= 400 && out.body.size > 0);

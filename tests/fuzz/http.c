@@ -123,7 +123,7 @@ static void see_operation(const struct match *m, const struct operation *op)
 	struct bytes txn = buf_bytes(&op->txn);
 
 	if (!local && (op->kind == REQUEST_WRITE || op->kind == REQUEST_READ))
-		assert(kv_txn_check(txn, op->kind == REQUEST_WRITE) == ERR_OK);
+		assert(kv_txn_check(txn, op->kind == REQUEST_WRITE, FEATURE_LEVEL_MOST) == ERR_OK);
 	buf_printf(&world.seen, " kind %d level %d time %llu min %llu", op->kind, op->level,
 	    (unsigned long long)op->time_ms, (unsigned long long)op->min_revision);
 	put_part(&world.seen, op->token);

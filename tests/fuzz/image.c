@@ -35,7 +35,8 @@ static void add_payloads(struct image *i, struct bytes input)
 /* Each is a table, a key and a record, all in one frame. */
 static void add_records(struct image *i, struct bytes input)
 {
-	struct image_frame_head head = { .format = IMAGE_FORMAT, .index = fuzz_byte(&input) };
+	struct image_frame_head head = { .index = fuzz_byte(&input) };
+	uint8_t level = fuzz_byte(&input) % (FEATURE_LEVEL_MOST + 2);
 	struct image_frame_end end = { 0 };
 	struct kv_hash hash = { 0 };
 	struct buf payload = { 0 }, records = { 0 };
@@ -54,7 +55,10 @@ static void add_records(struct image *i, struct bytes input)
 	head.hash_low = hash.low;
 	head.hash_high = hash.high;
 	wire_put_u8(&payload, IMAGE_HEAD);
+	head.format = level > 0 ? IMAGE_FORMAT_LEVEL : IMAGE_FORMAT_PLAIN;
 	image_frame_head_put(&payload, &head);
+	if (level > 0)
+		wire_put_u16(&payload, level);
 	add_frame(i, buf_bytes(&payload));
 	add_frame(i, buf_bytes(&records));
 	buf_clear(&payload);
@@ -68,7 +72,7 @@ static void add_records(struct image *i, struct bytes input)
 /* In pieces of whole frames. */
 static enum err load(struct table *t, struct bytes frames)
 {
-	struct image_load *l = image_load_begin(t);
+	struct image_load *l = image_load_begin(t, FEATURE_LEVEL_MOST);
 	struct image_head head;
 	enum err e = ERR_OK;
 

@@ -10,6 +10,7 @@
  * is that of the state opened anew, and messages encoded again are what they were.
  */
 #define ENTRIES_MOST 64
+#define RAISES 240 /* a byte from this one on raises the feature level */
 #define STEP_MS 1000
 
 static void check_command(struct bytes from)
@@ -70,7 +71,7 @@ static void write_txn(struct machine *m, struct bytes txn)
 	struct kv_command c = { .txn = txn };
 	struct buf command = { 0 };
 	struct kv_result result;
-	enum err e = kv_txn_check(txn, true);
+	enum err e = kv_txn_check(txn, true, kv_meta(m->kv)->level);
 
 	kv_command_put(&command, &c);
 	apply(m, buf_bytes(&command), &result);
@@ -82,7 +83,7 @@ static void write_txn(struct machine *m, struct bytes txn)
 static void read_txn(struct machine *m, struct bytes txn)
 {
 	size_t at = m->results.size;
-	enum err e = kv_txn_check(txn, false);
+	enum err e = kv_txn_check(txn, false, kv_meta(m->kv)->level);
 	struct kv_result result;
 
 	assert(kv_read(m->kv, txn, &m->results) == ERR_OK);
@@ -91,17 +92,28 @@ static void read_txn(struct machine *m, struct bytes txn)
 	assert(result.revision == kv_meta(m->kv)->applied_index);
 }
 
+static void raise_level(struct machine *m, struct bytes members)
+{
+	uint64_t index = kv_meta(m->kv)->applied_index + 1;
+
+	assert(kv_apply_members(m->kv, index, members, FEATURE_LEVEL_MOST, m->changes) == ERR_OK);
+	assert(kv_settle(m->kv, 1, index, index * STEP_MS, m->changes) == ERR_OK);
+	assert(kv_meta(m->kv)->level == FEATURE_LEVEL_MOST);
+}
+
 static void run(struct machine *m, struct bytes input)
 {
 	struct kv_result result;
 
 	for (int i = 0; i < ENTRIES_MOST && input.size > 0; i++) {
-		unsigned what = fuzz_byte(&input) % 3;
+		unsigned what = fuzz_byte(&input);
 		struct bytes bytes = fuzz_next(&input);
 
-		if (what == 0)
+		if (what >= RAISES)
+			raise_level(m, bytes);
+		else if (what % 3 == 0)
 			apply(m, bytes, &result);
-		else if (what == 1)
+		else if (what % 3 == 1)
 			write_txn(m, bytes);
 		else
 			read_txn(m, bytes);
@@ -117,7 +129,7 @@ static void stop(struct machine *m)
 	kv_close(m->kv);
 	assert(kv_open(&m->kv, m->table) == ERR_OK);
 	assert(kv_meta(m->kv)->hash.high == before.hash.high && kv_meta(m->kv)->hash.low == before.hash.low);
-	assert(kv_meta(m->kv)->tokens == before.tokens);
+	assert(kv_meta(m->kv)->tokens == before.tokens && kv_meta(m->kv)->level == before.level);
 	kv_close(m->kv);
 	kv_changes_free(m->changes);
 	mem_table_free(m->table);

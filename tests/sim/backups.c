@@ -137,7 +137,7 @@ static void check_image(struct universe *u, struct node *n)
 {
 	struct backups *b = &u->backups;
 	struct table *t = mem_table_new();
-	struct image_load *l = image_load_begin(t);
+	struct image_load *l = image_load_begin(t, FEATURE_LEVEL_MOST);
 	struct image_head head;
 	enum err e = image_load_frames(l, buf_bytes(&b->image));
 

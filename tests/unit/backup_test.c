@@ -86,7 +86,7 @@ static void expect_refused(struct alone *a, uint64_t id, enum err e)
 static void expect_image(const struct alone *a, uint64_t index, size_t records)
 {
 	struct table *t = mem_table_new();
-	struct image_load *l = image_load_begin(t);
+	struct image_load *l = image_load_begin(t, FEATURE_LEVEL_MOST);
 	struct image_head head;
 
 	assert_true(a->stream_over);

@@ -90,6 +90,52 @@ static void errno_values_find_the_nearest_error(void **state)
 		assert_int_equal(err_from_errno(rows[i].error), rows[i].expected);
 }
 
+/* They cross between nodes whose versions differ, and lie in the state, in what an Idempotency-Key was answered. */
+static void numbers_are_those_of_the_first_version(void **state)
+{
+	static const enum err first[] = {
+		ERR_OK,
+		ERR_BAD_REQUEST,
+		ERR_NOT_FOUND,
+		ERR_METHOD,
+		ERR_SLOW_REQUEST,
+		ERR_CONFLICT,
+		ERR_CONDITION,
+		ERR_TOO_LARGE,
+		ERR_KEY_TOO_LONG,
+		ERR_TOKEN_REUSED,
+		ERR_HEADER_TOO_LARGE,
+		ERR_INTERNAL,
+		ERR_NOT_LEADER,
+		ERR_NO_LEADER,
+		ERR_LOST,
+		ERR_BUSY,
+		ERR_TOKENS_FULL,
+		ERR_STARTING,
+		ERR_FOREIGN,
+		ERR_QUARANTINED,
+		ERR_RESTARTED,
+		ERR_TIMEOUT,
+		ERR_UNREACHABLE,
+		ERR_CHANGING,
+		ERR_NO_QUORUM,
+		ERR_DISPUTED,
+		ERR_FULL,
+		ERR_IO,
+		ERR_NO_SPACE,
+		ERR_EXISTS,
+		ERR_PERMISSION,
+		ERR_DAMAGED,
+		ERR_MALFORMED,
+		ERR_IN_USE,
+		ERR_VERSION,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+		assert_int_equal(first[i], i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +144,7 @@ int main(void)
 		cmocka_unit_test(no_two_rows_share_a_name),
 		cmocka_unit_test(names_are_the_codes_of_json_answers),
 		cmocka_unit_test(the_clients_own_mistakes_are_never_repeated),
+		cmocka_unit_test(numbers_are_those_of_the_first_version),
 		cmocka_unit_test(errno_values_find_the_nearest_error),
 	};
 

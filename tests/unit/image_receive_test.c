@@ -47,7 +47,7 @@ static void add_members(struct drive *d, uint64_t self)
 	put_member(&members, self, "n1", "n1:1");
 	put_member(&members, 2, "n2", "n2:1");
 	put_member(&members, 3, "n3", "n3:1");
-	assert_int_equal(kv_apply_members(d->kv, 1, buf_bytes(&members), d->changes), ERR_OK);
+	assert_int_equal(kv_apply_members(d->kv, 1, buf_bytes(&members), 0, d->changes), ERR_OK);
 	assert_int_equal(kv_settle(d->kv, 1, 1, 0, d->changes), ERR_OK);
 	assert_int_equal(kv_commit(d->kv), ERR_OK);
 	buf_free(&members);

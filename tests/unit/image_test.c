@@ -36,7 +36,7 @@ static void random_members(struct drive *d, struct random *r)
 	uint64_t members = random_next(r);
 
 	assert_int_equal(
-	    kv_apply_members(d->kv, index, bytes_of(&members, sizeof(members)), d->changes), ERR_OK);
+	    kv_apply_members(d->kv, index, bytes_of(&members, sizeof(members)), 0, d->changes), ERR_OK);
 	assert_int_equal(kv_settle(d->kv, 1, index, d->time_ms, d->changes), ERR_OK);
 }
 
@@ -371,7 +371,7 @@ static void make_frames(struct buf *frames)
 static enum err load(struct bytes frames, const char *why)
 {
 	struct table *t = mem_table_new();
-	struct image_load *l = image_load_begin(t);
+	struct image_load *l = image_load_begin(t, FEATURE_LEVEL_MOST);
 	struct image_head head;
 	enum err e;
 
@@ -513,7 +513,7 @@ static void expect_made(const struct made *m, enum err e, const char *why)
 static struct made make(void)
 {
 	struct made m = {
-		.head = { .format = IMAGE_FORMAT, .cluster = CLUSTER, .term = 2, .index = 9 },
+		.head = { .format = IMAGE_FORMAT_PLAIN, .cluster = CLUSTER, .term = 2, .index = 9 },
 		.records = { { TABLE_KEYS, T("a"), T("1") }, { TABLE_KEYS, T("b"), T("2") },
 		    { TABLE_ACCESS, T("a"), T("3") } },
 		.end = { 3, 6 },
@@ -534,7 +534,7 @@ static void what_makes_no_sense_is_refused_though_its_checksums_are_right(void *
 
 	(void)state;
 	expect_made(&m, ERR_OK, "");
-	m.head.format = IMAGE_FORMAT + 1;
+	m.head.format = IMAGE_FORMAT_LEVEL + 1;
 	expect_made(&m, ERR_VERSION, "frame 1: the format is not known");
 	m = make();
 	m.records[1].key = T("a");

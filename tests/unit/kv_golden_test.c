@@ -106,6 +106,8 @@ static void records_look_as_ever(void **state)
 	expect_hex("01e8074b");
 	members_record_put(&b, &(struct members_record){ 7, T("M") });
 	expect_hex("01074d");
+	setting_record_put(&b, &(struct setting_record){ 300 });
+	expect_hex("01ac02");
 	meta_record_put(&b, &(struct kv_meta){ .applied_term = 1,
 				.applied_index = 2,
 				.time_ms = 3,
@@ -177,28 +179,41 @@ static void the_hash_carries_and_borrows(void **state)
 }
 
 /* Followers and backup files. */
-static void images_look_as_ever(void **state)
+static void put_image(struct table *t)
 {
-	struct table *t = mem_table_new(), *aside = mem_table_new();
+	struct table *aside = mem_table_new();
 	struct image_scan *scan;
 	struct kv *kv;
 	bool more;
 
-	(void)state;
-	assert_int_equal(table_put(t, TABLE_KEYS, T("a"), T("1")), ERR_OK);
-	assert_int_equal(table_put(t, TABLE_MEMBERS, T("bc"), T("23")), ERR_OK);
 	assert_int_equal(kv_open(&kv, t), ERR_OK);
 	assert_int_equal(image_scan_begin(&scan, kv, aside, 0x0102030405060708), ERR_OK);
 	assert_int_equal(image_scan_read(scan, 1000, &b, &more), ERR_OK);
 	assert_false(more);
 	image_scan_end(scan);
 	kv_close(kv);
-	mem_table_free(t);
 	mem_table_free(aside);
+}
+
+static void images_look_as_ever(void **state)
+{
+	struct table *t = mem_table_new();
+
+	(void)state;
+	assert_int_equal(table_put(t, TABLE_KEYS, T("a"), T("1")), ERR_OK);
+	assert_int_equal(table_put(t, TABLE_MEMBERS, T("bc"), T("23")), ERR_OK);
+	put_image(t);
 	expect_hex("3a0000007c428142010108070605040302010000000000000000000000000000000000000000"
 		   "00000000000000000000000000000000000000000000000000000000190000004a197aef0201"
 		   "0100000061010000003104020000006263020000003233110000003dc7654603020000000000"
 		   "00000600000000000000");
+	assert_int_equal(table_put(t, TABLE_SETTINGS, T("level"), T("\1\1")), ERR_OK);
+	put_image(t);
+	expect_hex("3c00000050208672010208070605040302010000000000000000000000000000000000000000"
+		   "000000000000000000000000000000000000000000000000000000000100290000008cc8dd29"
+		   "02010100000061010000003103050000006c6576656c02000000010104020000006263020000"
+		   "003233110000004dd435d80303000000000000000d00000000000000");
+	mem_table_free(t);
 }
 
 int main(void)

@@ -216,7 +216,7 @@ static void operation_over_its_size_is_not_proposed_and_is_applied_where_a_log_h
 	for (int i = 0; i <= KV_TXN_BYTES_MAX / KV_VALUE_BYTES_MAX; i++)
 		kv_put_step(&steps, T("k"), buf_bytes(&value), NONE);
 	kv_txn_put(&txn, &(struct kv_txn){ .steps = buf_bytes(&steps) });
-	assert_int_equal(kv_txn_check(buf_bytes(&txn), true), ERR_TOO_LARGE);
+	assert_int_equal(kv_txn_check(buf_bytes(&txn), true, FEATURE_LEVEL_MOST), ERR_TOO_LARGE);
 	assert_int_equal(write_steps()->error, ERR_OK);
 	buf_free(&txn);
 	buf_free(&value);

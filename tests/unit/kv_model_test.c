@@ -107,6 +107,10 @@ static void model_delete(const struct kv_step *s, struct kv_step_result *said)
 						    : bytes_begins(name_of(&model[i]), s->key);
 
 		if (meant && model[i].there) {
+			if (s->limit > 0 && said->count == s->limit) {
+				said->more = 1;
+				return;
+			}
 			model[i].there = false;
 			said->count++;
 		}
@@ -187,7 +191,7 @@ static void model_txn(struct bytes encoded, uint64_t index, struct buf *out)
 }
 
 /* A random command, without its token; false when it is not well formed. */
-static bool make_command(struct random *r, struct buf *command, struct kv_command *out)
+static bool make_command(struct random *r, unsigned level, struct buf *command, struct kv_command *out)
 {
 	struct buf made = { 0 };
 	struct reader reader;
@@ -201,7 +205,7 @@ static bool make_command(struct random *r, struct buf *command, struct kv_comman
 	buf_free(&made);
 	reader = reader_of(buf_bytes(command));
 	kv_command_get(&reader, out);
-	return kv_txn_check(out->txn, true) == ERR_OK;
+	return kv_txn_check(out->txn, true, level) == ERR_OK;
 }
 
 static void expect_model(struct drive *d)
@@ -232,7 +236,11 @@ static void random_commands_do_what_the_plainest_way_does(void **state)
 	model_start();
 	drive_start(&d, mem_table_new());
 	for (uint64_t index = 1; index <= 20000; index++) {
-		if (!make_command(&r, &command, &c)) {
+		if (index == 10000) {
+			drive_raise(&d, 1);
+			continue;
+		}
+		if (!make_command(&r, index > 10000, &command, &c)) {
 			assert_int_equal(
 			    drive_command(&d, buf_bytes(&command), false)->error, ERR_BAD_REQUEST);
 			refused++;

@@ -234,7 +234,7 @@ static void members_are_one_record(void **state)
 	(void)state;
 	assert_int_equal(kv_members(d.kv, &index, &got), ERR_NOT_FOUND);
 	for (uint64_t i = 1; i <= 2; i++) {
-		assert_int_equal(kv_apply_members(d.kv, i, T(i == 1 ? "abc" : ""), d.changes), ERR_OK);
+		assert_int_equal(kv_apply_members(d.kv, i, T(i == 1 ? "abc" : ""), 0, d.changes), ERR_OK);
 		assert_int_equal(kv_settle(d.kv, 1, i, 0, d.changes), ERR_OK);
 		assert_int_equal(kv_commit(d.kv), ERR_OK);
 		buf_clear(&got);

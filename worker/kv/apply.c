@@ -9,14 +9,14 @@ static void refuse(struct buf *result, uint64_t revision, enum err e)
 	kv_result_put(result, &(struct kv_result){ .error = (uint16_t)e, .revision = revision });
 }
 
-static enum err check_command(struct bytes encoded, struct kv_command *out)
+static enum err check_command(const struct kv *kv, struct bytes encoded, struct kv_command *out)
 {
 	struct reader r = reader_of(encoded);
 
 	kv_command_get(&r, out);
-	if (!reader_done(&r) || out->flags != 0 || out->token.size > KV_TOKEN_BYTES_MAX)
+	if (!reader_done(&r) || out->flags != 0 || out->token.size > kv->limits->token_bytes)
 		return ERR_BAD_REQUEST;
-	return check_rules(out->txn, true);
+	return check_rules(out->txn, true, kv->meta.level);
 }
 
 /* Does the txn, or refuses it as a whole: then nothing is left of it. */
@@ -83,7 +83,7 @@ enum err kv_apply_command(struct kv *kv, uint64_t index, uint64_t time_ms, struc
 
 	assert(index == kv->meta.applied_index + 1);
 	kv_changes_clear(changes);
-	if ((e = check_command(encoded, &command)) != ERR_OK) {
+	if ((e = check_command(kv, encoded, &command)) != ERR_OK) {
 		refuse(result, index, e);
 		return ERR_OK;
 	}
@@ -103,7 +103,8 @@ enum err kv_apply_command(struct kv *kv, uint64_t index, uint64_t time_ms, struc
 
 static const char members_key[] = "members";
 
-enum err kv_apply_members(struct kv *kv, uint64_t index, struct bytes members, struct kv_changes *changes)
+enum err kv_apply_members(
+    struct kv *kv, uint64_t index, struct bytes members, unsigned level, struct kv_changes *changes)
 {
 	struct bytes old;
 	enum err e;
@@ -115,7 +116,7 @@ enum err kv_apply_members(struct kv *kv, uint64_t index, struct bytes members, s
 		return e;
 	members_record_put(&changes->bytes, &(struct members_record){ index, members });
 	changes_end(changes);
-	return ERR_OK;
+	return level_change(kv, level, changes);
 }
 
 enum err kv_members(struct kv *kv, uint64_t *index, struct buf *members)
@@ -137,7 +138,7 @@ enum err kv_read(struct kv *kv, struct bytes txn, struct buf *result)
 {
 	uint64_t revision = kv->meta.applied_index, too_many;
 	size_t start = result->size;
-	enum err e = check_rules(txn, false);
+	enum err e = check_rules(txn, false, kv->meta.level);
 	bool refused = e != ERR_OK;
 
 	if (!refused) {

@@ -33,6 +33,7 @@ void image_scan_end(struct image_scan *s);
 struct image_head {
 	uint64_t term, index, time_ms, tokens, cluster;
 	struct kv_hash hash;
+	unsigned level; /* the feature level of the state */
 };
 
 /* How many of these bytes are whole frames, for whoever reads a file. What no frame begins with counts as one, so that
@@ -40,8 +41,8 @@ struct image_head {
 size_t image_frames_whole(struct bytes b);
 
 struct image_load;
-/* Into an empty table (borrowed). */
-struct image_load *image_load_begin(struct table *t);
+/* Into an empty table (borrowed). A state of a feature level above `level_most` is ERR_VERSION: what it means is not known. */
+struct image_load *image_load_begin(struct table *t, unsigned level_most);
 /* Whole frames, in order. ERR_DAMAGED, ERR_VERSION: image_load_why() tells; the rest is the table's. After an error it
  * can only be freed. Commits now and then. */
 enum err image_load_frames(struct image_load *l, struct bytes frames);

@@ -4,7 +4,9 @@
 #include "worker/kv/image.h"
 
 /* The frames of images, for those who write and read them. */
-#define IMAGE_FORMAT 1
+/* A state of level 0 looks as the first version reads it. That one takes no other format, and so no state that it would
+ * not understand. */
+enum image_format { IMAGE_FORMAT_PLAIN = 1, IMAGE_FORMAT_LEVEL = 2 };
 #define IMAGE_FRAME_HEAD_BYTES 8
 /* A frame with one record, however long. */
 #define IMAGE_PAYLOAD_BYTES_MAX (IMAGE_FRAME_BYTES + KV_RESULT_BYTES_MAX + 64 * 1024)

@@ -10,6 +10,7 @@
 
 struct image_load {
 	struct table *table;
+	unsigned level_most;
 	bool has_head, has_end;
 	struct image_head head;
 	uint64_t frames, records, bytes, tokens;
@@ -21,11 +22,12 @@ struct image_load {
 	char *why; /* NULL: all is well so far */
 };
 
-struct image_load *image_load_begin(struct table *t)
+struct image_load *image_load_begin(struct table *t, unsigned level_most)
 {
 	struct image_load *l = xcalloc(1, sizeof(*l));
 
 	l->table = t;
+	l->level_most = level_most;
 	return l;
 }
 
@@ -61,6 +63,18 @@ static enum err damaged(struct image_load *l, const char *reason)
 	return refuse(l, ERR_DAMAGED, reason);
 }
 
+static enum err refuse_level(struct image_load *l, unsigned level)
+{
+	char *reason =
+	    xasprintf("the state is of feature level %u, and this version knows no level above %u: "
+		      "upgrade this node",
+		level, l->level_most);
+	enum err e = refuse(l, ERR_VERSION, reason);
+
+	free(reason);
+	return e;
+}
+
 static bool is_size(uint32_t size)
 {
 	return size > 0 && size <= IMAGE_PAYLOAD_BYTES_MAX;
@@ -85,15 +99,20 @@ size_t image_frames_whole(struct bytes b)
 static enum err load_head(struct image_load *l, struct reader *r)
 {
 	struct image_frame_head h;
+	unsigned level = 0;
 
 	if (!image_frame_head_get(r, &h))
 		return damaged(l, "the head is cut short");
-	if (h.format != IMAGE_FORMAT)
-		return refuse(l, ERR_VERSION, "the format is not known");
+	if (h.format != IMAGE_FORMAT_PLAIN && h.format != IMAGE_FORMAT_LEVEL)
+		return refuse(l, ERR_VERSION, "the format is not known: upgrade this node");
+	if (h.format == IMAGE_FORMAT_LEVEL)
+		level = wire_get_u16(r);
 	if (!reader_done(r))
 		return damaged(l, "the head is too long");
+	if (level > l->level_most)
+		return refuse_level(l, level);
 	l->head = (struct image_head){ h.term, h.index, h.time_ms, h.tokens, h.cluster,
-		{ .high = h.hash_high, .low = h.hash_low } };
+		{ .high = h.hash_high, .low = h.hash_low }, level };
 	l->has_head = true;
 	return ERR_OK;
 }
@@ -208,11 +227,23 @@ enum err image_load_end(struct image_load *l)
 		.time_ms = l->head.time_ms,
 		.tokens = l->head.tokens,
 		.hash = l->hash,
+		.level = l->head.level,
 	};
+	struct buf room = { 0 };
+	unsigned level;
+	enum err e;
 
 	if (!l->has_end)
 		return damaged(l, "the end is missing");
 	if (l->hash.high != l->head.hash.high || l->hash.low != l->head.hash.low)
 		return damaged(l, "its records are not those that it was made from: the hash differs");
+	e = level_read(l->table, &room, &level);
+	buf_free(&room);
+	if (e == ERR_DAMAGED || e == ERR_VERSION)
+		return damaged(l, "the feature level cannot be read");
+	if (e != ERR_OK)
+		return e;
+	if (level != l->head.level)
+		return damaged(l, "its feature level is not the one that it says");
 	return kv_write_image(l->table, &meta);
 }

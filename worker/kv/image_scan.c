@@ -118,7 +118,7 @@ static void put_head(struct image_scan *s, struct buf *out)
 	size_t at = begin_frame(out, IMAGE_HEAD);
 
 	image_frame_head_put(out, &(struct image_frame_head){
-				      .format = IMAGE_FORMAT,
+				      .format = s->meta.level > 0 ? IMAGE_FORMAT_LEVEL : IMAGE_FORMAT_PLAIN,
 				      .cluster = s->cluster,
 				      .term = s->meta.applied_term,
 				      .index = s->meta.applied_index,
@@ -127,6 +127,8 @@ static void put_head(struct image_scan *s, struct buf *out)
 				      .hash_low = s->meta.hash.low,
 				      .hash_high = s->meta.hash.high,
 				  });
+	if (s->meta.level > 0)
+		wire_put_u16(out, (uint16_t)s->meta.level);
 	end_frame(s, out, at);
 	s->head_sent = true;
 }

@@ -8,7 +8,8 @@ struct kv {
 	struct table *table;
 	struct kv_meta meta;
 	bool unwritten; /* settled since the last commit */
-	uint64_t tokens_max; /* KV_TOKENS_MAX; less in tests */
+	const struct kv_limits *limits; /* of the state's feature level */
+	uint64_t tokens_max; /* that of the limits; less in tests */
 	bool oldest_known; /* the log time of the oldest token is known: */
 	uint64_t oldest_ms; /* UINT64_MAX: there are no tokens */
 	struct image_scan *scan; /* under way, or NULL */
@@ -22,9 +23,14 @@ struct kv {
 /* kv.c: what kv_open() finds in a table whose records came by an image; commits. */
 enum err kv_write_image(struct table *t, const struct kv_meta *meta);
 
+/* kv.c: the state's feature level rises to this one with the entry under way; a lower one changes nothing. */
+enum err level_change(struct kv *kv, unsigned level, struct kv_changes *changes);
+/* What the table says; 0 where it says nothing. */
+enum err level_read(struct table *t, struct buf *room, unsigned *level);
+
 /* check.c: kv_txn_check() but for the size of the whole, which is a matter of what lets it in: an entry that is in the
  * log means the same on every node, whatever its version would let in today. */
-enum err check_rules(struct bytes txn, bool writes);
+enum err check_rules(struct bytes txn, bool writes, unsigned level);
 
 /* run.c: does the txn (checked) and appends its encoded kv_result. With `changes` NULL it only reads. ERR_TOO_LARGE:
  * a limit was met on the way; what was appended and changed so far must be dropped; *too_many is which deletion of a prefix met the

@@ -8,6 +8,8 @@
 
 /* In TABLE_META. */
 static const char meta_key[] = "applied", image_key[] = "image", distrust_key[] = "distrust";
+/* In TABLE_SETTINGS. */
+static const char level_key[] = "level";
 
 static enum err load_meta(struct kv *kv)
 {
@@ -46,6 +48,62 @@ static enum err load_marks(struct kv *kv)
 	return e;
 }
 
+enum err level_read(struct table *t, struct buf *room, unsigned *level)
+{
+	struct setting_record record;
+	enum err e;
+
+	*level = 0;
+	buf_clear(room);
+	e = table_get(t, TABLE_SETTINGS, bytes_text(level_key), room);
+	if (e == ERR_OK && (e = setting_record_get(buf_bytes(room), &record)) == ERR_OK)
+		*level = (unsigned)record.value;
+	return e == ERR_NOT_FOUND ? ERR_OK : e; /* the first version wrote none: it is level 0 */
+}
+
+static void set_level(struct kv *kv, unsigned level)
+{
+	kv->meta.level = level;
+	kv->limits = kv_limits(level);
+	kv->tokens_max = kv->limits->tokens;
+}
+
+static enum err load_level(struct kv *kv)
+{
+	unsigned level;
+	enum err e = level_read(kv->table, &kv->scratch, &level);
+
+	set_level(kv, level);
+	return e;
+}
+
+static enum err settle_setting(struct kv *kv, const struct kv_change *change)
+{
+	struct setting_record record;
+	enum err e;
+
+	if (!bytes_equal(change->key, bytes_text(level_key)))
+		return ERR_OK;
+	if ((e = setting_record_get(change->new_record, &record)) == ERR_OK)
+		set_level(kv, (unsigned)record.value);
+	return e;
+}
+
+enum err level_change(struct kv *kv, unsigned level, struct kv_changes *changes)
+{
+	struct bytes old;
+	enum err e;
+
+	if (level <= kv->meta.level)
+		return ERR_OK;
+	e = changes_begin(changes, kv->table, TABLE_SETTINGS, bytes_text(level_key), &old);
+	if (e != ERR_OK)
+		return e;
+	setting_record_put(&changes->bytes, &(struct setting_record){ level });
+	changes_end(changes);
+	return ERR_OK;
+}
+
 static enum err put_meta(struct table *t, struct buf *room, const struct kv_meta *meta)
 {
 	buf_clear(room);
@@ -68,8 +126,8 @@ enum err kv_open(struct kv **out, struct table *t)
 
 	kv->table = t;
 	kv->view.table = t;
-	kv->tokens_max = KV_TOKENS_MAX;
-	if ((e = load_meta(kv)) != ERR_OK || (e = load_marks(kv)) != ERR_OK) {
+	if ((e = load_meta(kv)) != ERR_OK || (e = load_level(kv)) != ERR_OK ||
+	    (e = load_marks(kv)) != ERR_OK) {
 		kv_close(kv);
 		kv = NULL;
 	}
@@ -108,6 +166,8 @@ static enum err settle_change(struct kv *kv, const struct kv_change *change)
 		hash_subtract(&kv->meta.hash, change->table, change->key, change->old_record);
 	if (is)
 		hash_add(&kv->meta.hash, change->table, change->key, change->new_record);
+	if (change->table == TABLE_SETTINGS)
+		return settle_setting(kv, change);
 	return change->table == TABLE_TOKENS ? tokens_settle(kv, change) : ERR_OK;
 }
 
@@ -130,14 +190,14 @@ enum err kv_settle(
 	return ERR_OK;
 }
 
-enum err kv_move(struct kv *kv, uint64_t term, uint64_t index, struct bytes members)
+enum err kv_move(struct kv *kv, uint64_t term, uint64_t index, struct bytes members, unsigned level)
 {
 	struct kv_changes *changes = kv_changes_new();
 	enum err e;
 
 	assert(index > kv->meta.applied_index && term >= kv->meta.applied_term);
 	kv->meta.applied_index = index - 1;
-	if ((e = kv_apply_members(kv, index, members, changes)) == ERR_OK &&
+	if ((e = kv_apply_members(kv, index, members, level, changes)) == ERR_OK &&
 	    (e = kv_settle(kv, term, index, kv->meta.time_ms, changes)) == ERR_OK)
 		e = kv_commit(kv);
 	kv_changes_free(changes);

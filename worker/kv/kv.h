@@ -2,6 +2,7 @@
 #define WORKER_KV_KV_H
 
 #include "common/err.h"
+#include "worker/kv/feature.h"
 #include "worker/kv/table.h"
 
 /*
@@ -29,8 +30,8 @@ enum kv_step_kind {
 #define WIRE_PREFIX kv
 #include "common/wire_declare.h"
 
-/* Limits that matter in apply. They are the same on every node by being constants; replicated settings later.
- * What is over one of them is TOO_LARGE as a whole, and nothing of it is applied. */
+/* Limits that matter in apply, as of feature level 0. Apply itself takes them from kv_limits(): one that changes does so
+ * with a level, never with the program's version. */
 #define KV_KEY_BYTES_MAX 4096
 #define KV_VALUE_BYTES_MAX (1024 * 1024)
 #define KV_DELETE_KEYS_MAX 10000
@@ -76,10 +77,13 @@ struct kv_meta {
 	uint64_t time_ms; /* the log time reached */
 	uint64_t tokens; /* in the table of tokens */
 	struct kv_hash hash;
+	unsigned
+	    level; /* the feature level: not in this record but in TABLE_SETTINGS, as all nodes have it */
 };
 
 struct kv;
-/* Borrows the table, which must outlive it, and reads what it holds. ERR_DAMAGED, ERR_VERSION, ERR_IO. */
+/* Borrows the table, which must outlive it, and reads what it holds. Whether its feature level is one that this program
+ * knows is for the caller to ask (kv_meta). ERR_DAMAGED, ERR_VERSION, ERR_IO. */
 enum err kv_open(struct kv **out, struct table *t);
 /* No image of it may be under way (asserted). */
 void kv_close(struct kv *kv);
@@ -87,12 +91,17 @@ void kv_close(struct kv *kv);
 const struct kv_meta *kv_meta(const struct kv *kv);
 
 /* An operation is checked before it is proposed, by the same rules that apply follows and for its size: ERR_OK,
- * ERR_BAD_REQUEST, ERR_TOO_LARGE, ERR_KEY_TOO_LONG. `writes` tells whether it may have writing steps. */
-enum err kv_txn_check(struct bytes txn, bool writes);
+ * ERR_BAD_REQUEST, ERR_TOO_LARGE, ERR_KEY_TOO_LONG. `writes` tells whether it may have writing steps. What the feature level
+ * does not know is ERR_BAD_REQUEST. */
+enum err kv_txn_check(struct bytes txn, bool writes, unsigned level);
+/* The lowest feature level, from `level` to `most`, at which the check of this operation comes to something else than
+ * ERR_BAD_REQUEST; `level` where there is none. */
+unsigned kv_txn_level(struct bytes txn, bool writes, unsigned level, unsigned most);
 
 /* Applies one command (kv_command, encoded) as of index and log time; changes nothing yet: `changes` (cleared
  * first) says what to change, `result` gets an encoded kv_result appended. A command that is not well formed has
- * the result BAD_REQUEST and no change, on every node alike. The error returned is the table's.
+ * the result BAD_REQUEST and no change; so has one with a step that the state's feature level does not know, whatever the
+ * program does: on every node alike. The error returned is the table's.
  *
  * Guards are judged before any step of their txn. A nested txn whose guard fails says so in its own result and does
  * not undo what is around it; one at the top changes nothing, and neither does any step that is TOO_LARGE.
@@ -102,8 +111,10 @@ enum err kv_txn_check(struct bytes txn, bool writes);
  * removed a few at a time by each command, through the changes; until then they count as absent. */
 enum err kv_apply_command(struct kv *kv, uint64_t index, uint64_t time_ms, struct bytes command,
     struct kv_changes *changes, struct buf *result);
-/* The members of the cluster as of an entry: kept as one record in TABLE_MEMBERS. */
-enum err kv_apply_members(struct kv *kv, uint64_t index, struct bytes members, struct kv_changes *changes);
+/* The members of the cluster as of an entry: kept as one record in TABLE_MEMBERS. The feature level that the entry says is
+ * that of the state for all entries behind it; it never falls. */
+enum err kv_apply_members(
+    struct kv *kv, uint64_t index, struct bytes members, unsigned level, struct kv_changes *changes);
 /* Appends what the last settled one said, and its index. ERR_NOT_FOUND: there was none. */
 enum err kv_members(struct kv *kv, uint64_t *index, struct buf *members);
 
@@ -122,8 +133,8 @@ enum err kv_quarantine(struct kv *kv, struct bytes why);
 /* NULL: it is to be trusted. Borrowed. */
 const char *kv_quarantined(const struct kv *kv);
 /* The state goes on at another position, which lies ahead, as if everything before it had changed nothing: what `members`
- * says is all that is new there. Commits. */
-enum err kv_move(struct kv *kv, uint64_t term, uint64_t index, struct bytes members);
+ * says, and the feature level, is all that is new there. Commits. */
+enum err kv_move(struct kv *kv, uint64_t term, uint64_t index, struct bytes members, unsigned level);
 
 /* Does the reading steps of `txn` (encoded) on what is settled; appends an encoded kv_result whose revision is the
  * applied index. A page of a RANGE ends at its limit, KV_PAGE_KEYS_MAX or KV_PAGE_BYTES_MAX. The error returned is

@@ -173,6 +173,24 @@ enum err members_record_get(struct bytes from, struct members_record *out)
 	return end(&r);
 }
 
+void setting_record_put(struct buf *b, const struct setting_record *r)
+{
+	wire_put_u8(b, FORMAT);
+	put_number(b, r->value);
+}
+
+enum err setting_record_get(struct bytes from, struct setting_record *out)
+{
+	struct reader r = reader_of(from);
+	enum err e;
+
+	*out = (struct setting_record){ 0 };
+	if (!begins(&r, &e))
+		return e;
+	out->value = get_number(&r);
+	return end(&r);
+}
+
 void meta_record_put(struct buf *b, const struct kv_meta *m)
 {
 	wire_put_u8(b, FORMAT);

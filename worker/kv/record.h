@@ -48,6 +48,13 @@ struct members_record {
 void members_record_put(struct buf *b, const struct members_record *r);
 enum err members_record_get(struct bytes from, struct members_record *out);
 
+/* TABLE_SETTINGS: format, value. */
+struct setting_record {
+	uint64_t value;
+};
+void setting_record_put(struct buf *b, const struct setting_record *r);
+enum err setting_record_get(struct bytes from, struct setting_record *out);
+
 /* TABLE_META: format and the numbers of kv_meta in their order, 8 bytes each, the hash's low half first. */
 void meta_record_put(struct buf *b, const struct kv_meta *m);
 enum err meta_record_get(struct bytes from, struct kv_meta *out);

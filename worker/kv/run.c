@@ -7,6 +7,7 @@
 /* One txn on its way, with the budgets that it shares with what is nested in it. */
 struct run {
 	struct kv *kv;
+	const struct kv_limits *limits;
 	struct view *view;
 	struct kv_changes *changes;
 	uint64_t revision;
@@ -100,7 +101,8 @@ static enum err do_delete(struct run *r, const struct kv_step *s, struct kv_step
 
 struct deletion {
 	struct run *run;
-	uint64_t count;
+	struct kv_step_result *said;
+	uint64_t limit; /* 0: none */
 	enum err e;
 };
 
@@ -109,25 +111,28 @@ static bool on_delete(void *arg, struct bytes key, struct bytes record)
 	struct deletion *d = arg;
 	struct run *r = d->run;
 
+	if (d->limit > 0 && d->said->count == d->limit) {
+		d->said->more = 1;
+		return false;
+	}
 	r->deleted_bytes += key.size + record.size;
-	if (++r->deleted > KV_DELETE_KEYS_MAX || r->deleted_bytes > KV_DELETE_BYTES_MAX ||
-	    ++r->visits > KV_TXN_VISITS_MAX) {
+	if (++r->deleted > r->limits->delete_keys || r->deleted_bytes > r->limits->delete_bytes ||
+	    ++r->visits > r->limits->txn_visits) {
 		d->e = ERR_TOO_LARGE;
 		r->too_many = r->deleted;
 		return false;
 	}
 	changes_begin_known(r->changes, TABLE_KEYS, key, record);
 	changes_end(r->changes);
-	d->count++;
+	d->said->count++;
 	return true;
 }
 
 static enum err do_delete_prefix(struct run *r, const struct kv_step *s, struct kv_step_result *said)
 {
-	struct deletion d = { .run = r };
+	struct deletion d = { r, said, s->limit, ERR_OK };
 	enum err e = view_scan(r->view, TABLE_KEYS, s->key, (struct bytes){ NULL, 0 }, on_delete, &d);
 
-	said->count = d.count;
 	return e == ERR_OK ? d.e : e;
 }
 
@@ -177,7 +182,7 @@ static bool on_page(void *arg, struct bytes key, struct bytes bytes)
 
 	if ((p->e = record_get(bytes, &record)) != ERR_OK)
 		return false;
-	if (++p->run->visits > KV_TXN_VISITS_MAX) {
+	if (++p->run->visits > p->run->limits->txn_visits) {
 		p->e = ERR_TOO_LARGE;
 		return false;
 	}
@@ -185,7 +190,7 @@ static bool on_page(void *arg, struct bytes key, struct bytes bytes)
 		struct kv_record record_told = told(key, &record, p->keys_only);
 
 		kv_record_put(out, &record_told);
-		if (p->said->count == 0 || out->size - p->start <= KV_PAGE_BYTES_MAX) {
+		if (p->said->count == 0 || out->size - p->start <= p->run->limits->page_bytes) {
 			p->said->count++;
 			return true;
 		}
@@ -197,8 +202,8 @@ static bool on_page(void *arg, struct bytes key, struct bytes bytes)
 
 static enum err do_range(struct run *r, const struct kv_step *s, struct kv_step_result *said)
 {
-	bool own = s->limit > 0 && s->limit < KV_PAGE_KEYS_MAX;
-	struct page p = { r, said, own ? s->limit : KV_PAGE_KEYS_MAX, s->keys_only != 0, r->out->size,
+	bool own = s->limit > 0 && s->limit < r->limits->page_keys;
+	struct page p = { r, said, own ? s->limit : r->limits->page_keys, s->keys_only != 0, r->out->size,
 		ERR_OK };
 	enum err e = view_scan(r->view, TABLE_KEYS, s->key, s->after, on_page, &p);
 
@@ -246,7 +251,7 @@ static enum err do_step(struct run *r, const struct kv_step *s)
 	kv_step_result_put(head, &said);
 	memcpy(r->out->data + at, head->data, head->size);
 	close_last_field(r->out, content_at);
-	return r->out->size - r->out_start > KV_RESULT_BYTES_MAX ? ERR_TOO_LARGE : ERR_OK;
+	return r->out->size - r->out_start > r->limits->result_bytes ? ERR_TOO_LARGE : ERR_OK;
 }
 
 static enum err do_txn(struct run *r, struct bytes encoded)
@@ -284,6 +289,7 @@ enum err run_txn(struct kv *kv, uint64_t revision, struct bytes txn, struct kv_c
 
 	struct run r = {
 		.kv = kv,
+		.limits = kv->limits,
 		.view = &kv->view,
 		.changes = changes,
 		.revision = revision,

@@ -42,9 +42,9 @@ static struct bytes make_age_key(struct age_key *k, uint64_t index)
 	return bytes_of(k->bytes, sizeof(k->bytes));
 }
 
-static bool is_expired(uint64_t since_ms, uint64_t now_ms)
+static bool is_expired(const struct kv *kv, uint64_t since_ms, uint64_t now_ms)
 {
-	return now_ms >= since_ms && now_ms - since_ms >= KV_TOKEN_LIFE_MS;
+	return now_ms >= since_ms && now_ms - since_ms >= kv->limits->token_life_ms;
 }
 
 static enum err drop(struct kv *kv, struct bytes key, struct kv_changes *changes)
@@ -73,7 +73,7 @@ static bool on_age(void *arg, struct bytes key, struct bytes record)
 
 	if ((s->e = age_record_get(record, &age)) != ERR_OK)
 		return false;
-	if (!is_expired(age.time_ms, s->time_ms)) {
+	if (!is_expired(s->kv, age.time_ms, s->time_ms)) {
 		if (s->count == 0) {
 			s->kv->oldest_known = true;
 			s->kv->oldest_ms = age.time_ms;
@@ -111,7 +111,7 @@ enum err tokens_sweep(struct kv *kv, uint64_t time_ms, struct kv_changes *change
 	struct sweep s = { kv, time_ms, changes, &kv->scratch, 0, ERR_OK };
 	enum err e = ERR_OK;
 
-	if (!kv->oldest_known || is_expired(kv->oldest_ms, time_ms))
+	if (!kv->oldest_known || is_expired(kv, kv->oldest_ms, time_ms))
 		e = sweep_expired(&s);
 	*alive = kv->meta.tokens - s.count;
 	return e;
@@ -129,7 +129,7 @@ enum err tokens_find(struct kv *kv, struct token_use *use, struct kv_changes *ch
 	use->absent = e == ERR_NOT_FOUND;
 	if (e != ERR_OK || (e = token_record_get(record, &found)) != ERR_OK)
 		return e;
-	if (is_expired(found.time_ms, use->time_ms))
+	if (is_expired(kv, found.time_ms, use->time_ms))
 		return ERR_NOT_FOUND;
 	if (found.operation.high != use->operation.high || found.operation.low != use->operation.low)
 		return ERR_TOKEN_REUSED;

@@ -26,7 +26,7 @@ static enum err begin_load(struct replica *r, struct incoming *in)
 	enum err e = tables_make(r->env.tables, &in->table);
 
 	if (e == ERR_OK)
-		in->load = image_load_begin(in->table);
+		in->load = image_load_begin(in->table, r->o.level_most);
 	return e;
 }
 

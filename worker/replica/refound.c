@@ -127,7 +127,7 @@ enum err refound_state(const struct refound *r, struct kv *kv)
 {
 	if (kv_meta(kv)->applied_index == r->base.index)
 		return ERR_OK;
-	return kv_move(kv, r->base.term, r->base.index, blob_bytes(r->next.founding));
+	return kv_move(kv, r->base.term, r->base.index, blob_bytes(r->next.founding), 0);
 }
 
 enum err refound_finish(struct refound *r, struct disk *d, uint64_t segment_bytes)

@@ -71,6 +71,7 @@ struct replica_options {
 	size_t message_bytes_max, window_bytes_max, uncommitted_bytes_max;
 	/* The states of all nodes are compared at each index that this divides: the same on every node. 0: the default. */
 	uint64_t hash_every;
+	unsigned level_most; /* the highest feature level that this program knows (worker/kv/feature.h) */
 };
 
 /* What depends on the size of a segment: the ballast, and the files of the state's own log. */

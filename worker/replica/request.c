@@ -80,7 +80,7 @@ static enum err admit(const struct replica *r, const struct ipc_request *q)
 		return ERR_OK;
 	if (q->kind == REQUEST_CHANGE)
 		return is_change(q->operation) ? ERR_OK : ERR_BAD_REQUEST;
-	return kv_txn_check(q->operation, q->kind == REQUEST_WRITE);
+	return kv_txn_check(q->operation, q->kind == REQUEST_WRITE, r->o.level_most);
 }
 
 struct pending *request_take(

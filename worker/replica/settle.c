@@ -13,7 +13,7 @@ enum err settle_entry(struct kv *kv, const struct entry *e, struct kv_changes *c
 		error = ERR_OK;
 		break;
 	case ENTRY_CONFIG:
-		error = kv_apply_members(kv, e->pos.index, blob_bytes(e->data), changes);
+		error = kv_apply_members(kv, e->pos.index, blob_bytes(e->data), 0, changes);
 		break;
 	case ENTRY_WRITE:
 		error = kv_apply_command(kv, e->pos.index, e->time_ms, blob_bytes(e->data), changes, result);
