@@ -19,6 +19,7 @@
 typedef char *conf_text;
 typedef uint64_t conf_number;
 typedef struct span conf_span;
+typedef struct span conf_silence; /* 0: never */
 typedef uint64_t conf_bytes;
 typedef bool conf_bool;
 typedef char *conf_addr;

@@ -23,6 +23,8 @@ static bool take_number(const char **text, uint64_t *out)
 	return true;
 }
 
+#define NEVER "never"
+
 struct unit {
 	const char *name;
 	uint64_t factor;
@@ -141,6 +143,24 @@ static void show_span(const void *field, struct buf *to)
 }
 
 const struct conf_type conf_type_span = { read_span, show_span, release_nothing, false };
+
+static enum err read_silence(void *field, const char *text, const struct conf_option *o, struct buf *why)
+{
+	if (strcasecmp(text, NEVER) != 0)
+		return read_span(field, text, o, why);
+	*(conf_silence *)field = span_ms(0);
+	return ERR_OK;
+}
+
+static void show_silence(const void *field, struct buf *to)
+{
+	if (((const conf_silence *)field)->ns == 0)
+		buf_append_text(to, NEVER);
+	else
+		show_span(field, to);
+}
+
+const struct conf_type conf_type_silence = { read_silence, show_silence, release_nothing, false };
 
 struct word {
 	const char *text;

@@ -46,6 +46,7 @@ static const char *type_text(const char *type)
 		{ "text", "Text" },
 		{ "number", "A number" },
 		{ "span", "A time: 500ms, 10s, 2m, 1h" },
+		{ "silence", "A time, like 10m, or the word never" },
 		{ "bytes", "Bytes: 4096, 64KiB, 2MiB, 1GiB" },
 		{ "bool", "The word yes or no" },
 		{ "addr", "HOST:PORT, [IPV6]:PORT or :PORT" },

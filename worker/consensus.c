@@ -27,7 +27,8 @@ struct consensus {
 	struct transport *transport;
 	struct replica *replica;
 	struct repair repair;
-	struct join *join; /* NULL: there is nothing to join, or not any more */
+	struct join *join; /* NULL: nobody is asked, or not any more */
+	enum join_purpose join_purpose;
 	struct loop_timer *begin, *deadline, *stop_limit;
 	struct instant armed; /* what `deadline` is set to */
 	struct desks *desks;
@@ -205,7 +206,7 @@ static void on_turn_end(void *arg)
 	count_traffic(c);
 	if (c->replay_to > c->replay_from)
 		tell_replay(c);
-	if (c->join != NULL && replica_view(c->replica).cluster != 0)
+	if (c->join != NULL && c->join_purpose != JOIN_COMPARE && replica_view(c->replica).cluster != 0)
 		end_join(c);
 	next = replica_deadline(c->replica);
 	if (next.ns != c->armed.ns) {
@@ -280,6 +281,7 @@ static enum err try_replica(struct consensus *c, enum replica_part *damaged)
 		.build = PACKAGE_VERSION,
 		.members = conf->cluster_members,
 		.new_cluster = conf->cluster_new_cluster,
+		.replace_after = conf->cluster_replace_after,
 		.joins = conf->cluster_join[0] != '\0' || c->repair.join != NULL,
 		.repairs = conf->node_repair != REPAIR_NO,
 		.state_lost = c->repair.lost,
@@ -334,25 +336,69 @@ static void set_desks(struct worker *w, uint64_t numbers)
 	desks_set(c->desks, numbers);
 }
 
-/* What a first start is told for the sake of a cluster. */
+static void on_join_refused(void *arg, const struct replica_refusal *refusal)
+{
+	struct consensus *c = arg;
+
+	replica_visit(c->replica, refusal, now(c));
+}
+
+static void on_join_alone(void *arg)
+{
+	struct consensus *c = arg;
+
+	log_info(
+	    "no address of [cluster] join belongs to a cluster: this node may found one, as bootstrap says");
+	replica_may_found(c->replica, now(c));
+	end_join(c);
+}
+
+static void on_join_elsewhere(void *arg, const char *address, uint64_t cluster)
+{
+	struct consensus *c = arg;
+
+	replica_warn_of_cluster(c->replica, address, cluster);
+}
+
+static void ask_about_cluster(struct consensus *c, enum join_purpose purpose, const char *addresses)
+{
+	static const struct join_hooks hooks = { on_join_refused, on_join_alone, on_join_elsewhere };
+	const struct replica_view v = replica_view(c->replica);
+
+	c->join_purpose = purpose;
+	c->join = join_start(c->worker->loop, c->worker->conf,
+	    &(struct join_wish){ .purpose = purpose,
+		.addresses = addresses,
+		.incarnation = v.incarnation,
+		.cluster = v.cluster,
+		.seed = random_secret(),
+		.hooks = &hooks,
+		.arg = c });
+}
+
+/* What a first start is told for the sake of a cluster; a later one looks whether it has become part of that. */
 static void find_cluster(struct consensus *c)
 {
 	const struct conf *conf = c->worker->conf;
-	uint64_t cluster = replica_view(c->replica).cluster;
+	const struct replica_view v = replica_view(c->replica);
 
-	if (conf->cluster_bootstrap && cluster != 0)
-		log_warnx(
-		    "bootstrap is ignored: this node belongs to the cluster %016" PRIx64 " already", cluster);
-	if (c->repair.join != NULL && cluster == 0) {
-		c->join = join_start(c->worker->loop, conf, c->repair.join, random_secret());
+	if (conf->cluster_bootstrap && v.cluster != 0)
+		log_warnx("bootstrap is ignored: this node belongs to the cluster %016" PRIx64 " already",
+		    v.cluster);
+	if (c->repair.join != NULL && v.cluster == 0) {
+		ask_about_cluster(c, JOIN_ADD, c->repair.join);
 		return;
 	}
-	if (conf->cluster_join[0] == '\0')
+	if (conf->cluster_join[0] == '\0' || v.removed)
 		return;
-	if (cluster != 0)
-		log_info("join is ignored: this node belongs to the cluster %016" PRIx64 " already", cluster);
-	else
-		c->join = join_start(c->worker->loop, conf, conf->cluster_join, random_secret());
+	if (v.cluster != 0)
+		log_info(
+		    "join is ignored: this node belongs to the cluster %016" PRIx64 " already", v.cluster);
+	ask_about_cluster(c,
+	    v.cluster != 0            ? JOIN_COMPARE
+	    : conf->cluster_bootstrap ? JOIN_FOUND
+				      : JOIN_ADD,
+	    conf->cluster_join);
 }
 
 /* In the turn after the start, which may have taken seconds: so time does not run backwards for the replica. */

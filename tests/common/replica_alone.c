@@ -24,6 +24,7 @@ static void hear_hello(struct transport *t, const struct peer_hello *hello)
 	struct alone *a = alone_of(t);
 
 	a->self = hello->incarnation;
+	a->visits = hello->visits;
 	snprintf(a->list, sizeof(a->list), "%.*s", (int)hello->list.size, (const char *)hello->list.data);
 }
 
@@ -165,6 +166,7 @@ static enum err open_replica(struct alone *a)
 		.build = "1.0",
 		.members = a->members,
 		.joins = a->joins,
+		.replace_after = a->replace_after,
 		.repairs = a->repairs,
 		.state_lost = a->state_lost,
 		.election = span_ms(ELECTION_MS),

@@ -35,6 +35,7 @@ struct alone {
 	struct lane_maker maker;
 	struct transport transport;
 	const char *members;
+	struct span replace_after; /* from the next start on */
 	bool joins; /* from the next start on it is told to join a cluster */
 	struct fake_disk *disk;
 	struct ballast *ballast; /* NULL: there is always room */
@@ -52,6 +53,7 @@ struct alone {
 	enum err stream_error; /* of the last */
 	struct alone_frame frames[ALONE_KEPT_MAX];
 	size_t frame_count;
+	uint64_t visits; /* the cluster to which it passes requests, as its hello says */
 	char list[256]; /* what its hello says of who founds, or founded, its cluster */
 	char peers[256]; /* the addresses that it dials, each with a blank behind it */
 	bool deaf; /* no connection carries anything */

@@ -6,7 +6,7 @@
 #define TRIES_MOST 12
 #define ANSWER_SLACK span_ms(1000)
 
-static const struct event_kind ask_kind, change_kind, late_kind;
+static const struct event_kind ask_kind, change_kind, late_kind, unmask_kind;
 
 static struct random *dice(struct universe *u)
 {
@@ -25,10 +25,18 @@ static void want(struct universe *u, enum member_kind kind, struct node *n, bool
 	story_tell(u, n->number, "nemesis: shall be %s", kind == MEMBER_ADD ? "added" : "removed");
 	c->busy = true;
 	c->lost = lost;
+	c->clone = false;
 	c->kind = kind;
 	c->subject = n->number;
 	c->tries = 0;
 	ask_later(u, span_us(10), span_ms(500));
+}
+
+/* Whoever looks after it sees the mistake. */
+static void unmask_later(struct universe *u)
+{
+	universe_add(
+	    u, dice_span_skewed(dice(u), span_ms(10), span_ms(4000)), &unmask_kind, NOBODY, 0, 0, NULL);
 }
 
 static void try_again(struct universe *u)
@@ -36,7 +44,9 @@ static void try_again(struct universe *u)
 	struct churn *c = &u->churn;
 
 	c->waits = false;
-	if (++c->tries >= TRIES_MOST && !c->lost)
+	if (++c->tries >= TRIES_MOST && c->clone)
+		unmask_later(u);
+	else if (c->tries >= TRIES_MOST && !c->lost)
 		c->busy = false;
 	else
 		ask_later(u, span_ms(5), span_ms(1000));
@@ -140,6 +150,8 @@ static bool may_happen(const struct churn *c, enum err e)
 	case ERR_TIMEOUT:
 	case ERR_CONFLICT:
 		return true;
+	case ERR_ID_IN_USE:
+		return c->clone || c->lost;
 	case ERR_UNREACHABLE:
 		return c->kind == MEMBER_ADD;
 	case ERR_NOT_FOUND:
@@ -147,6 +159,28 @@ static bool may_happen(const struct churn *c, enum err e)
 	default:
 		return false;
 	}
+}
+
+/* What worker/join.c does with a refusal. */
+static void send_visiting(struct universe *u, struct node *clone)
+{
+	const struct raft_config *config = &u->laws.config;
+	struct replica_refusal refusal = { 0, "its id is in use", NULL, 0 };
+	struct bytes peers[RAFT_MEMBERS_MAX];
+	struct raft_member m;
+
+	for (size_t i = 0; i < config->count; i++)
+		if (raft_config_find(config, config->members[i], &m))
+			peers[refusal.count++] = m.peer;
+	for (int i = 0; i < u->plan.nodes; i++)
+		if (node_up(&u->nodes[i]) && laws_member(u, &u->nodes[i]))
+			refusal.cluster = replica_view(u->nodes[i].replica).cluster;
+	refusal.peers = peers;
+	if (!node_up(clone) || refusal.cluster == 0)
+		return;
+	story_tell(u, clone->number, "passes requests on");
+	replica_visit(clone->replica, &refusal, node_now(clone));
+	node_touch(clone);
 }
 
 /* As they are now: who told the node may be in the middle of its turn. */
@@ -173,6 +207,15 @@ void churn_on_answer(struct universe *u, struct node *n, const struct ipc_answer
 		universe_fail(u, "n%d answers a change of members with %s: %.*s", n->number + 1,
 		    err_name((enum err)a->error), (int)a->text.size, (const char *)a->text.data);
 	see_members(u);
+	if (c->clone && a->error == ERR_OK)
+		universe_fail(u, "n%d says that n%d, a second %s, was added", n->number + 1, c->subject + 1,
+		    u->nodes[c->subject].id);
+	if (c->clone && a->error == ERR_ID_IN_USE) {
+		c->waits = false;
+		send_visiting(u, &u->nodes[c->subject]);
+		unmask_later(u);
+		return;
+	}
 	/* For a moment a leader may take the process that was on a lost disk for the one that is there. */
 	if (a->error != ERR_OK || (c->lost && !laws_member(u, &u->nodes[c->subject]))) {
 		try_again(u);
@@ -231,6 +274,36 @@ bool strike_wipe(struct universe *u)
 	n->unlisted = n->number >= u->plan.members || dice_chance(&u->nemesis.dice, 500000);
 	node_restart_later(n, dice_span_skewed(&u->nemesis.dice, span_ms(1), span_ms(3000)));
 	want(u, MEMBER_ADD, n, true);
+	return true;
+}
+
+/* It gives up the name, and the disk that has it. */
+static void on_unmask(struct universe *u, const struct event *e)
+{
+	struct node *n = &u->nodes[u->churn.subject];
+
+	(void)e;
+	if (laws_member(u, n))
+		universe_fail(u, "n%d is a member as a second %s", n->number + 1, n->id);
+	node_wipe(n);
+	node_name(n, n);
+	node_restart_later(n, dice_span_skewed(dice(u), span_ms(1), span_ms(1000)));
+	u->churn.busy = false;
+}
+
+/* A machine that is none of the cluster's is started with the name of one that is. */
+bool strike_clone(struct universe *u)
+{
+	struct node *n = nemesis_any_node(u), *original = nemesis_any_node(u);
+
+	if (u->churn.busy || laws_member(u, n) || !laws_member(u, original))
+		return false;
+	node_wipe(n);
+	n->unlisted = true;
+	node_name(n, original);
+	node_restart_later(n, dice_span_skewed(&u->nemesis.dice, span_ms(1), span_ms(1000)));
+	want(u, MEMBER_ADD, n, false);
+	u->churn.clone = true;
 	return true;
 }
 
@@ -302,4 +375,4 @@ void churn_start(struct universe *u)
 }
 
 static const struct event_kind ask_kind = { "ask", on_ask }, change_kind = { "change", on_change },
-			       late_kind = { "late", on_late };
+			       late_kind = { "late", on_late }, unmask_kind = { "unmask", on_unmask };

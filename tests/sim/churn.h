@@ -9,6 +9,7 @@
  * Members come and go, one change at a time: whoever looks after the cluster asks any of its nodes to add or to remove
  * one, again and again until it is done or given up. Nodes that were removed get an empty disk before they are added
  * again; the disk of a member is lost, and its node added again in its own place. A change that is answered OK is there.
+ * A node that takes the id of a member for its own is never added; it passes on what clients ask of it.
  */
 struct universe;
 struct node;
@@ -18,6 +19,7 @@ struct node;
 struct churn {
 	struct random dice;
 	bool busy; /* a change is wanted */
+	bool clone; /* of a node with the id of a member */
 	bool lost; /* of a node whose disk is lost: never given up */
 	enum member_kind kind;
 	int subject;

@@ -36,6 +36,7 @@ static bool (*const strikes[FAULTS])(struct universe *u) = {
 	[FAULT_MEMBERS] = strike_members,
 	[FAULT_WIPE] = strike_wipe,
 	[FAULT_COPY] = strike_copy,
+	[FAULT_CLONE] = strike_clone,
 };
 
 void nemesis_count(struct universe *u, enum fault f)

@@ -93,5 +93,6 @@ void machines_heal(struct universe *u);
 bool strike_members(struct universe *u);
 bool strike_wipe(struct universe *u);
 bool strike_copy(struct universe *u);
+bool strike_clone(struct universe *u);
 
 #endif

@@ -395,11 +395,12 @@ static void sim_set_hello(struct transport *transport, const struct peer_hello *
 {
 	struct sim_transport *t = transport_of(transport);
 	struct universe *u = t->node->universe;
-	bool again = t->hello.size > 0 && t->cluster != hello->cluster;
+	bool again = t->hello.size > 0 && (t->cluster != hello->cluster || t->visits != hello->visits);
 
 	buf_clear(&t->hello);
 	peer_hello_put(&t->hello, hello);
 	t->cluster = hello->cluster;
+	t->visits = hello->visits;
 	t->node->incarnation = hello->incarnation;
 	for (int other = 0; other < u->plan.nodes; other++) {
 		if (again) {
@@ -460,7 +461,7 @@ void net_attach(struct universe *u, struct node *n)
 {
 	n->transport.transport.ops = &sim_ops;
 	n->transport.node = n;
-	n->transport.cluster = 0;
+	n->transport.cluster = n->transport.visits = 0;
 	for (int other = 0; other < u->plan.nodes; other++) {
 		u->net.links[n->number][other].wanted = u->net.links[n->number][other].dialing = false;
 		u->net.known[n->number][other] = (struct hello_known){ 0 };

@@ -38,7 +38,7 @@ struct sim_transport {
 	struct transport transport;
 	struct node *node;
 	struct buf hello; /* encoded; empty: none was set */
-	uint64_t cluster;
+	uint64_t cluster, visits;
 };
 
 struct net {

@@ -182,7 +182,7 @@ static void members_text(const struct node *n, struct buf *out)
 	for (int i = 0; count > 1 && i < count; i++) {
 		const struct node *listed = &u->nodes[(n->number + i) % count];
 
-		buf_printf(out, "%s%s=%s", i == 0 ? "" : ", ", listed->id, listed->address);
+		buf_printf(out, "%sn%d=%s", i == 0 ? "" : ", ", listed->number + 1, listed->address);
 	}
 }
 
@@ -360,6 +360,12 @@ void node_wipe(struct node *n)
 	net_forget(n->universe, n);
 }
 
+void node_name(struct node *n, const struct node *as)
+{
+	n->id[0] = 'n';
+	n->id[1] = (char)('1' + as->number);
+}
+
 bool node_misleads(const struct node *n)
 {
 	return n->rotten && node_up(n) && !replica_view(n->replica).quarantined;
@@ -367,7 +373,7 @@ bool node_misleads(const struct node *n)
 
 bool node_serves(const struct node *n)
 {
-	return node_up(n) && (replica_view(n->replica).cluster != 0 ||
+	return node_up(n) && (replica_view(n->replica).cluster != 0 || replica_view(n->replica).visits ||
 				 (!n->wiped && n->number < n->universe->plan.members));
 }
 
@@ -430,8 +436,7 @@ void nodes_init(struct universe *u)
 		n->universe = u;
 		n->number = i;
 		n->dice = dice_fork(&u->dice);
-		n->id[0] = 'n';
-		n->id[1] = (char)('1' + i);
+		node_name(n, n);
 		strcpy(n->address, "n0:9001");
 		strcpy(n->http, "http://n0:8001");
 		n->address[1] = n->http[8] = n->id[1];

@@ -81,6 +81,8 @@ void node_crash(struct node *n, bool power);
 void node_restart_later(struct node *n, struct span delay);
 /* Ends the process, if there is one, and puts an empty disk into the machine. */
 void node_wipe(struct node *n);
+/* Its next life has the name of that one, which may be itself. */
+void node_name(struct node *n, const struct node *as);
 /* What it answers may be wrong, for it does not know yet that its state is: whatever asks it bears that. */
 bool node_misleads(const struct node *n);
 /* It may be asked for keys: one that has no cluster, nor a list of others, would form one of its own. */

@@ -182,6 +182,14 @@ static void draw_lost(struct plan *p, struct random *r)
 				dice_chance(r, 400000);
 }
 
+/* It takes a node that is no member. */
+static void draw_clone(struct plan *p, struct random *r)
+{
+	p->faults[FAULT_CLONE] = p->nodes >= rows[FAULT_CLONE].nodes &&
+				 (p->faults[FAULT_MEMBERS] || p->members < p->nodes) &&
+				 dice_chance(r, 500000);
+}
+
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
 {
 	struct random r = { seed * 2 + 1 };
@@ -203,6 +211,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	quicken(p);
 	draw_rot(p, &r);
 	draw_lost(p, &r);
+	draw_clone(p, &r);
 }
 
 void plan_command(const struct plan *p, struct buf *out)

@@ -201,18 +201,83 @@ def test_who_is_refused_says_why_once_and_keeps_asking(nodes):
     wait_voters([n1, n2], "n1", "n2")
 
 
-def test_a_third_node_with_the_id_of_the_second_takes_its_place(nodes):
+def clone_of(nodes, member, name="clone", **options):
+    """A second node with the id of a member: another directory, other addresses."""
+    clone = nodes.node(name, **options)
+    clone.id = member.id
+    return clone
+
+
+def test_a_second_node_with_the_id_of_a_live_member_does_not_take_its_place(nodes):
     n1 = nodes.node("node1").start()
     n2 = nodes.node("node2", join=n1.http).start()
     wait_voters([n1, n2], "node1", "node2")
     assert put(n1, "user1", b"batman").status_code == 201
-    n3 = nodes.node("node3", join=n1.http)
-    n3.id = "node2"
+    clone = clone_of(nodes, n2, join=n1.http).start()
+    clone.wait_log(f"does not add this node .*: the id node2 is in use by the member at {n2.peer}, which is alive")
+    wait_until(lambda: status(clone)["problem"], "the clone to know it")
+    code, text = readyz(clone)
+    assert code == 503 and f"the id node2 is in use by the member at {n2.peer}" in text and text.count("in use by") == 1
+    # It serves all the same, its emptiness is nobody's answer, and the member is what it was.
+    assert get(clone, "user1").content == b"batman"
+    assert requests.get(f"{clone.url}/v1/kv/user1?level=stale", timeout=PATIENCE).content == b"batman"
+    assert put(clone, "user2", b"robin").status_code == 201
+    assert [get(n, "user2").content for n in (n1, n2)] == [b"robin"] * 2
+    body = {"id": "node2", "peer": clone.peer}
+    for via in (n1, n2, clone):
+        answer = requests.post(f"{via.url}/v1/members", json=body, timeout=PATIENCE)
+        assert (answer.status_code, answer.json()["code"], answer.json()["applied"]) == (409, "id_in_use", "no")
+        assert n2.peer in answer.json()["error"]
+    assert members(n1) == {"node1": "voter", "node2": "voter"}
+    assert status(n2)["problem"] is None
+    # The member away for a while, as when it boots: its place is still its own.
+    n2.kill_all()
+    clone.wait_log(f"the id node2 is in use by the member at {n2.peer}, which may come back")
+    n2.launch().wait_workers()
+    wait_until(lambda: put(clone, "user2", b"joker").status_code == 200, "the cluster to serve again")
+    assert status(n2)["problem"] is None
+
+
+def test_a_second_node_with_the_id_of_a_member_takes_its_place_when_an_operator_says_so(nodes):
+    n1, n2, n3 = grown(nodes)
+    assert put(n1, "a", b"1").status_code == 201
+    n3.kill_all()
+    clone = clone_of(nodes, n3, join=f"{n1.http}, {n2.http}").start()
+    clone.wait_log("the id n3 is in use by the member")
+    clone.stop()
+    clone.options["cluster-replace"] = "yes"
+    clone.start()
+    wait_until(lambda: status(clone)["role"] == "follower" and not status(clone)["problem"], "it to be a member")
+    wait_voters([n1, n2, clone], "n1", "n2", "n3")
+    assert get(clone, "a").content == b"1"
+    assert "node n3 is REPLACED" in n1.log() + n2.log()
     n3.start()
-    wait_until(lambda: status(n2)["problem"], "the second to know that it is out")
-    wait_voters([n1, n3], "node1", "node2")
-    assert "node node2 is REPLACED" in n1.log() + n3.log()
-    assert [get(n, "user1").content for n in (n1, n2, n3)] == [b"batman"] * 3
+    n3.wait_log("was removed from its cluster")
+
+
+def test_two_nodes_that_are_no_members_pass_no_request_to_each_other(nodes):
+    """A removed one and a clone that know of each other's addresses only as those of members."""
+    n1, n2, n3 = grown(nodes)
+    assert put(n1, "a", b"1").status_code == 201
+    clone = clone_of(nodes, n3, join=f"{n1.http}, {n3.http}").start()
+    clone.wait_log("the id n3 is in use by the member")
+    wait_until(lambda: get(clone, "a").content == b"1", "the clone to pass it on")
+    assert requests.delete(f"{n1.url}/v1/members/n3?timeout=10s", timeout=PATIENCE).status_code == 200
+    wait_until(lambda: status(n3)["problem"], "the removed node to know it")
+    for _ in range(6):
+        for n in (n3, clone):
+            assert get(n, "a").content == b"1"
+
+
+def test_a_clone_of_the_whole_configuration_learns_that_it_is_not_the_member(nodes):
+    """It gives the address of the member as its own, at which that one answers and is there already."""
+    n1 = nodes.node("node1").start()
+    n2 = nodes.node("node2", join=n1.http).start()
+    wait_voters([n1, n2], "node1", "node2")
+    clone = clone_of(nodes, n2, join=n1.http, peer_advertise=n2.peer).start()
+    clone.wait_log("another node that is called node2 answers at the peer address that this one gave")
+    assert "another node that is called node2" in readyz(clone)[1]
+    assert members(n1) == {"node1": "voter", "node2": "voter"}
 
 
 def test_join_and_addresses_by_the_environment(nodes):

@@ -19,9 +19,9 @@ def get(node, key, level="linearizable"):
     return requests.get(f"{node.url}/v1/kv/{key}", params={"level": level}, timeout=PATIENCE)
 
 
-def add(via, node, node_id=None, wait=True):
+def add(via, node, node_id=None, wait=True, **more):
     query = {"wait": "voter", "timeout": "10s"} if wait else {"timeout": "10s"}
-    body = {"id": node_id or node.id, "peer": node.peer}
+    body = {"id": node_id or node.id, "peer": node.peer, **more}
     return requests.post(f"{via.url}/v1/members", params=query, json=body, timeout=PATIENCE)
 
 
@@ -151,7 +151,7 @@ def test_m10_a_wiped_node_comes_back_as_another_incarnation(nodes):
     wait_equal(cluster)
 
 
-def test_two_live_nodes_of_one_id_the_older_is_out(nodes):
+def test_two_live_nodes_of_one_id_the_older_is_out_when_an_operator_says_so(nodes):
     cluster = nodes.cluster(3)
     assert put(cluster[0], "a", b"1").status_code == 201
     leader = leader_of(cluster)
@@ -159,7 +159,10 @@ def test_two_live_nodes_of_one_id_the_older_is_out(nodes):
     newer = nodes.node("newer")
     newer.id = older.id
     newer.start()
-    assert add(leader, newer).status_code == 200
+    answer = add(leader, newer)
+    assert (answer.status_code, answer.json()["code"]) == (409, "id_in_use"), answer.text
+    assert status(older)["problem"] is None
+    assert add(leader, newer, replace=True).status_code == 200
     wait_until(lambda: status(older)["problem"], "the older one to know that it is out")
     assert "removed" in older.log()
     older.stop()

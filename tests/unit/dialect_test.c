@@ -148,6 +148,8 @@ static void put_change(struct golden *g)
 		put_bytes(&g->made, "http", c.http);
 	if (c.wait)
 		buf_append_text(&g->made, " wait");
+	if (c.replace)
+		buf_append_text(&g->made, " replace");
 }
 
 static void put_operation(struct golden *g)
@@ -349,6 +351,7 @@ static void take_status_line(struct golden *g, const char *line)
 		.free_bytes = take_number(g, line, "free_bytes"),
 		.free_mark = take_number(g, line, "free_mark"),
 		.foreign = take_bytes(g, line, "foreign"),
+		.warnings = take_bytes(g, line, "warnings"),
 		.agreed = take_number(g, line, "agreed"),
 		.agreed_high = take_number(g, line, "agreed_high"),
 		.agreed_low = take_number(g, line, "agreed_low"),

@@ -342,6 +342,43 @@ static void founder_of_another_list_is_not_obeyed_and_an_operator_is(void **stat
 	alone_free(a);
 }
 
+static void refuse(struct alone *a)
+{
+	const struct bytes peers[] = { bytes_text("m1:1"), bytes_text("m2:1") };
+
+	replica_visit(a->replica,
+	    &(struct replica_refusal){ CLUSTER, "the id n1 is in use by the member at m1:1", peers, 2 },
+	    a->now);
+	alone_pass(a, 0);
+}
+
+/* Its id is that of a live member: it passes everything on, as it has no state, and says why it is not ready. */
+static void node_whose_id_is_in_use_passes_requests_on(void **state)
+{
+	struct alone *a = joiner("");
+	const uint64_t from = 2;
+
+	(void)state;
+	refuse(a);
+	assert_int_equal(a->visits, CLUSTER);
+	assert_string_equal(a->peers, "m1:1 m2:1 ");
+	assert_non_null(
+	    strstr(alone_problem(a), "passes requests on to its members: the id n1 is in use by"));
+	hello_as(a, 2, "m1", CLUSTER, "m1:1");
+	alone_write(a, 1, "key");
+	alone_read(a, 2, LEVEL_LINEARIZABLE, "key");
+	alone_read(a, 3, LEVEL_STALE, "key");
+	assert_int_equal(alone_sent(a, PEER_ASK), 3);
+	assert_null(alone_answered(a, 3));
+	assert_null(replica_raft(a->replica));
+	/* The member is gone, or an operator said that it may go. */
+	adopt_as(a, 2, &from, 1);
+	assert_non_null(replica_raft(a->replica));
+	assert_int_equal(a->visits, 0);
+	assert_string_equal(alone_problem(a), "");
+	alone_free(a);
+}
+
 static void first_of_a_list_that_joins_founds_nothing(void **state)
 {
 	struct alone *a = joiner(LIST);
@@ -402,6 +439,7 @@ int main(void)
 		cmocka_unit_test(misnamed_node_keeps_all_from_forming),
 		cmocka_unit_test(node_that_joins_forms_nothing_and_promises_nothing),
 		cmocka_unit_test(first_of_a_list_that_joins_founds_nothing),
+		cmocka_unit_test(node_whose_id_is_in_use_passes_requests_on),
 		cmocka_unit_test(claim_that_comes_while_a_cluster_is_formed_is_too_late),
 		cmocka_unit_test(strangers_are_forgotten_and_neighbours_are_not),
 		cmocka_unit_test(lowest_id_founds_whatever_the_order_of_the_list),

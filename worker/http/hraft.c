@@ -81,5 +81,5 @@ enum err hraft_take_join(json_t *object, struct operation *op)
 
 	if (id.size == 0)
 		return operation_refuse(op, ERR_BAD_REQUEST, "the id is empty");
-	return operation_add_member(op, id, plain_member(object, "addr"), (struct bytes){ 0 }, false);
+	return operation_add_member(op, id, plain_member(object, "addr"), (struct bytes){ 0 }, ADD_PLAINLY);
 }

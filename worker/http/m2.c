@@ -100,7 +100,7 @@ static enum err parse_join(const struct request *q, struct bytes rest, struct op
 	if (op->key.size == 0 || op->after.size == 0)
 		return ERR_BAD_REQUEST;
 	return operation_add_member(
-	    op, buf_bytes(&op->key), buf_bytes(&op->after), (struct bytes){ 0 }, false);
+	    op, buf_bytes(&op->key), buf_bytes(&op->after), (struct bytes){ 0 }, ADD_PLAINLY);
 }
 
 static enum err parse_leave(const struct request *q, struct bytes rest, struct operation *op)

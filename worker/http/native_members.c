@@ -13,17 +13,19 @@ static struct bytes text_of(const json_t *value)
 static enum err take_member(json_t *document, struct operation *op)
 {
 	json_t *id = json_object_get(document, "id"), *peer = json_object_get(document, "peer"),
-	       *http = json_object_get(document, "http");
+	       *http = json_object_get(document, "http"), *replace = json_object_get(document, "replace");
+	unsigned how = (op->parameters.wait ? ADD_WAIT : 0) | (json_is_true(replace) ? ADD_REPLACE : 0);
 
 	if (!json_is_string(id) || !json_is_string(peer) || (http != NULL && !json_is_string(http)) ||
-	    json_object_size(document) != (http != NULL ? 3 : 2))
+	    (replace != NULL && !json_is_boolean(replace)) ||
+	    json_object_size(document) != 2 + (size_t)(http != NULL) + (size_t)(replace != NULL))
 		return operation_refuse(op, ERR_BAD_REQUEST,
 		    "the body is {\"id\":\"N\",\"peer\":\"HOST:PORT\"}, with \"http\" where it differs from "
-		    "what "
-		    "the node says");
+		    "what the node says, and \"replace\":true where the node is to take the place of a "
+		    "member");
 	if (json_string_length(id) == 0)
 		return operation_refuse(op, ERR_BAD_REQUEST, "id is the name of the new member");
-	return operation_add_member(op, text_of(id), text_of(peer), text_of(http), op->parameters.wait);
+	return operation_add_member(op, text_of(id), text_of(peer), text_of(http), how);
 }
 
 enum err native_parse_add_member(const struct request *q, struct bytes rest, struct operation *op)

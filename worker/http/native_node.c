@@ -1,4 +1,5 @@
 #include <jansson.h>
+#include <string.h>
 
 #include "common/metric_text.h"
 #include "worker/http/json_body.h"
@@ -118,6 +119,30 @@ static void add_place(json_t *document, const struct status_node *n)
 	json_object_set_new(document, "problem", n->foreign.size > 0 ? text_json(n->foreign) : json_null());
 }
 
+/* Cuts the first sentence off; false when there is none. */
+static bool next_warning(struct bytes *left, struct bytes *sentence)
+{
+	const uint8_t *end = left->size == 0 ? NULL : memchr(left->data, '\n', left->size);
+	size_t size;
+
+	if (end == NULL)
+		return false;
+	size = (size_t)(end - left->data);
+	*sentence = bytes_of(left->data, size);
+	*left = bytes_of(end + 1, left->size - size - 1);
+	return true;
+}
+
+static json_t *warnings_json(const struct status_node *n)
+{
+	struct bytes left = n->warnings, sentence;
+	json_t *array = json_array();
+
+	while (next_warning(&left, &sentence))
+		json_array_append_new(array, text_json(sentence));
+	return array;
+}
+
 static json_t *agreed_json(const struct status_node *n)
 {
 	if (n->agreed == 0)
@@ -132,6 +157,7 @@ void native_render_status(const struct answer *a, struct response *out)
 	json_t *document = json_object();
 
 	add_place(document, n);
+	json_object_set_new(document, "warnings", warnings_json(n));
 	json_object_set_new(document, "commit", number_json(n->commit));
 	json_object_set_new(document, "applied", number_json(n->applied));
 	json_object_set_new(document, "hash", hex_json(n->hash_high, &n->hash_low));
@@ -280,6 +306,15 @@ static const struct check checks[] = {
 	    NULL },
 };
 
+/* None of them makes the node less ready. */
+static void put_warnings(struct buf *out, const struct status_node *n)
+{
+	struct bytes left = n->warnings, sentence;
+
+	while (next_warning(&left, &sentence))
+		buf_printf(out, "warn cluster: %.*s\n", (int)sentence.size, (const char *)sentence.data);
+}
+
 void native_render_readyz(const struct answer *a, struct response *out)
 {
 	bool ready = true;
@@ -297,6 +332,8 @@ void native_render_readyz(const struct answer *a, struct response *out)
 		else if (!holds)
 			buf_printf(&out->own, "not ready: %.*s\n", (int)bad.size, (const char *)bad.data);
 	}
+	if (a->note->verbose)
+		put_warnings(&out->own, &a->status);
 	if (ready)
 		buf_append_text(&out->own, "ready\n");
 	finish_text(a, ready ? 200 : 503, out);

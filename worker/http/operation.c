@@ -124,11 +124,15 @@ static bool has_scheme(struct bytes http)
 }
 
 enum err operation_add_member(
-    struct operation *op, struct bytes id, struct bytes peer, struct bytes http, bool wait)
+    struct operation *op, struct bytes id, struct bytes peer, struct bytes http, unsigned how)
 {
 	struct bytes bare = has_scheme(http) ? bytes_of(http.data + 7, http.size - 7) : http;
 	char whole[ADDRESS_BYTES_MAX + 8];
-	struct member_change c = { MEMBER_ADD, wait, id, peer, { NULL, 0 } };
+	struct member_change c = { .kind = MEMBER_ADD,
+		.wait = (how & ADD_WAIT) != 0,
+		.id = id,
+		.peer = peer,
+		.replace = (how & ADD_REPLACE) != 0 };
 	struct addr addr;
 	enum err e;
 

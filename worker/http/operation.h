@@ -80,8 +80,13 @@ void operation_end(struct operation *op);
 
 /* Makes it a REQUEST_CHANGE (common/member.h). An empty id of a node to be added stands for whatever it calls itself; `http`
  * may lack its scheme, or be empty for what the node says of itself. ERR_BAD_REQUEST, ERR_TOO_LARGE. */
+enum add_how {
+	ADD_PLAINLY = 0,
+	ADD_WAIT = 1 << 0, /* until it is a voter */
+	ADD_REPLACE = 1 << 1, /* also in the place of a member that may be alive */
+};
 enum err operation_add_member(
-    struct operation *op, struct bytes id, struct bytes peer, struct bytes http, bool wait);
+    struct operation *op, struct bytes id, struct bytes peer, struct bytes http, unsigned how);
 enum err operation_remove_member(struct operation *op, struct bytes id);
 
 #endif

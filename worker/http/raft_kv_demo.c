@@ -61,7 +61,7 @@ enum err raft_kv_demo_parse_join(const struct request *q, struct operation *op)
 	if (op->key.size == 0)
 		return operation_refuse(op, ERR_BAD_REQUEST, "the id is empty");
 	return operation_add_member(
-	    op, buf_bytes(&op->key), buf_bytes(&op->after), (struct bytes){ 0 }, false);
+	    op, buf_bytes(&op->key), buf_bytes(&op->after), (struct bytes){ 0 }, ADD_PLAINLY);
 }
 
 enum err raft_kv_demo_parse_remove(const struct request *q, struct bytes rest, struct operation *op)

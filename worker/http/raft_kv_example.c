@@ -171,8 +171,8 @@ static enum err parse_join(const struct request *q, struct bytes rest, struct op
 
 	(void)rest;
 	if (object != NULL && json_object_size(object) == 1 && json_object_get(object, "address") != NULL)
-		e = operation_add_member(
-		    op, (struct bytes){ 0 }, plain_member(object, "address"), (struct bytes){ 0 }, false);
+		e = operation_add_member(op, (struct bytes){ 0 }, plain_member(object, "address"),
+		    (struct bytes){ 0 }, ADD_PLAINLY);
 	json_decref(object);
 	return e;
 }

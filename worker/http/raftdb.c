@@ -22,5 +22,5 @@ enum err raftdb_take_join(json_t *object, struct operation *op)
 	if (id.size == 0)
 		return operation_refuse(op, ERR_BAD_REQUEST, "the id is empty");
 	return operation_add_member(
-	    op, id, plain_member(object, "raftAddr"), plain_member(object, "httpAddr"), false);
+	    op, id, plain_member(object, "raftAddr"), plain_member(object, "httpAddr"), ADD_PLAINLY);
 }

@@ -104,9 +104,10 @@ static struct peer *peer_of(struct transport *t)
 
 static void set_hello(struct transport *t, const struct peer_hello *hello)
 {
-	static const char why[] = "this node belongs to a cluster now";
+	static const char why[] = "this node belongs to a cluster now, or passes requests on to one";
 	struct peer *p = peer_of(t);
-	bool first = !p->spoken, changed = p->spoken && p->hello.cluster != hello->cluster;
+	bool first = !p->spoken,
+	     changed = p->spoken && (p->hello.cluster != hello->cluster || p->hello.visits != hello->visits);
 	struct buf bytes = { 0 };
 	struct reader r;
 	struct link *l;

@@ -95,6 +95,8 @@ void acquaintance_learn(struct replica *r, const struct peer_hello *hello, const
 	set_text(&a->http, hello->http);
 	set_text(&a->build, hello->build);
 	set_text(&a->list, hello->list);
+	a->visits = hello->visits;
+	a->removed = hello->removed != 0;
 	if (dialed != NULL) {
 		set_text(&a->dialed, *dialed);
 		a->reachable = true;

@@ -152,6 +152,20 @@ static bool is_old_ask(struct acquaintance *a, const struct peer_ask *m)
 	return false;
 }
 
+/* The asker looks for another: this one was no member when it was asked, so nothing has come of it. */
+static void refuse_relayed(struct replica *r, uint64_t from, const struct peer_ask *m, uint64_t start)
+{
+	struct peer_tell answer = { .start = start,
+		.number = m->number,
+		.error = ERR_NOT_LEADER,
+		.applied = APPLIED_NO,
+		.text = bytes_text("the node that it was passed on to is no member either") };
+
+	wire_put_u8(&r->frame, PEER_TELL);
+	peer_tell_put(&r->frame, &answer);
+	send_frame(r, from);
+}
+
 void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
 {
 	struct acquaintance *a = acquaintance_find(r, from);
@@ -165,12 +179,25 @@ void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
 	enum err e;
 
 	/* Not answered, as if lost: the asker tries another one. What was here before may be done already. */
-	if (a == NULL || !is_passed_on(m) || is_old_ask(a, m) ||
-	    (p = request_take(r, CLIENT_REMOTE, r->pendings.next_number, &q, &e)) == NULL)
+	if (a == NULL || !is_passed_on(m) || is_old_ask(a, m))
+		return;
+	if (m->relayed != 0 && relay_is_outside(r)) {
+		refuse_relayed(r, from, m, a->start);
+		return;
+	}
+	if ((p = request_take(r, CLIENT_REMOTE, r->pendings.next_number, &q, &e)) == NULL)
 		return;
 	p->remote = from;
 	p->remote_start = a->start;
 	p->id = m->number;
+}
+
+/* A read may be asked again whatever the reason; anything else only where it was certainly not done. */
+static bool is_asked_elsewhere(const struct pending *p, const struct peer_tell *m)
+{
+	if (p->stage == STAGE_ASKED)
+		return m->error == ERR_NOT_LEADER || m->error >= ERR_COUNT;
+	return m->error == ERR_NOT_LEADER && m->applied == APPLIED_NO;
 }
 
 void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m)
@@ -183,7 +210,7 @@ void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m)
 		return;
 	if (m->error == ERR_OK) {
 		answer_result(r, p, m->result, m->revision);
-	} else if (p->stage == STAGE_ASKED && (m->error == ERR_NOT_LEADER || m->error >= ERR_COUNT)) {
+	} else if (is_asked_elsewhere(p, m)) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 	} else {
 		char *text = bytes_dup_text(m->text);

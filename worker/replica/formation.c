@@ -213,6 +213,8 @@ void formation_say_hello(struct replica *r)
 		.http = bytes_text(r->o.http),
 		.build = bytes_text(r->o.build),
 		.list = bytes_text(list),
+		.visits = r->visit.cluster,
+		.removed = r->removed != NULL,
 	};
 
 	if (r->raft != NULL)
@@ -257,13 +259,20 @@ static void add_newcomers(const struct replica *r, struct addresses *a)
 	}
 }
 
-/* Whoever of this cluster comes by is answered: one that is out and has to be told, and a leader that this node's log,
- * which may be long behind, does not know yet. */
+/* Whoever of this cluster comes by is answered: one that is out and has to be told, a leader that this node's log,
+ * which may be long behind, does not know yet, and one that passes requests on. */
 static void add_guests(const struct replica *r, struct addresses *a)
 {
 	for (size_t i = 0; i < r->acquaintance_count; i++)
-		if (r->acquaintances[i].guest && r->acquaintances[i].cluster == r->identity.cluster)
+		if (r->acquaintances[i].guest && (r->acquaintances[i].cluster == r->identity.cluster ||
+						     r->acquaintances[i].visits == r->identity.cluster))
 			a->list[a->count++] = bytes_text(r->acquaintances[i].peer);
+}
+
+static void add_visited(const struct replica *r, struct addresses *a)
+{
+	for (size_t i = 0; i < r->visit.peer_count; i++)
+		a->list[a->count++] = bytes_text(r->visit.peers[i]);
 }
 
 void formation_set_peers(struct replica *r)
@@ -272,6 +281,7 @@ void formation_set_peers(struct replica *r)
 
 	if (r->raft == NULL) {
 		add_listed_addresses(r, &a);
+		add_visited(r, &a);
 	} else {
 		add_members(r, raft_config(r->raft), &a);
 		/* Until a change is committed its answers go to a leader that it may be taking out. */
@@ -479,6 +489,7 @@ void formation_done(struct replica *r, struct log_job *j)
 	j->identity = (struct identity){ 0 };
 	r->wal = j->wal;
 	j->wal = NULL;
+	visit_fini(r);
 	if ((e = start_raft(r, &j->found)) != ERR_OK) {
 		fail_by(r, e, "the new log");
 		return;

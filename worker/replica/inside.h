@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "common/member.h"
 #include "common/status.h"
 #include "worker/kv/image.h"
 #include "worker/kv/kv.h"
@@ -194,6 +195,8 @@ struct acquaintance {
 	char *id, *peer, *http, *build;
 	char *list; /* of the nodes that form, or formed, its cluster; empty: it says none */
 	char *dialed; /* the address at which this node reached it; NULL: it came by itself */
+	uint64_t visits; /* the cluster to whose members it passes requests, being none; 0: it does not */
+	bool removed; /* it knows that it is no member any more */
 	bool reachable; /* the dialed connection is up */
 	bool guest; /* the accepted one is */
 };
@@ -228,6 +231,20 @@ struct change_ask {
 };
 
 #define CHANGE_ASKS_MAX 16
+
+/* Of clusters by accident (strangers.c). */
+enum warning {
+	WARNING_JOIN, /* an address of [cluster] join */
+	WARNING_COUNT
+};
+
+/* A cluster that does not add this node, as its id is that of a member (visit.c). */
+struct visit {
+	uint64_t cluster;
+	char *why; /* NULL: there is none */
+	char *peers[RAFT_MEMBERS_MAX]; /* the members' addresses */
+	size_t peer_count;
+};
 
 struct replica {
 	struct replica_env env;
@@ -302,6 +319,9 @@ struct replica {
 	struct agreement agreement;
 	char *distrusted; /* its own state must not be used, and why; NULL: it may */
 	uint64_t passed; /* to whom a request was passed last */
+	struct visit visit;
+	char *warnings[WARNING_COUNT]; /* what an operator should look at; NULL: nothing */
+	struct instant led_since; /* when this node was elected last */
 
 	struct measure measure;
 	struct buf frame; /* reused for every frame sent */
@@ -500,8 +520,23 @@ void removal_left(struct replica *r, struct log_job *j);
 void on_gone(struct replica *r, uint64_t from, const struct peer_gone *m);
 
 /* relay.c: what a node that cannot use its own state is asked */
+/* This node is no member of a cluster: what was passed on to it already must not go further. */
+bool relay_is_outside(const struct replica *r);
 bool relay_is_due(const struct replica *r, const struct pending *p);
 void relay_route(struct replica *r, struct pending *p, const struct raft_view *v);
+
+/* visit.c */
+void visit_fini(struct replica *r);
+
+/* strangers.c */
+void strangers_fini(struct replica *r);
+/* Sentences, each with an end of line. */
+void strangers_put_warnings(const struct replica *r, struct buf *out);
+
+/* replace.c: who may take the place of whom */
+/* Why the node that the leader has dialed must not be added under its id, as a whole sentence; the caller frees it. NULL: it may. */
+char *replace_objection(
+    const struct replica *r, const struct member_change *c, const struct acquaintance *newcomer);
 
 /* agreement.c */
 void agreement_init(struct replica *r);

@@ -278,15 +278,32 @@ static enum err add(
 	return e;
 }
 
+/* Why it is not done, as a whole sentence; NULL: nothing is against it. The caller frees it. */
+static char *find_objection(const struct replica *r, const struct change_ask *a,
+    const struct member_change *c, const struct acquaintance *there, enum err *e)
+{
+	const char *why = objection(a, c, there);
+	char *text;
+
+	*e = ERR_CONFLICT;
+	if (why != NULL)
+		return xasprintf("the node at that address %s", why);
+	if (there == NULL || (text = replace_objection(r, c, there)) == NULL)
+		return NULL;
+	*e = ERR_ID_IN_USE;
+	return text;
+}
+
 static enum err carry_out(struct replica *r, const struct change_ask *a, const struct member_change *c,
-    const struct acquaintance *there, struct raft_pos *pos)
+    const struct acquaintance *there, struct raft_pos *pos, char **why)
 {
 	struct raft_member named = { .id = c->id };
+	enum err e;
 
 	if (c->kind == MEMBER_REMOVE)
 		return raft_change(r->raft, RAFT_REMOVE, &named, r->now, pos);
-	if (objection(a, c, there) != NULL)
-		return ERR_CONFLICT;
+	if ((*why = find_objection(r, a, c, there, &e)) != NULL)
+		return e;
 	return there != NULL ? add(r, c, there, pos) : ERR_UNREACHABLE;
 }
 
@@ -317,23 +334,22 @@ static bool work_on(struct replica *r, const struct change_ask *a)
 	struct member_change c = change_of(a->what);
 	struct acquaintance myself;
 	const struct acquaintance *there = newcomer_of(r, &c, &myself);
-	const char *why = c.kind == MEMBER_ADD ? objection(a, &c, there) : NULL;
 	struct raft_view v = raft_view(r->raft);
 	struct raft_pos pos = { 0 };
 	struct peer_changed m = { .incarnation = there != NULL ? there->incarnation : 0 };
-	char *text;
+	char *why = NULL;
 	enum err e;
 
-	e = v.role == RAFT_LEADER && v.term == a->term ? carry_out(r, a, &c, there, &pos) : ERR_NOT_LEADER;
+	e = v.role == RAFT_LEADER && v.term == a->term ? carry_out(r, a, &c, there, &pos, &why)
+						       : ERR_NOT_LEADER;
 	if ((e == ERR_CHANGING && !instant_passed(a->until, r->now)) ||
 	    (e == ERR_UNREACHABLE && !instant_passed(a->dial_until, r->now)))
 		return false;
-	text = why == NULL ? xstrdup(reason(e)) : xasprintf("the node at that address %s", why);
 	m.error = (uint16_t)e;
 	m.index = pos.index;
-	m.text = bytes_text(text);
+	m.text = bytes_text(why != NULL ? why : reason(e));
 	answer(r, a, &m);
-	free(text);
+	free(why);
 	return true;
 }
 

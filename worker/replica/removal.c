@@ -68,6 +68,7 @@ void removal_leave(struct replica *r, uint64_t index)
 	removal_note(r, index);
 	next.phase = IDENTITY_REMOVED;
 	log_leave(r, &next);
+	formation_say_hello(r);
 	request_removed(r);
 }
 

@@ -187,6 +187,8 @@ void replica_close(struct replica *r)
 	acquaintance_fini(r);
 	membership_fini(r);
 	agreement_fini(r);
+	visit_fini(r);
+	strangers_fini(r);
 	free(r->removed);
 	identity_free(&r->identity);
 	free_options(r);
@@ -359,6 +361,8 @@ static void note_change(struct replica *r)
 	if (v.term == r->seen_term && v.leader == r->seen_leader && v.role == r->seen_role)
 		return;
 	if (v.role == RAFT_LEADER)
+		r->led_since = r->now;
+	if (v.role == RAFT_LEADER)
 		log_info("became leader term=%" PRIu64 " log=%" PRIu64 ".%" PRIu64, v.term, v.last.term,
 		    v.last.index);
 	else if (v.leader != 0 && raft_config_find(raft_config(r->raft), v.leader, &leader))
@@ -450,6 +454,7 @@ struct replica_view replica_view(const struct replica *r)
 		.incarnation = r->identity.incarnation,
 		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.applied = r->meta.applied_index,
+		.visits = r->visit.why != NULL,
 		.removed = r->removed != NULL,
 		.quarantined = r->distrusted != NULL,
 		.requests = r->pendings.count + r->prompt_count + r->backup.on,

@@ -57,6 +57,8 @@ struct replica_options {
 	    repairs; /* damage that is found at work is noted (repair.h) where there are other voters, for the next start */
 	const char
 	    *state_lost; /* the state was set aside, and why: another node's is to come; NULL: it was not */
+	struct span
+	    replace_after; /* a member that was silent for this long may be replaced by a node of its id; 0: never */
 	bool new_cluster; /* form a cluster of one although another cluster knows this id */
 	struct span election, heartbeat;
 	struct span request; /* the longest that a request may wait */
@@ -107,6 +109,19 @@ void replica_on_hello(
 /* Who answers at an address that this node dialed is refused; `why` ends a sentence that begins with that node, and is
  * static memory. */
 void replica_on_refused(struct replica *r, const struct bytes *dialed, const char *why, struct instant now);
+/* A cluster refused to add this node, which has none, because its id is in use there. */
+struct replica_refusal {
+	uint64_t cluster;
+	const char *why; /* a sentence */
+	const struct bytes *peers; /* where its members listen for other nodes */
+	size_t count;
+};
+/* From now on this node passes what it is asked on to those members, until it is added; copies. */
+void replica_visit(struct replica *r, const struct replica_refusal *refusal, struct instant now);
+/* A node that joins was told that there is nothing to join: from now on it may form a cluster of its own. */
+void replica_may_found(struct replica *r, struct instant now);
+/* An address that [cluster] join names belongs to another cluster than this node: said in its log and in its status. */
+void replica_warn_of_cluster(struct replica *r, const char *address, uint64_t cluster);
 /* A frame from an accepted connection whose hello named this incarnation. */
 void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes frame, struct instant now);
 /* The accepted connection from this node closed: nothing comes from it until its next hello. */
@@ -125,6 +140,7 @@ void replica_flush(struct replica *r, struct instant now);
 struct replica_view {
 	uint64_t incarnation, cluster, term, leader, commit, applied, last;
 	bool leads;
+	bool visits; /* it passes requests on, being no member (replica_visit) */
 	bool removed; /* it knows that it is no member any more */
 	bool quarantined; /* its own state is not trusted, and answers nobody */
 	size_t requests; /* not answered yet; those of other nodes included */

@@ -281,6 +281,22 @@ void request_skipped(struct replica *r, uint64_t term)
 	}
 }
 
+/* Why no leader was known to a request that waited for one. */
+static const char *miss_leader(const struct replica *r, const struct pending *p)
+{
+	if (r->visit.why != NULL)
+		return "no member of the cluster answers this node, which is none itself";
+	if (r->raft == NULL && r->o.joins)
+		return "this node is not in the cluster yet that it was told to join";
+	if (p->kind == REQUEST_CHANGE)
+		return "no leader is known, and without one no member is added, replaced or removed: start "
+		       "enough "
+		       "members for a majority of the voters, or where that is lost for good make one "
+		       "survivor a "
+		       "cluster of its own (holdfastd --recover-alone)";
+	return "";
+}
+
 static void expire(struct replica *r, struct pending *p)
 {
 	bool leaderless = r->raft == NULL || raft_view(r->raft).leader == 0;
@@ -308,10 +324,7 @@ static void expire(struct replica *r, struct pending *p)
 	case STAGE_INDEX:
 	case STAGE_INDEXING:
 		answer_error(r, p, leaderless ? ERR_NO_LEADER : ERR_TIMEOUT, APPLIED_NO,
-		    !leaderless ? "the leader did not answer in time"
-		    : r->raft == NULL && r->o.joins
-			? "this node is not in the cluster yet that it was told to join"
-			: "");
+		    leaderless ? miss_leader(r, p) : "the leader did not answer in time");
 		break;
 	case STAGE_APPLIED:
 	case STAGE_READING:

@@ -97,7 +97,8 @@ void route_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_le
 		.operation = blob_bytes(p->data),
 		.kind = (uint8_t)p->kind,
 		.level = (uint8_t)level,
-		.min_revision = p->min_revision };
+		.min_revision = p->min_revision,
+		.relayed = relay_is_due(r, p) };
 	struct reader command = reader_of(m.operation);
 	struct kv_command c;
 

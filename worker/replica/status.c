@@ -67,7 +67,7 @@ static void put_member(struct replica *r, struct buf *out, uint64_t incarnation,
 /* What is wrong with this node's place in a cluster; empty: nothing. */
 static const char *problem(const struct replica *r)
 {
-	const char *all[] = { r->removed, r->foreign, r->difference };
+	const char *all[] = { r->removed, r->visit.why, r->foreign, r->difference };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] != NULL)
@@ -77,7 +77,7 @@ static const char *problem(const struct replica *r)
 
 void status_put(struct replica *r, struct buf *out)
 {
-	struct buf members = { 0 };
+	struct buf members = { 0 }, warnings = { 0 };
 	/* It is its own leader: it forms its cluster at its first write. */
 	bool alone = r->raft == NULL && r->foreign == NULL && !r->o.joins;
 	struct raft_view v = { 0 };
@@ -120,6 +120,9 @@ void status_put(struct replica *r, struct buf *out)
 	if (r->distrusted != NULL)
 		s.distrusted = bytes_text(r->distrusted);
 	s.members = buf_bytes(&members);
+	strangers_put_warnings(r, &warnings);
+	s.warnings = buf_bytes(&warnings);
 	status_node_put(out, &s);
 	buf_free(&members);
+	buf_free(&warnings);
 }

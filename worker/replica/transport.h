@@ -62,8 +62,8 @@ struct transport_ops {
 	size_t (*unsent)(struct transport *, uint64_t incarnation);
 };
 
-/* What this node says of itself from now on; copies. When the cluster id is another than before, all connections
- * are closed and dialed anew, so that everybody hears it. */
+/* What this node says of itself from now on; copies. When the cluster that it belongs to or visits is another than
+ * before, all connections are closed and dialed again, so that everybody hears it. */
 void transport_set_hello(struct transport *t, const struct peer_hello *hello);
 /* Keeps one connection to each of these addresses (host:port), with back-off, and no other; copies. */
 void transport_set_peers(struct transport *t, const struct bytes *addresses, size_t count);
