@@ -133,8 +133,12 @@ static void keep_answer(void *arg, uint32_t client, const struct ipc_answer *ans
 		buf_clear(&a->stream);
 	}
 	assert(a->answer_count < ALONE_KEPT_MAX && alone_answered(a, answer->id) == NULL);
-	a->answers[a->answer_count++] = (struct alone_answer){ answer->id, (enum err)answer->error,
-		(enum applied)answer->applied, blob_new(answer->result) };
+	snprintf(a->answers[a->answer_count].text, sizeof(a->answers[0].text), "%.*s", (int)answer->text.size,
+	    (const char *)answer->text.data);
+	a->answers[a->answer_count].id = answer->id;
+	a->answers[a->answer_count].error = (enum err)answer->error;
+	a->answers[a->answer_count].applied = (enum applied)answer->applied;
+	a->answers[a->answer_count++].result = blob_new(answer->result);
 }
 
 static void die(void *arg, int status, const char *why)

@@ -24,6 +24,7 @@ struct alone_answer {
 	enum err error;
 	enum applied applied;
 	struct blob *result;
+	char text[512]; /* about the error */
 };
 
 struct alone_frame {

@@ -151,6 +151,32 @@ def test_m10_a_wiped_node_comes_back_as_another_incarnation(nodes):
     wait_equal(cluster)
 
 
+def test_a_removed_node_that_is_started_again_says_everywhere_what_to_do(nodes):
+    """It said that it must be told to join again, and the answer to adding it spoke of the last voter."""
+    cluster = nodes.cluster(3)
+    leader = leader_of(cluster)
+    removed = next(n for n in cluster if n is not leader)
+    assert remove(leader, removed.id).status_code == 200
+    wait_until(lambda: status(removed)["problem"], "the removed node to know it")
+    removed.stop()
+    removed.options["join"] = leader.http
+    removed.start()
+    remedy = "it must be stopped, its data directory emptied, and started with --join"
+    said = removed.wait_log("error: (this node was removed from its cluster .*) revision=")[1]
+    assert remedy in said and "join is ignored" not in removed.log()
+    assert status(removed)["problem"] == said
+    answer = requests.get(f"{removed.url}/readyz", timeout=PATIENCE)
+    assert answer.status_code == 503 and remedy in answer.text
+    answer = add(leader, removed)
+    assert (answer.status_code, answer.json()["applied"]) == (409, "no")
+    assert "was removed from this cluster: stop it, empty its data directory" in answer.json()["error"]
+    # That is all that it takes.
+    removed.stop()
+    shutil.rmtree(removed.data)
+    removed.start()
+    wait_members(cluster, {n.id: "voter" for n in cluster})
+
+
 def test_two_live_nodes_of_one_id_the_older_is_out_when_an_operator_says_so(nodes):
     cluster = nodes.cluster(3)
     assert put(cluster[0], "a", b"1").status_code == 201

@@ -279,6 +279,34 @@ static void connect_members(struct alone *a)
 }
 
 /* A machine was cloned: it took the place of the one that it was cloned from. */
+static const char *text_of(const struct alone *a, uint64_t id)
+{
+	return alone_answered(a, id)->text;
+}
+
+/* The answer spoke of the last voter. */
+static void removed_node_is_told_to_come_back_empty(void **state)
+{
+	struct alone *a = leader();
+
+	(void)state;
+	change(a, 1, MEMBER_REMOVE, "n3", "");
+	accept_all(a);
+	accept_all(a);
+	alone_hello(a, 3, replica_view(a->replica).cluster, true);
+	add_as(a, 2, "n3", "n3:1", false);
+	assert_int_equal(alone_answered(a, 2)->error, ERR_CONFLICT);
+	assert_non_null(
+	    strstr(text_of(a, 2), "was removed from this cluster: stop it, empty its data directory"));
+	change(a, 3, MEMBER_REMOVE, "n2", "");
+	accept_all(a);
+	accept_all(a);
+	assert_int_equal(alone_answered(a, 3)->error, ERR_OK);
+	change(a, 4, MEMBER_REMOVE, "n1", "");
+	assert_string_equal(text_of(a, 4), "the last voter cannot be removed");
+	alone_free(a);
+}
+
 static void clone_does_not_take_the_place_of_a_live_member(void **state)
 {
 	struct alone *a = leader();
@@ -665,6 +693,7 @@ int main(void)
 		cmocka_unit_test(refusal_of_a_second_leader_is_of_unknown_outcome),
 		cmocka_unit_test(m11_node_that_does_not_answer_is_not_added),
 		cmocka_unit_test(node_of_another_name_is_not_added),
+		cmocka_unit_test(removed_node_is_told_to_come_back_empty),
 		cmocka_unit_test(clone_does_not_take_the_place_of_a_live_member),
 		cmocka_unit_test(boot_of_ten_minutes_does_not_lose_a_member_its_place),
 		cmocka_unit_test(wiped_member_comes_back_at_its_address_by_itself),

@@ -212,14 +212,15 @@ void on_change(struct replica *r, uint64_t from, const struct peer_change *m)
 		answer(r, &refused, &(struct peer_changed){ .error = (uint16_t)e });
 }
 
-static const char *reason(enum err e)
+static const char *reason(enum err e, enum member_kind kind)
 {
 	switch ((int)e) {
 	case ERR_NOT_FOUND:
 		return "the cluster has no member of this id";
 	case ERR_CONFLICT:
-		return "the last voter cannot be removed, and an incarnation that was removed cannot come "
-		       "back";
+		return kind == MEMBER_REMOVE
+			   ? "the last voter cannot be removed"
+			   : "the node at that address is a member already, under another id";
 	case ERR_TOO_LARGE:
 		return "the cluster has as many members as there can be";
 	case ERR_UNREACHABLE:
@@ -288,6 +289,12 @@ static char *find_objection(const struct replica *r, const struct change_ask *a,
 	*e = ERR_CONFLICT;
 	if (why != NULL)
 		return xasprintf("the node at that address %s", why);
+	if (there != NULL &&
+	    (there->removed || raft_config_is_gone(raft_config(r->raft), there->incarnation)))
+		return xasprintf(
+		    "the node %s at that address was removed from this cluster: stop it, empty its "
+		    "data directory, and start it with --join, or add it then",
+		    there->id);
 	if (there == NULL || (text = replace_objection(r, c, there)) == NULL)
 		return NULL;
 	*e = ERR_ID_IN_USE;
@@ -347,7 +354,7 @@ static bool work_on(struct replica *r, const struct change_ask *a)
 		return false;
 	m.error = (uint16_t)e;
 	m.index = pos.index;
-	m.text = bytes_text(why != NULL ? why : reason(e));
+	m.text = bytes_text(why != NULL ? why : reason(e, (enum member_kind)c.kind));
 	answer(r, a, &m);
 	free(why);
 	return true;

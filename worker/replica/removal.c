@@ -51,11 +51,11 @@ void removal_tick(struct replica *r)
 
 void removal_note(struct replica *r, uint64_t index)
 {
-	r->removed =
-	    xasprintf("this node was removed from its cluster %016" PRIx64
-		      ", or replaced by another %s; it passes requests on to the members that it knew, and "
-		      "needs an empty data directory to take part again",
-		r->identity.cluster, r->identity.id);
+	r->removed = xasprintf(
+	    "this node was removed from its cluster %016" PRIx64
+	    ", or replaced by another %s: to take part again it must be stopped, its data directory "
+	    "emptied, and started with --join; until then it passes requests on to the members that it knew",
+	    r->identity.cluster, r->identity.id);
 	log_errorx("%s revision=%" PRIu64, r->removed, index);
 }
 
