@@ -35,6 +35,7 @@ enum request_kind {
 	REQUEST_WRITE,
 	REQUEST_READ,
 	REQUEST_STATUS,
+	REQUEST_PROBE, /* the status, once it is known whether a read would be served */
 	REQUEST_TRANSFER,
 	REQUEST_CHANGE,
 	REQUEST_BACKUP

@@ -114,6 +114,7 @@ static bool is_handed_over_once(const struct flight *f)
 	switch (f->kind) {
 	case REQUEST_READ:
 	case REQUEST_STATUS:
+	case REQUEST_PROBE:
 	case REQUEST_BACKUP:
 		return false;
 	case REQUEST_WRITE:

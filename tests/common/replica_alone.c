@@ -330,17 +330,23 @@ void alone_hello(struct alone *a, uint64_t incarnation, uint64_t cluster, bool d
 	alone_hello_as(a, incarnation, second ? "n2" : "n3", second ? "n2:1" : "n3:1", cluster, dialed);
 }
 
+void alone_ask(struct alone *a, uint64_t id, enum request_kind kind)
+{
+	struct ipc_request q = { .id = id, .kind = (uint8_t)kind, .time_ms = 5000 };
+
+	replica_request(a->replica, 1, &q, a->now);
+	settle(a);
+}
+
 const char *alone_problem(struct alone *a)
 {
 	static char text[1024];
-	struct ipc_request q = { .id = ALONE_STATUS_ID, .kind = REQUEST_STATUS };
 	const struct alone_answer *answer;
 	struct status_node s;
 	struct reader r;
 	bool whole;
 
-	replica_request(a->replica, 1, &q, a->now);
-	settle(a);
+	alone_ask(a, ALONE_STATUS_ID, REQUEST_STATUS);
 	answer = &a->answers[--a->answer_count];
 	assert(answer->id == ALONE_STATUS_ID);
 	r = reader_of(blob_bytes(answer->result));

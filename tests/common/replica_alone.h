@@ -123,6 +123,8 @@ void alone_write_bytes(struct alone *a, uint64_t id, const char *key, size_t siz
 /* One that only the leader is to answer. */
 void alone_write_to_leader(struct alone *a, uint64_t id, const char *key);
 void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key);
+/* REQUEST_STATUS or REQUEST_PROBE: answered with a status. */
+void alone_ask(struct alone *a, uint64_t id, enum request_kind kind);
 /* NULL: not answered. */
 const struct alone_answer *alone_answered(const struct alone *a, uint64_t id);
 /* Frames of this type sent since the last alone_clear(), and the last of them. */

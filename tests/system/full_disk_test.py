@@ -11,6 +11,7 @@ import requests
 from nodes import wait_until
 from under_load import Load, check_history, leader_of, status, wait_equal
 
+FILLER = "lost+found"  # a new filesystem has one, so that an empty node takes the directory
 MIB = 1024 * 1024
 # With segments of 1 MiB: full below 6 MiB free, room again from 7.5 MiB on, a ballast of 9 MiB.
 SEGMENT, BYTES = "1MiB", 96 * MIB
@@ -50,7 +51,7 @@ def free(node):
 
 def fill(node, leave=0):
     """A foreign file takes all but `leave` bytes, as fast as it goes; to the last byte when 0."""
-    with open(os.path.join(node.data, "foreign"), "ab", buffering=0) as f:
+    with open(os.path.join(node.data, FILLER), "ab", buffering=0) as f:
         try:
             while free(node) > leave:
                 f.write(b"x" * max(1, min(MIB, free(node) - leave)))
@@ -59,7 +60,7 @@ def fill(node, leave=0):
 
 
 def empty(node):
-    os.unlink(os.path.join(node.data, "foreign"))
+    os.unlink(os.path.join(node.data, FILLER))
 
 
 def put(node, key, value=b"1"):

@@ -154,7 +154,8 @@ static void put_change(struct golden *g)
 
 static void put_operation(struct golden *g)
 {
-	static const char *const kinds[] = { "write", "read", "status", "transfer", "change", "backup" };
+	static const char *const kinds[] = { "write", "read", "status", "probe", "transfer", "change",
+		"backup" };
 	static const char *const levels[] = { "linearizable", "leader", "stale" };
 	const struct operation *op = &g->op;
 
@@ -346,6 +347,9 @@ static void take_status_line(struct golden *g, const char *line)
 		.hash_low = take_number(g, line, "hash_low"),
 		.leader_age_ms = take_number(g, line, "leader_age_ms"),
 		.confirmed = (uint8_t)take_number(g, line, "confirmed"),
+		.served = (uint8_t)take_number(g, line, "served"),
+		.counts = (uint8_t)take_number(g, line, "counts"),
+		.accepts = (uint8_t)take_number(g, line, "accepts"),
 		.caught_up = (uint8_t)take_number(g, line, "caught_up"),
 		.full = (uint8_t)take_number(g, line, "full"),
 		.free_bytes = take_number(g, line, "free_bytes"),

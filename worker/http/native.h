@@ -23,6 +23,8 @@ enum err native_parse_batch(const struct request *q, struct bytes rest, struct o
 void native_render_batch(const struct answer *a, struct response *out);
 
 enum err native_parse_status(const struct request *q, struct bytes rest, struct operation *op);
+/* The same, once it is known whether a client would be served. */
+enum err native_parse_probe(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_status(const struct answer *a, struct response *out);
 enum err native_parse_transfer(const struct request *q, struct bytes rest, struct operation *op);
 void native_render_transfer(const struct answer *a, struct response *out);

@@ -15,6 +15,14 @@ enum err native_parse_status(const struct request *q, struct bytes rest, struct 
 	return ERR_OK;
 }
 
+enum err native_parse_probe(const struct request *q, struct bytes rest, struct operation *op)
+{
+	enum err e = native_parse_status(q, rest, op);
+
+	op->kind = REQUEST_PROBE;
+	return e;
+}
+
 enum err native_parse_local(const struct request *q, struct bytes rest, struct operation *op)
 {
 	(void)q;
@@ -274,7 +282,17 @@ static bool knows_leader(const struct status_node *n)
 
 static bool is_caught_up(const struct status_node *n)
 {
-	return n->role == ROLE_UNFORMED || n->caught_up != 0;
+	return n->caught_up != 0;
+}
+
+static bool does_count(const struct status_node *n)
+{
+	return n->counts != 0;
+}
+
+static bool serves_reads(const struct status_node *n)
+{
+	return n->served != 0;
 }
 
 static bool has_room(const struct status_node *n)
@@ -292,16 +310,22 @@ static bool is_agreed_upon(const struct status_node *n)
 	return n->disputed == 0;
 }
 
+/* What explains others comes before them. */
 static const struct check checks[] = {
 	{ "place", "this node has its place in the cluster", "", has_place, say_place },
-	{ "leader", "a leader is known", "no leader is known", knows_leader, NULL },
-	{ "state", "what was committed is applied", "it has not yet applied what was committed", is_caught_up,
-	    NULL },
 	{ "trust", "its state is trusted",
 	    "this node is quarantined: its state is not trusted and waits to be replaced", is_trusted, NULL },
 	{ "agreement", "no majority is missing for what the state is",
 	    "the states of the voters differ, and no majority of them has the same: no writes are taken",
 	    is_agreed_upon, NULL },
+	{ "leader", "a leader is known", "no leader is known", knows_leader, NULL },
+	{ "member", "this node counts in its cluster",
+	    "this node does not count in its cluster yet: it joins, or learns what it lacks", does_count,
+	    NULL },
+	{ "state", "what was committed is applied", "it has not yet applied what was committed", is_caught_up,
+	    NULL },
+	{ "reads", "a linearizable read is served", "no read could be confirmed for two election timeouts",
+	    serves_reads, NULL },
 	{ "room", "there is room on the filesystem", "the filesystem is full: no writes are taken", has_room,
 	    NULL },
 };
@@ -315,28 +339,45 @@ static void put_warnings(struct buf *out, const struct status_node *n)
 		buf_printf(out, "warn cluster: %.*s\n", (int)sentence.size, (const char *)sentence.data);
 }
 
-void native_render_readyz(const struct answer *a, struct response *out)
+static struct bytes say_bad(const struct check *c, const struct status_node *n)
 {
-	bool ready = true;
+	return c->says != NULL ? c->says(n) : bytes_text(c->bad);
+}
 
+/* The first that fails explains the others. NULL: none does. */
+static const struct check *first_failure(const struct status_node *n)
+{
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (!checks[i].holds(n))
+			return &checks[i];
+	return NULL;
+}
+
+static void put_checks(const struct status_node *n, struct buf *to)
+{
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		const struct check *c = &checks[i];
-		bool holds = c->holds(&a->status);
-		struct bytes bad = c->says != NULL ? c->says(&a->status) : bytes_text(c->bad);
-		struct bytes text = holds ? bytes_text(c->good) : bad;
+		bool holds = c->holds(n);
+		struct bytes text = holds ? bytes_text(c->good) : say_bad(c, n);
 
-		ready = ready && holds;
-		if (a->note->verbose)
-			buf_printf(&out->own, "%s %s: %.*s\n", holds ? "ok  " : "FAIL", c->name,
-			    (int)text.size, (const char *)text.data);
-		else if (!holds)
-			buf_printf(&out->own, "not ready: %.*s\n", (int)bad.size, (const char *)bad.data);
+		buf_printf(to, "%s %s: %.*s\n", holds ? "ok  " : "FAIL", c->name, (int)text.size,
+		    (const char *)text.data);
 	}
+	put_warnings(to, n);
+}
+
+void native_render_readyz(const struct answer *a, struct response *out)
+{
+	const struct check *failed = first_failure(&a->status);
+	struct bytes why = failed != NULL ? say_bad(failed, &a->status) : bytes_text("");
+
 	if (a->note->verbose)
-		put_warnings(&out->own, &a->status);
-	if (ready)
+		put_checks(&a->status, &out->own);
+	else if (failed != NULL)
+		buf_printf(&out->own, "not ready: %.*s\n", (int)why.size, (const char *)why.data);
+	if (failed == NULL)
 		buf_append_text(&out->own, "ready\n");
-	finish_text(a, ready ? 200 : 503, out);
+	finish_text(a, failed == NULL ? 200 : 503, out);
 }
 
 /* As etcd does: the word is a string. */
@@ -353,15 +394,12 @@ static void put_health(bool healthy, struct bytes reason, struct buf *to)
 
 void native_render_health(const struct answer *a, struct response *out)
 {
-	const char *reason = NULL;
+	const struct check *failed = first_failure(&a->status);
 
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && reason == NULL; i++)
-		if (!checks[i].holds(&a->status))
-			reason = checks[i].bad;
-	put_health(reason == NULL, bytes_text(reason != NULL ? reason : ""), &out->own);
-	if (reason != NULL)
+	put_health(failed == NULL, failed != NULL ? say_bad(failed, &a->status) : bytes_text(""), &out->own);
+	if (failed != NULL)
 		response_header(out, "Retry-After", "1");
-	native_finish_json(a, reason == NULL ? 200 : 503, out);
+	native_finish_json(a, failed == NULL ? 200 : 503, out);
 }
 
 /* A node that gives no answer about itself in time, say, is not healthy; a request that is wrong says nothing about it. */
@@ -385,8 +423,11 @@ void native_health_error(const struct answer *a, struct response *out)
 void native_render_leader(const struct answer *a, struct response *out)
 {
 	const struct status_node *n = &a->status;
-	bool leads = (n->role == ROLE_UNFORMED || n->role == ROLE_LEADER) && n->confirmed != 0;
+	bool leads = n->role == ROLE_LEADER && n->confirmed != 0;
 
-	buf_append_text(&out->own, leads ? "leader\n" : "not the leader\n");
-	finish_text(a, leads ? 200 : 503, out);
+	buf_append_text(&out->own,
+	    n->accepts != 0 ? "leader\n"
+	    : leads ? "this leader takes no writes now: it hands over, or lacks room; see /readyz?verbose\n"
+		    : "not the leader\n");
+	finish_text(a, n->accepts != 0 ? 200 : 503, out);
 }

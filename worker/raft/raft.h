@@ -253,6 +253,9 @@ struct span raft_backlog(const struct raft *r, struct instant now);
 /* A leader that a majority answered a question of the last election timeout, counted from when it was asked. */
 bool raft_confirmed(const struct raft *r, struct instant now);
 
+/* Would this node propose a write now? A confirmed leader that hands over to nobody, with room for it. */
+bool raft_accepts(const struct raft *r, struct instant now);
+
 /* What the leader knows of a member. False on other nodes and for strangers. */
 struct raft_peer_view {
 	uint64_t match, next;

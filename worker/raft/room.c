@@ -102,3 +102,8 @@ struct span reluctance(const struct raft *r)
 {
 	return r->room == RAFT_ROOM_ENOUGH || is_alone(r) ? span_ms(0) : span_times(r->o.election, 2);
 }
+
+bool raft_accepts(const struct raft *r, struct instant now)
+{
+	return raft_confirmed(r, now) && r->transfer_to == 0 && !r->unfit && takes_writes(r, now);
+}

@@ -134,6 +134,7 @@ static bool is_passed_on(const struct peer_ask *m)
 	case REQUEST_CHANGE:
 		return m->level <= LEVEL_STALE;
 	case REQUEST_STATUS:
+	case REQUEST_PROBE:
 	case REQUEST_BACKUP:
 		break;
 	}

@@ -10,6 +10,7 @@
 #include "worker/log/wal.h"
 #include "worker/raft/raft.h"
 #include "worker/replica/cut.h"
+#include "worker/replica/health.h"
 #include "worker/replica/identity.h"
 #include "worker/replica/image_send.h"
 #include "worker/replica/listed.h"
@@ -308,6 +309,7 @@ struct replica {
 	struct scan scan;
 	struct backup backup;
 	struct space space;
+	struct health health;
 	struct receiving receiving;
 	struct sending sending;
 	struct change_ask asks[CHANGE_ASKS_MAX];

@@ -193,6 +193,7 @@ void replica_close(struct replica *r)
 	identity_free(&r->identity);
 	free_options(r);
 	free(r->prompts);
+	health_fini(&r->health);
 	free(r->held);
 	buf_free(&r->frame);
 	free(r);
@@ -341,6 +342,7 @@ struct instant replica_deadline(const struct replica *r)
 	struct instant at = instant_least(pending_deadline(&r->pendings), upkeep_deadline(r));
 
 	at = instant_least(at, instant_least(space_deadline(r), slow_deadline(r)));
+	at = instant_least(at, health_deadline(r));
 	if (takes_part(r))
 		at = instant_least(at, instant_least(raft_deadline(r->raft),
 					   instant_least(agreement_deadline(r), image_send_deadline(r))));
@@ -399,6 +401,12 @@ static void hold(struct replica *r, const struct raft_ready *rd)
 		r->held[r->held_count++] = (struct promise_held){ rd->ticket, rd->promises[i] };
 }
 
+static void take_read_index(struct replica *r, const struct raft_read_done *done)
+{
+	request_read_done(r, done);
+	health_read_done(r, done);
+}
+
 static void run_raft(struct replica *r)
 {
 	struct raft_ready rd;
@@ -411,7 +419,7 @@ static void run_raft(struct replica *r)
 		if (rd.committed_count > 0)
 			state_apply(r, &rd);
 		for (size_t i = 0; i < rd.read_count; i++)
-			request_read_done(r, &rd.reads[i]);
+			take_read_index(r, &rd.reads[i]);
 		for (size_t i = 0; i < rd.fetch_count; i++)
 			log_fetch(r, &rd.fetches[i]);
 		for (size_t i = 0; i < rd.image_count; i++)
@@ -435,6 +443,7 @@ void replica_flush(struct replica *r, struct instant now)
 	cut_turn(r);
 	slow_turn(r);
 	route_new(r);
+	health_question(r);
 	/* Who finds itself out in this turn still says what it has to, as that another one should lead. */
 	if (takes_part(r)) {
 		membership_turn(r);
@@ -444,6 +453,7 @@ void replica_flush(struct replica *r, struct instant now)
 	}
 	state_read(r);
 	backup_turn(r);
+	health_answer(r);
 	answer_prompts(r);
 	measure_turn(r);
 }
@@ -457,7 +467,7 @@ struct replica_view replica_view(const struct replica *r)
 		.visits = r->visit.why != NULL,
 		.removed = r->removed != NULL,
 		.quarantined = r->distrusted != NULL,
-		.requests = r->pendings.count + r->prompt_count + r->backup.on,
+		.requests = r->pendings.count + r->prompt_count + r->health.count + r->backup.on,
 	};
 	struct raft_view v;
 

@@ -83,17 +83,21 @@ static enum err admit(const struct replica *r, const struct ipc_request *q)
 	return kv_txn_check(q->operation, q->kind == REQUEST_WRITE, r->o.level_most);
 }
 
+static struct instant deadline_of(const struct replica *r, const struct ipc_request *q)
+{
+	struct span time = span_ms(q->time_ms);
+
+	return instant_add(r->now, time.ns > r->o.request.ns ? r->o.request : time);
+}
+
 struct pending *request_take(
     struct replica *r, uint32_t client, uint64_t id, const struct ipc_request *q, enum err *e)
 {
-	struct span time = span_ms(q->time_ms);
 	struct pending *p;
 
 	if ((*e = admit(r, q)) != ERR_OK)
 		return NULL;
-	if (time.ns > r->o.request.ns)
-		time = r->o.request;
-	p = pending_new(&r->pendings, client, id, instant_add(r->now, time),
+	p = pending_new(&r->pendings, client, id, deadline_of(r, q),
 	    q->kind == REQUEST_WRITE ? make_write(r, q) : blob_new(q->operation));
 	p->begun = r->now;
 	p->kind = (enum request_kind)q->kind;
@@ -110,9 +114,15 @@ void replica_request(struct replica *r, uint32_t client, const struct ipc_reques
 	enum err e = ERR_OK;
 
 	r->now = now;
+	if (q->kind == REQUEST_PROBE && r->health.count < r->o.requests_max) {
+		health_ask(r, client, q->id, deadline_of(r, q));
+		return;
+	}
 	if (q->kind == REQUEST_BACKUP && (e = backup_ask(r, client, q->id, &why)) == ERR_OK)
 		return;
-	if (q->kind == REQUEST_BACKUP || q->kind == REQUEST_STATUS ||
+	if (q->kind == REQUEST_PROBE)
+		e = ERR_BUSY;
+	if (q->kind == REQUEST_BACKUP || q->kind == REQUEST_STATUS || q->kind == REQUEST_PROBE ||
 	    request_take(r, client, q->id, q, &e) == NULL)
 		answer_at_turn_end(r, client, q->id, e, why);
 }
@@ -124,6 +134,7 @@ void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
 	if (p != NULL)
 		pending_free(&r->pendings, p);
 	backup_cancel(r, client, id);
+	health_cancel(r, client, id);
 }
 
 void replica_forget(struct replica *r, uint32_t client)
@@ -142,6 +153,7 @@ void replica_forget(struct replica *r, uint32_t client)
 			r->prompts[kept++] = r->prompts[i];
 	r->prompt_count = kept;
 	backup_forget(r, client);
+	health_forget(r, client);
 }
 
 /* An index given for a later question serves the earlier ones too: it was taken after they were asked. */

@@ -75,38 +75,89 @@ static const char *problem(const struct replica *r)
 	return "";
 }
 
+/* Before its first write, which forms its cluster: what that will be. */
+static bool is_alone(const struct replica *r)
+{
+	return r->raft == NULL && r->foreign == NULL && r->removed == NULL && !r->o.joins &&
+	       r->list.count <= 1;
+}
+
+static void put_myself(struct replica *r, struct buf *out)
+{
+	struct status_member s = {
+		.incarnation = r->identity.incarnation,
+		.id = bytes_text(r->identity.id),
+		.peer = bytes_text(r->o.peer),
+		.http = bytes_text(r->o.http),
+		.voter = 1,
+		.connected = 1,
+		.build = bytes_text(r->o.build),
+	};
+
+	status_member_put(out, &s);
+}
+
+/* By what is committed: a configuration that is not may be taken back, and a joint one needs both majorities. */
+static bool counts(const struct replica *r)
+{
+	const struct raft_config *c = raft_config_committed(r->raft);
+	struct raft_member m;
+
+	if (c->quorum.outgoing.count > 0 || !raft_config_find(c, r->identity.incarnation, &m))
+		return false;
+	return (m.roles & RAFT_VOTER) != 0 || (m.roles & RAFT_WANTED) == 0;
+}
+
+/* What raft knows. */
+static void put_place(struct replica *r, struct status_node *s, struct buf *members)
+{
+	const struct raft_config *c = raft_config(r->raft);
+	struct raft_view v = raft_view(r->raft);
+
+	for (size_t i = 0; i < c->count; i++)
+		put_member(r, members, c->members[i], &v);
+	s->config = c->index;
+	s->base_term = v.first > 1 ? raft_term_at(r->raft, v.first - 1) : 0;
+	s->role = (uint8_t)status_role(r, &v);
+	s->term = v.term;
+	s->leader = v.leader;
+	s->commit = v.commit;
+	s->first = v.first;
+	s->last = v.last.index;
+	s->last_term = v.last.term;
+	s->confirmed = raft_confirmed(r->raft, r->now);
+	s->served = health_is_good(r);
+	s->counts = counts(r);
+	s->accepts = raft_accepts(r->raft, r->now) && r->agreement.disputed == 0 && r->distrusted == NULL;
+	s->caught_up = v.leader != 0 && r->meta.applied_index >= v.commit;
+}
+
+static void put_alone(struct replica *r, struct status_node *s, struct buf *members)
+{
+	put_myself(r, members);
+	s->role = ROLE_LEADER;
+	s->leader = r->identity.incarnation;
+	s->confirmed = s->served = s->counts = s->caught_up = 1;
+	s->accepts = r->space.room == RAFT_ROOM_ENOUGH;
+}
+
 void status_put(struct replica *r, struct buf *out)
 {
+	struct status_node s = { .role = ROLE_UNFORMED };
 	struct buf members = { 0 }, warnings = { 0 };
-	/* It is its own leader: it forms its cluster at its first write. */
-	bool alone = r->raft == NULL && r->foreign == NULL && !r->o.joins;
-	struct raft_view v = { 0 };
-	struct status_node s = { 0 };
 
-	if (r->raft != NULL) {
-		v = raft_view(r->raft);
-		for (size_t i = 0; i < raft_config(r->raft)->count; i++)
-			put_member(r, &members, raft_config(r->raft)->members[i], &v);
-		s.config = raft_config(r->raft)->index;
-		s.base_term = v.first > 1 ? raft_term_at(r->raft, v.first - 1) : 0;
-	}
+	if (r->raft != NULL)
+		put_place(r, &s, &members);
+	else if (is_alone(r))
+		put_alone(r, &s, &members);
 	s.id = bytes_text(r->identity.id);
 	s.incarnation = r->identity.incarnation;
 	s.cluster = r->identity.cluster;
 	s.start = r->identity.start;
-	s.role = (uint8_t)status_role(r, &v);
-	s.term = v.term;
-	s.leader = r->raft == NULL ? (r->o.joins ? 0 : r->identity.incarnation) : v.leader;
-	s.commit = v.commit;
 	s.applied = r->meta.applied_index;
-	s.first = v.first;
-	s.last = v.last.index;
-	s.last_term = v.last.term;
 	s.hash_high = r->meta.hash.high;
 	s.hash_low = r->meta.hash.low;
 	s.leader_age_ms = status_leader_age_ms(r);
-	s.confirmed = r->raft == NULL ? alone : raft_confirmed(r->raft, r->now);
-	s.caught_up = r->raft == NULL ? alone : v.leader != 0 && r->meta.applied_index >= v.commit;
 	s.log_bytes = log_bytes(r);
 	s.requests = r->pendings.count;
 	s.full = r->space.room != RAFT_ROOM_ENOUGH;
