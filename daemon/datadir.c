@@ -16,7 +16,6 @@
 #include "common/mem.h"
 #include "daemon/crew.h"
 #include "daemon/datadir.h"
-#include "daemon/patience.h"
 
 /* May the user put what he likes at this path? */
 static bool controls(const char *path, const struct user *u)
@@ -164,11 +163,6 @@ static bool make_private_dir(const char *path, const char *what, const struct us
 	return made;
 }
 
-static int try_lock(void *arg)
-{
-	return flock(*(int *)arg, LOCK_EX | LOCK_NB);
-}
-
 static void write_pid(int fd)
 {
 	char text[16];
@@ -186,7 +180,7 @@ static int read_pid(int fd)
 	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
 }
 
-int datadir_lock(const char *path, const struct user *u)
+int datadir_open(const char *path, const struct user *u)
 {
 	char *identity = xasprintf("%s/identity", path), *name;
 	int fd;
@@ -201,15 +195,22 @@ int datadir_lock(const char *path, const struct user *u)
 	if (fd == -1)
 		fatal(errno == EACCES ? EX_NOPERM : EX_CANTCREAT, "cannot open %s", name);
 	user_return(u);
-	if (patience_try(try_lock, &fd, EWOULDBLOCK, path) == -1) {
-		if (errno != EWOULDBLOCK)
-			fatal(EX_OSERR, "cannot lock %s", name);
-		fatalx(EX_TEMPFAIL, "the data directory %s is in use by process %d; stop that one first",
-		    path, read_pid(fd));
-	}
-	write_pid(fd);
 	free(name);
 	return fd;
+}
+
+bool datadir_lock(int fd, const char *path, bool last)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		write_pid(fd);
+		return true;
+	}
+	if (errno != EWOULDBLOCK)
+		fatal(EX_OSERR, "cannot lock %s/lock", path);
+	if (last)
+		fatalx(EX_TEMPFAIL, "the data directory %s is in use by process %d; stop that one first",
+		    path, read_pid(fd));
+	return false;
 }
 
 bool rundir_make(const char *path, const struct user *u)

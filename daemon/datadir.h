@@ -10,12 +10,19 @@
  * directory is empty or has an identity, but for the remains of a start that did not come that far.
  */
 
-/* Makes DATA where there is none (mode 0700, durably, its parents too) and takes the lock on DATA/lock. Returns the locked descriptor, to be
- * held for life; close-on-exec. The lock belongs to the open file: the consensus worker inherits it, so that a
- * successor cannot have the directory while any process still works on it. A directory in use is waited for, up to
- * five seconds. What is impossible ends the process: 73 it cannot be made or is not ours, 75 in use (names the
- * pid), 77 not permitted. */
-int datadir_lock(const char *path, const struct user *u);
+/* Makes DATA where there is none (mode 0700, durably, its parents too) and opens DATA/lock, close-on-exec. What is
+ * impossible ends the process: 73 it cannot be made or is not ours, 77 not permitted. */
+int datadir_open(const char *path, const struct user *u);
+
+/* At a start, a predecessor that is just dying may still have the lock: how long that is waited for, and how often it is
+ * tried. */
+#define DATADIR_PATIENCE span_ms(5000)
+#define DATADIR_PAUSE span_ms(20)
+
+/* Takes the lock on what datadir_open() returned, to be held for life. It belongs to the open file: the consensus worker
+ * inherits it, so that a successor cannot have the directory while any process still works on it. Where another process
+ * has the lock: false, or when this is the `last` attempt the end of the process, with 75, which names that process. */
+bool datadir_lock(int fd, const char *path, bool last);
 
 /* Makes the run directory (mode 0700) where there is none, which is then true; ends the process with 73 where it
  * cannot be made or is not ours. */

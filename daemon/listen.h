@@ -1,7 +1,7 @@
 #ifndef DAEMON_LISTEN_H
 #define DAEMON_LISTEN_H
 
-#include <stddef.h>
+#include "common/names.h"
 
 /*
  * The listening sockets for HTTP. They are opened once and live as long as the node: closing one would reset the
@@ -11,11 +11,13 @@
 #define LISTEN_MAX 64
 
 /* Opens LISTEN_SOCKETS listening sockets on one address (SO_REUSEPORT: the kernel spreads connections over them),
- * non-blocking, close-on-exec, with TCP_NODELAY and keep-alive for every connection. A port that another process has is waited
- * for, up to five seconds. What is impossible ends the process: 75 in use, 77 not permitted, 78 no such address.
- *
- * Where systemd has handed sockets over (sd_listen_fds(3)), they are taken instead and the address is only what is
- * told to others: up to LISTEN_MAX listening TCP sockets; anything else is 78. Returns how many there are. */
-size_t listen_open(const char *address, int fds[LISTEN_MAX]);
+ * non-blocking, close-on-exec, with TCP_NODELAY and keep-alive for every connection. Returns 0, or the
+ * errno of what is impossible. */
+int listen_open(const struct address *a, int fds[LISTEN_MAX]);
+
+/* Where systemd has handed sockets over (sd_listen_fds(3)), they are taken instead and the address is only what is
+ * told to others: up to LISTEN_MAX listening TCP sockets; anything else ends the process with 78. Returns how many
+ * there are. */
+size_t listen_take_over(int fds[LISTEN_MAX]);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -38,6 +39,17 @@ static int write_conf(const struct conf *c)
 	return fd;
 }
 
+static int take_lock(const char *data, const struct user *u)
+{
+	const struct timespec pause = { .tv_nsec = DATADIR_PAUSE.ns };
+	struct instant end = instant_add(clock_now(), DATADIR_PATIENCE);
+	int fd = datadir_open(data, u);
+
+	while (!datadir_lock(fd, data, instant_passed(end, clock_now())))
+		nanosleep(&pause, NULL);
+	return fd;
+}
+
 void offline_run(struct conf *c, enum args_what what, const struct args_offline *o)
 {
 	bool restores = what == ARGS_RESTORE;
@@ -54,6 +66,6 @@ void offline_run(struct conf *c, enum args_what what, const struct args_offline 
 		open_backup(o->file);
 	else if (access(c->node_data, F_OK) == -1)
 		fatal(EX_NOINPUT, "cannot look at the data directory %s", c->node_data);
-	lock = datadir_lock(c->node_data, &user);
+	lock = take_lock(c->node_data, &user);
 	spawn_instead(argv, write_conf(c), lock, &user);
 }

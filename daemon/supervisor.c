@@ -9,9 +9,8 @@
 
 #include "daemon/args.h"
 #include "daemon/crew.h"
-#include "daemon/datadir.h"
-#include "daemon/listen.h"
 #include "daemon/notify.h"
+#include "daemon/opening.h"
 #include "daemon/reload.h"
 #include "daemon/spawn.h"
 #include "daemon/supervisor.h"
@@ -21,7 +20,7 @@
 /* What systemd is asked for while a start or a stop goes on, from one check to another. */
 #define EXTENSION span_ms(30000)
 
-enum phase { RUNNING, STOPPING_HTTP, STOPPING_CONSENSUS, KILLING };
+enum phase { OPENING, RUNNING, STOPPING_HTTP, STOPPING_CONSENSUS, KILLING };
 
 struct supervisor {
 	struct conf *conf;
@@ -29,8 +28,8 @@ struct supervisor {
 	struct loop *loop;
 	struct child_env env;
 	int sockets[LISTEN_MAX];
+	struct opening opening;
 	struct crew crew;
-	bool rundir_made;
 	bool unsettled; /* a start or a reload is not through */
 	bool started; /* the start is */
 	bool watched; /* systemd expects a sign of life that often */
@@ -98,7 +97,7 @@ static void proceed(struct supervisor *s)
 		s->phase = STOPPING_CONSENSUS;
 		crew_stop(&s->crew, IPC_CONSENSUS);
 	}
-	if (s->phase != RUNNING && crew_alive(&s->crew, IPC_HTTP) + crew_alive(&s->crew, IPC_CONSENSUS) == 0)
+	if (s->phase > RUNNING && crew_alive(&s->crew, IPC_HTTP) + crew_alive(&s->crew, IPC_CONSENSUS) == 0)
 		loop_stop(s->loop);
 }
 
@@ -116,7 +115,7 @@ static void on_stop_signal(void *arg, int number)
 {
 	struct supervisor *s = arg;
 
-	if (s->phase == RUNNING) {
+	if (s->phase <= RUNNING) {
 		log_info("stopping signal=%d", number);
 		begin_stop(s, EX_OK);
 	} else if (s->phase != KILLING) {
@@ -136,6 +135,8 @@ static void go_over(struct supervisor *s, struct conf *conf, const struct reload
 	s->env.conf = conf;
 	s->unsettled = true;
 	log_set_level(conf->log_level);
+	if (s->phase == OPENING)
+		return; /* whoever is started will have it */
 	crew_reload(&s->crew, plan->replace_http, plan->replace_consensus);
 	settle(s);
 }
@@ -174,7 +175,7 @@ static void on_reload_signal(void *arg, int number)
 	struct supervisor *s = arg;
 
 	(void)number;
-	if (s->phase == RUNNING)
+	if (s->phase <= RUNNING)
 		reload(s);
 }
 
@@ -251,7 +252,7 @@ static void tell_systemd(struct supervisor *s)
 {
 	bool starting = !s->started && crew_progresses(&s->crew, EXTENSION);
 
-	if (starting || s->phase != RUNNING)
+	if (starting || s->phase > RUNNING)
 		notify_extend(EXTENSION);
 	if (s->watched && crew_progresses(&s->crew, s->watchdog))
 		notify_alive();
@@ -299,26 +300,30 @@ static void open_metrics(struct supervisor *s)
 	metric_set(s->env.metrics->start_time_seconds, (uint64_t)time(NULL));
 }
 
-static void open_node(struct supervisor *s)
+static void on_opened(void *arg)
 {
+	struct supervisor *s = arg;
 	const struct conf *c = s->conf;
 
-	spawn_program();
-	s->env.user = user_find(c->node_user);
-	s->env.lock = datadir_lock(c->node_data, &s->env.user);
-	s->rundir_made = rundir_make(c->node_run, &s->env.user);
-	s->env.socket_count = listen_open(c->http_listen, s->sockets);
+	if (s->phase != OPENING)
+		return;
+	s->phase = RUNNING;
 	log_info("node %s started http=%s peer=%s data=%s", c->node_id, c->http_listen, c->peer_listen,
 	    c->node_data);
+	crew_start(&s->crew);
+}
+
+static void open_node(struct supervisor *s)
+{
+	spawn_program();
+	s->env.user = user_find(s->conf->node_user);
+	opening_start(&s->opening, &s->env, s->sockets, on_opened, s);
 }
 
 static void close_node(struct supervisor *s)
 {
 	crew_fini(&s->crew);
-	rundir_clear(s->conf, s->rundir_made, &s->env.user);
-	for (size_t i = 0; i < s->env.socket_count; i++)
-		close(s->sockets[i]);
-	close(s->env.lock);
+	opening_fini(&s->opening);
 	close(s->env.board_fd);
 	metric_board_free(s->env.board);
 }
@@ -347,7 +352,6 @@ int supervise(struct conf *conf, char **argv)
 	crew_init(&s.crew, &s.env);
 	open_metrics(&s);
 	open_node(&s);
-	crew_start(&s.crew);
 	s.check_due = loop_now(s.loop);
 	on_check(&s);
 	loop_run(s.loop);

@@ -3,6 +3,7 @@
 #include <sysexits.h>
 
 #include "config.h"
+#include "common/binding.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "worker/desks.h"
@@ -24,6 +25,8 @@ struct consensus {
 	struct disk *disk;
 	struct ballast *ballast;
 	struct tables *tables;
+	struct binding *binding; /* NULL once it listens for other nodes */
+	int listener;
 	struct transport *transport;
 	struct replica *replica;
 	struct repair repair;
@@ -31,7 +34,8 @@ struct consensus {
 	enum join_purpose join_purpose;
 	struct loop_timer *begin, *deadline, *stop_limit;
 	struct instant armed; /* what `deadline` is set to */
-	struct desks *desks;
+	struct desks *desks; /* NULL before the replica is there */
+	uint64_t desk_numbers; /* as the supervisor said last */
 	struct channel_traffic traffic; /* as far as it is counted */
 	uint64_t replay_from,
 	    replay_to; /* what the log had and the state had not at the start; equal: nothing */
@@ -218,27 +222,26 @@ static void on_turn_end(void *arg)
 
 /* --- the start --- */
 
-struct listening {
-	const char *where;
-	int fd;
-};
-
-static enum err try_listen(void *arg)
+static int try_listen(void *arg, const struct address *a)
 {
-	struct listening *l = arg;
+	struct consensus *c = arg;
 
-	return peer_listen(l->where, &l->fd);
+	return peer_listen(a, &c->listener);
+}
+
+static void on_wait(void *arg, const char *what)
+{
+	const struct consensus *c = arg;
+
+	worker_waits(c->worker, what);
 }
 
 static void open_transport(struct consensus *c)
 {
-	struct worker *w = c->worker;
-	struct listening l = { w->conf->peer_listen, -1 };
 	struct peer_options o = peer_options_preset();
 
 	o.seed = random_secret();
-	worker_must(worker_take(try_listen, &l), "listen for other nodes on [peer] listen =", l.where);
-	c->transport = peer_open(w->loop, l.fd, &o, &network_events, c);
+	c->transport = peer_open(c->worker->loop, c->listener, &o, &network_events, c);
 }
 
 static void on_recovery(void *arg, uint64_t done, uint64_t total)
@@ -333,7 +336,9 @@ static void set_desks(struct worker *w, uint64_t numbers)
 {
 	struct consensus *c = w->role_state;
 
-	desks_set(c->desks, numbers);
+	c->desk_numbers = numbers;
+	if (c->desks != NULL)
+		desks_set(c->desks, numbers);
 }
 
 static void on_join_refused(void *arg, const struct replica_refusal *refusal)
@@ -417,14 +422,14 @@ static void begin(void *arg)
 	worker_ready(c->worker);
 }
 
-static void start(struct worker *w)
+static void on_bound(void *arg)
 {
-	struct consensus *c = xcalloc(1, sizeof(*c));
+	struct consensus *c = arg;
+	struct worker *w = c->worker;
 
-	w->role_state = c;
-	c->worker = w;
-	c->armed = INSTANT_NEVER;
-	c->deadline = loop_timer_new(w->loop, on_deadline, c);
+	binding_free(c->binding);
+	c->binding = NULL;
+	worker_progress_end(w);
 	open_transport(c);
 	c->disk = disk_posix_new(w->conf->node_data);
 	if (c->disk == NULL)
@@ -434,10 +439,28 @@ static void start(struct worker *w)
 	c->tables = make_store(c);
 	open_replica(c);
 	c->desks = desks_new(w, c->replica, end_if_done, c);
+	desks_set(c->desks, c->desk_numbers);
 	/* From here on a write that finds no space and no ballast waits; before, the start says so. */
 	ballast_set_patient(c->ballast, true);
 	c->begin = loop_timer_new(w->loop, begin, c);
 	loop_timer_set(c->begin, loop_now(w->loop));
+}
+
+static const struct binding_events binding_events = {
+	.attempt = try_listen,
+	.waits = on_wait,
+	.over = on_bound,
+};
+
+static void start(struct worker *w)
+{
+	struct consensus *c = xcalloc(1, sizeof(*c));
+
+	w->role_state = c;
+	c->worker = w;
+	c->armed = INSTANT_NEVER;
+	c->deadline = loop_timer_new(w->loop, on_deadline, c);
+	c->binding = binding_new(w->loop, w->conf->peer_listen, "[peer] listen", &binding_events, c);
 }
 
 const struct worker_role consensus_role = {

@@ -274,6 +274,12 @@ void worker_progress(struct worker *w, const char *doing, uint64_t done, uint64_
 	log_info("%s: %" PRIu64 " of %" PRIu64 ", %" PRIu64 " %%", doing, done, total, percent);
 }
 
+void worker_waits(struct worker *w, const char *what)
+{
+	life.progress.doing = what;
+	tell_progress(w, what, 0);
+}
+
 void worker_progress_end(struct worker *w)
 {
 	if (life.progress.doing != NULL)

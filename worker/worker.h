@@ -65,6 +65,9 @@ void worker_ready(struct worker *w);
  * second, the log every few seconds. */
 void worker_progress(struct worker *w, const char *doing, uint64_t done, uint64_t total)
     __attribute__((nonnull));
+/* A start waits for what comes from outside. The supervisor and systemd are told, so that they wait, too; nothing is
+ * logged. Until worker_progress_end(). */
+void worker_waits(struct worker *w, const char *what);
 /* All of that is done. */
 void worker_progress_end(struct worker *w);
 

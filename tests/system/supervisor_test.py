@@ -199,13 +199,6 @@ def test_two_nodes_on_one_port_do_not_share_it(node):
     assert other.wait_exit() == 75
 
 
-def test_a_foreign_address_is_a_configuration_error(node):
-    n = node()
-    n.http = "192.0.2.1:8080"
-    n.launch()
-    assert n.wait_exit() == 78
-
-
 def test_a_data_directory_that_cannot_be_made(node):
     n = node()
     n.data = "/proc/holdfast"

@@ -2,7 +2,7 @@
 #define WORKER_PEER_CHANNEL_H
 
 #include "common/loop.h"
-#include "worker/peer/names.h"
+#include "common/names.h"
 #include "worker/replica/transport.h"
 
 /*

@@ -211,42 +211,22 @@ struct peer_options peer_options_preset(void)
 	};
 }
 
-static enum err listen_error(int error)
+int peer_listen(const struct address *a, int *out)
 {
-	switch (error) {
-	case EADDRINUSE:
-		return ERR_IN_USE;
-	case EADDRNOTAVAIL:
-		return ERR_NOT_FOUND;
-	case EACCES:
-		return ERR_PERMISSION;
-	}
-	return ERR_IO;
-}
-
-enum err peer_listen(const char *where, int *out)
-{
-	struct addr addr;
-	struct sockaddr_storage a;
-	socklen_t size;
-	int fd, on = 1, error;
+	int fd = socket(a->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, error;
 
 	*out = -1;
-	if (!addr_parse(bytes_text(where), &addr))
-		return ERR_BAD_REQUEST;
-	if (addr_resolve(&addr, &a, &size) != ERR_OK)
-		return ERR_NOT_FOUND;
-	fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
-		return ERR_IO;
+		return errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
-	    bind(fd, (struct sockaddr *)&a, size) == -1 || listen(fd, LISTEN_BACKLOG) == -1) {
+	    bind(fd, (const struct sockaddr *)&a->storage, a->size) == -1 ||
+	    listen(fd, LISTEN_BACKLOG) == -1) {
 		error = errno;
 		close(fd);
-		return listen_error(error);
+		return error;
 	}
 	*out = fd;
-	return ERR_OK;
+	return 0;
 }
 
 struct transport *peer_open(

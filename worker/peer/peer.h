@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/loop.h"
+#include "common/names.h"
 #include "worker/replica/transport.h"
 
 /*
@@ -36,10 +37,8 @@ struct peer_options {
 /* 3 s, 10 ms, 1 s, 16 MiB, seed 0. */
 struct peer_options peer_options_preset(void);
 
-/* Binds and listens, without accepting yet. May block where the host is a name: for the start of a process.
- * ERR_IN_USE, ERR_PERMISSION, ERR_NOT_FOUND (no such host or address here), ERR_BAD_REQUEST, ERR_IO; the caller
- * logs. */
-enum err peer_listen(const char *where, int *out);
+/* Binds and listens, without accepting yet. 0 or an errno. */
+int peer_listen(const struct address *a, int *out);
 
 /* Takes over the listening socket. Nothing is accepted or dialed until the first set_hello(). The events and `arg`
  * must stay valid. */

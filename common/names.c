@@ -5,7 +5,7 @@
 
 #include "common/addr.h"
 #include "common/lane.h"
-#include "worker/peer/names.h"
+#include "common/names.h"
 
 struct names {
 	struct loop *loop;

@@ -1,5 +1,5 @@
-#ifndef WORKER_PEER_NAMES_H
-#define WORKER_PEER_NAMES_H
+#ifndef COMMON_NAMES_H
+#define COMMON_NAMES_H
 
 #include <sys/socket.h>
 
