@@ -82,6 +82,61 @@ enum err addr_resolve(const struct addr *a, struct sockaddr_storage *out, sockle
 	return ERR_OK;
 }
 
+/* A host as somebody who listens sees it. */
+struct place {
+	enum { PLACE_ALL, PLACE_IPV4, PLACE_IPV6, PLACE_NAME } kind; /* ALL: IPv6's, which takes IPv4 too */
+	struct in_addr in;
+	struct in6_addr in6;
+};
+
+static struct place place_of(const struct addr *a)
+{
+	const char *host = strcasecmp(a->host, "localhost") == 0 ? "127.0.0.1" : a->host;
+	struct place p = { .kind = PLACE_ALL };
+
+	if (inet_pton(AF_INET, host, &p.in) == 1)
+		p.kind = PLACE_IPV4;
+	else if (inet_pton(AF_INET6, host, &p.in6) == 1)
+		p.kind = IN6_IS_ADDR_UNSPECIFIED(&p.in6) ? PLACE_ALL : PLACE_IPV6;
+	else if (host[0] != '\0')
+		p.kind = PLACE_NAME;
+	return p;
+}
+
+static bool is_all_ipv4(const struct place *p)
+{
+	return p->kind == PLACE_IPV4 && p->in.s_addr == htonl(INADDR_ANY);
+}
+
+/* A name may stand for an IPv6 address only: then it is said that it overlaps although it does not. */
+static bool covers(const struct place *p, const struct place *other)
+{
+	return p->kind == PLACE_ALL || (is_all_ipv4(p) && other->kind != PLACE_IPV6);
+}
+
+bool addr_overlap(const struct addr *a, const struct addr *b)
+{
+	struct place p = place_of(a), q = place_of(b);
+
+	if (strtoul(a->port, NULL, 10) != strtoul(b->port, NULL, 10))
+		return false;
+	if (covers(&p, &q) || covers(&q, &p))
+		return true;
+	if (p.kind != q.kind)
+		return false;
+	switch (p.kind) {
+	case PLACE_ALL:
+		return true;
+	case PLACE_IPV4:
+		return p.in.s_addr == q.in.s_addr;
+	case PLACE_IPV6:
+		return IN6_ARE_ADDR_EQUAL(&p.in6, &q.in6);
+	case PLACE_NAME:
+		return strcasecmp(a->host, b->host) == 0;
+	}
+	return false;
+}
+
 static char *text_of_ipv4(const struct sockaddr *address)
 {
 	char text[INET_ADDRSTRLEN];

@@ -23,6 +23,10 @@ bool addr_parse(struct bytes text, struct addr *out);
  * never do. ERR_NOT_FOUND when there is none. */
 enum err addr_resolve(const struct addr *a, struct sockaddr_storage *out, socklen_t *size);
 
+/* Who listens on the one leaves no room for the other: the same port of the same address, or one of them is of all
+ * addresses. Asks no resolver: names are the same where they are spelled alike, and "localhost" is 127.0.0.1. */
+bool addr_overlap(const struct addr *a, const struct addr *b);
+
 /* What others may reach this machine by where `text`, an address, is what is listened on: the same, or for all addresses the
  * one that its default route leaves by, else the first that is not a loopback, else 127.0.0.1. The caller frees it. */
 char *addr_reachable(const char *text);

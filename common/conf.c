@@ -90,17 +90,22 @@ void conf_reset(struct conf *c, const char *section, const char *name)
 		reset(c, r);
 }
 
-void conf_set_origin(struct conf *c, const struct conf_option *o, const char *path, unsigned line)
+void conf_set_origin(struct conf *c, const struct conf_option *o, const char *origin)
 {
 	const struct row *r = row_of(o);
 
 	drop_origin(c, r);
-	c->origins[r - rows] = xasprintf("%s:%u", path, line);
+	c->origins[r - rows] = xstrdup(origin);
+}
+
+const char *conf_origin(const struct conf *c, const struct conf_option *o)
+{
+	return c->origins[row_of(o) - rows];
 }
 
 void conf_put_origin(const struct conf *c, const struct conf_option *o, struct buf *to)
 {
-	const char *origin = c->origins[row_of(o) - rows];
+	const char *origin = conf_origin(c, o);
 
 	if (origin != NULL)
 		buf_printf(to, "%s: ", origin);

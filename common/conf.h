@@ -61,7 +61,8 @@ struct conf {
 #define OPT(section, name, type, preset, min, max, effect, doc) conf_##type section##_##name;
 #include "common/option.def"
 #undef OPT
-	char *origins[CONF_OPTIONS]; /* "FILE:LINE" where a file gave it, else NULL; does not travel */
+	char *origins
+	    [CONF_OPTIONS]; /* "FILE:LINE", "--port", "PORT": who gave it; NULL: nobody; does not travel */
 };
 
 /* A path of a socket in the run directory has at most this many bytes (sun_path holds 107). */
@@ -110,7 +111,10 @@ const struct conf_option *conf_option(size_t n);
 const struct conf_option *conf_difference(const struct conf *a, const struct conf *b, size_t *n);
 /* Appends its value as text. */
 void conf_put_value(const struct conf *c, const struct conf_option *o, struct buf *to);
-/* Appends where it was given, as "FILE:LINE: ", or nothing. */
+/* Who gave it: copies. And NULL: it is as it was preset. */
+void conf_set_origin(struct conf *c, const struct conf_option *o, const char *origin);
+const char *conf_origin(const struct conf *c, const struct conf_option *o);
+/* Appends who gave it, and a colon; or nothing. */
 void conf_put_origin(const struct conf *c, const struct conf_option *o, struct buf *to);
 /* What it costs to turn one word into the other, a letter at a time (Levenshtein). Of b the first 127 bytes count. */
 unsigned conf_distance(const char *a, const char *b);

@@ -206,6 +206,32 @@ static enum err check_advertised(const struct conf *c, struct buf *why)
 	    c, why, http.host[0] ? "peer" : "http", "advertise", "it needs a host that others can reach");
 }
 
+/* PORT ([http] listen = :4001) */
+static void put_listener(const struct conf *c, const char *section, const char *address, struct buf *to)
+{
+	const struct conf_type *type;
+	const char *origin = conf_origin(c, conf_find(section, "listen", &type));
+
+	buf_printf(to, "%s ([%s] listen = %s)", origin == NULL ? "the default" : origin, section, address);
+}
+
+static enum err check_listeners(const struct conf *c, struct buf *why)
+{
+	struct addr http, peer;
+
+	addr_parse(bytes_text(c->http_listen), &http);
+	addr_parse(bytes_text(c->peer_listen), &peer);
+	if (!addr_overlap(&http, &peer))
+		return ERR_OK;
+	put_listener(c, "http", c->http_listen, why);
+	buf_append_text(why, " and ");
+	put_listener(c, "peer", c->peer_listen, why);
+	buf_append_text(why,
+	    " are the same port of this machine: HTTP clients and the other nodes need one each; "
+	    "change either");
+	return ERR_BAD_REQUEST;
+}
+
 static enum err check_relations(const struct conf *c, struct buf *why)
 {
 	if (c->raft_election.ns < span_times(c->raft_heartbeat, 3).ns)
@@ -219,8 +245,6 @@ static enum err check_relations(const struct conf *c, struct buf *why)
 		return refuse(c, why, "limits", "request_bytes", "it must be twice [http] body_max at least");
 	if (c->state_cache < CACHE_LEAST)
 		return refuse(c, why, "state", "cache", "it must be 1MiB at least, or 0");
-	if (strcmp(c->http_listen, c->peer_listen) == 0)
-		return refuse(c, why, "peer", "listen", "it must not be the address of [http] listen");
 	if (!sockets_fit(c->node_run))
 		return refuse(c, why, "node", "run",
 		    "sockets in %s would have paths over %d bytes; name a shorter directory", c->node_run,
@@ -240,7 +264,7 @@ enum err conf_complete(struct conf *c, struct buf *why)
 		return e;
 	fill_workers(c);
 	fill_cache(c);
-	if ((e = check_advertised(c, why)) != ERR_OK)
+	if ((e = check_advertised(c, why)) != ERR_OK || (e = check_listeners(c, why)) != ERR_OK)
 		return e;
 	return check_relations(c, why);
 }

@@ -77,6 +77,14 @@ static bool has_comment(const char *value)
 	return value[0] == '#' || strstr(value, " #") != NULL || strstr(value, "\t#") != NULL;
 }
 
+static void note_origin(const struct reading *r, const struct conf_option *o)
+{
+	char *origin = xasprintf("%s:%u", r->path, r->line);
+
+	conf_set_origin(r->conf, o, origin);
+	free(origin);
+}
+
 static int on_option(void *arg, const char *section, const char *name, const char *value)
 {
 	struct reading *r = arg;
@@ -99,7 +107,7 @@ static int on_option(void *arg, const char *section, const char *name, const cha
 	buf_free(&why);
 	if (r->failed)
 		return 0;
-	conf_set_origin(r->conf, o, r->path, r->line);
+	note_origin(r, o);
 	r->seen[number_of(o)] = r->line;
 	return 1;
 }

@@ -23,9 +23,6 @@ extern const struct conf_type conf_type_text, conf_type_number, conf_type_span, 
     conf_type_bool, conf_type_addr, conf_type_addresses, conf_type_members, conf_type_level,
     conf_type_follower, conf_type_dialects, conf_type_repair, conf_type_silence;
 
-/* A file gave it, in this line. */
-void conf_set_origin(struct conf *c, const struct conf_option *o, const char *path, unsigned line);
-
 /* The option with this name and its type, or NULL. */
 const struct conf_option *conf_find(const char *section, const char *name, const struct conf_type **type);
 

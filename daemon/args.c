@@ -43,30 +43,38 @@ static const char *value_of(struct scan *s)
 	return *s->next++;
 }
 
-/* And from now on it was. */
-static bool was_given(struct scan *s, const char *section, const char *name)
+static size_t number_of(const char *section, const char *name)
 {
 	const struct conf_option *o;
-	bool was;
 	size_t n = 0;
 
 	while (
 	    (o = conf_option(n)) != NULL && (strcmp(o->section, section) != 0 || strcmp(o->name, name) != 0))
 		n++;
-	was = s->given[n];
-	s->given[n] = true;
-	return was;
+	return n;
+}
+
+/* The flag or variable, as it was written, without what is behind a '='. */
+static void note_origin(const struct scan *s, struct conf *c, size_t option)
+{
+	char *origin = xasprintf("%.*s", (int)strcspn(s->flag, "="), s->flag);
+
+	conf_set_origin(c, conf_option(option), origin);
+	free(origin);
 }
 
 static void set(struct scan *s, struct conf *c, const char *section, const char *name, const char *value)
 {
+	size_t option = number_of(section, name);
 	struct buf why = { 0 };
 
 	/* A list of the layer below does not go on here. */
-	if (!was_given(s, section, name))
+	if (!s->given[option])
 		conf_reset(c, section, name);
+	s->given[option] = true;
 	if (conf_set(c, section, name, value, &why) != ERR_OK)
 		refuse(EX_CONFIG, "%s: %s", s->flag, buf_text(&why));
+	note_origin(s, c, option);
 }
 
 static void set_by(struct scan *s, struct conf *c, const struct other_name *n, const char *value)

@@ -262,6 +262,21 @@ def test_a_bad_option_is_one_line_with_its_place(nodes, fake):
     assert result.stderr.count("\n") == 1
 
 
+def test_two_listeners_on_one_port_are_a_configuration_error_that_names_both_options(nodes, fake):
+    result = run(fake, "-t", nodes.directory + "/d", PORT="4001", BIND="127.0.0.1:4001")
+    assert result.returncode == 78
+    assert "PORT ([http] listen = :4001) and BIND ([peer] listen = 127.0.0.1:4001) are the same port" in result.stderr
+    path = os.path.join(nodes.directory, "one.conf")
+    with open(path, "w") as f:
+        f.write("[peer]\nlisten = :4001\n")
+    result = run(fake, "-c", path, "--http=127.0.0.1:4001", nodes.directory + "/d")
+    assert result.returncode == 78
+    assert f"--http ([http] listen = 127.0.0.1:4001) and {path}:2 ([peer] listen = :4001) are the same" in result.stderr
+    result = run(fake, "-t", "--port", "9000", nodes.directory + "/d")
+    assert "--port ([http] listen = :9000) and the default ([peer] listen = 127.0.0.1:9000)" in result.stderr
+    assert run(fake, "-t", nodes.directory + "/d", PORT="4001", BIND="127.0.0.1:4002").returncode == 0
+
+
 @pytest.mark.parametrize(
     "arguments, status, said",
     [

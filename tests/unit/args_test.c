@@ -291,7 +291,8 @@ static void what_is_wrong_is_said_and_ends_it(void **state)
 		    "holdfastd: -join=:8080: [cluster] join: \":8080\" is not a list like host1:8080, "
 		    "host2:8080\n" },
 		{ "-join a:1 --new-cluster", 78,
-		    "holdfastd: [cluster] join: it does not go with new_cluster: join one or form one\n" },
+		    "holdfastd: -join: [cluster] join: it does not go with new_cluster: join one or form "
+		    "one\n" },
 	};
 
 	(void)state;

@@ -383,14 +383,45 @@ static void assert_disagree(const char *section, const char *name, const char *v
 	conf_free(c);
 }
 
+static bool overlap(const char *one, const char *other)
+{
+	struct addr a, b;
+
+	assert_true(addr_parse(bytes_text(one), &a) && addr_parse(bytes_text(other), &b));
+	assert_int_equal(addr_overlap(&a, &b), addr_overlap(&b, &a));
+	return addr_overlap(&a, &b);
+}
+
+static void two_addresses_overlap_where_only_one_can_be_listened_on(void **state)
+{
+	(void)state;
+	assert_true(overlap("10.0.0.1:80", "10.0.0.1:080"));
+	assert_true(overlap(":80", "10.0.0.1:80"));
+	assert_true(overlap(":80", "[::1]:80"));
+	assert_true(overlap("[::]:80", "10.0.0.1:80"));
+	assert_true(overlap("0.0.0.0:80", "10.0.0.1:80"));
+	assert_true(overlap("0.0.0.0:80", "[::]:80"));
+	assert_true(overlap("0.0.0.0:80", "n1.example:80"));
+	assert_true(overlap("[::1]:80", "[0:0::1]:80"));
+	assert_true(overlap("localhost:80", "127.0.0.1:80"));
+	assert_true(overlap("n1.example:80", "N1.example:80"));
+	assert_false(overlap(":80", ":81"));
+	assert_false(overlap("10.0.0.1:80", "10.0.0.2:80"));
+	assert_false(overlap("0.0.0.0:80", "[::1]:80"));
+	assert_false(overlap("127.0.0.1:80", "[::1]:80"));
+	assert_false(overlap("n1.example:80", "n2.example:80"));
+}
+
 static void options_must_agree(void **state)
 {
 	(void)state;
 	assert_disagree(
 	    "raft", "election", "299ms", "[raft] election: it must be three times [raft] heartbeat at least");
 	assert_disagree("limits", "value", "3MiB", "[limits] value: it must not be over [http] body_max");
-	assert_disagree(
-	    "peer", "listen", "127.0.0.1:8080", "[peer] listen: it must not be the address of [http] listen");
+	assert_disagree("peer", "listen", ":8080",
+	    "the default ([http] listen = 127.0.0.1:8080) and the default ([peer] listen = :8080) are the "
+	    "same "
+	    "port of this machine: HTTP clients and the other nodes need one each; change either");
 	assert_disagree(
 	    "cluster", "members", "n2=b:2, n3=c:3", "[cluster] members: this node, n1, is not among them");
 	assert_disagree("cluster", "members", "n1=b:2, n2=b:2", "[cluster] members: n1=b:2 is there twice");
@@ -445,6 +476,7 @@ int main(void)
 		cmocka_unit_test(what_is_encoded_decodes_as_equal),
 		cmocka_unit_test(completing_fills_in_what_follows),
 		cmocka_unit_test(a_deep_data_directory_has_its_sockets_aside),
+		cmocka_unit_test(two_addresses_overlap_where_only_one_can_be_listened_on),
 		cmocka_unit_test(options_must_agree),
 		cmocka_unit_test(addresses_are_taken_apart),
 	};
