@@ -136,6 +136,13 @@ static void on_refused(void *arg, const struct bytes *dialed, const char *why)
 	replica_on_refused(c->replica, dialed, why, now(c));
 }
 
+static void on_stranger(void *arg, const struct peer_hello *hello, const struct bytes *dialed)
+{
+	struct consensus *c = arg;
+
+	replica_on_stranger(c->replica, hello, dialed, now(c));
+}
+
 static void on_frame(void *arg, uint64_t incarnation, struct bytes frame)
 {
 	struct consensus *c = arg;
@@ -160,6 +167,7 @@ static void on_unreachable(void *arg, uint64_t incarnation)
 static const struct peer_events network_events = {
 	.hello = on_hello,
 	.refused = on_refused,
+	.stranger = on_stranger,
 	.frame = on_frame,
 	.lost = on_lost,
 	.unreachable = on_unreachable,

@@ -46,6 +46,15 @@ static void on_refused(void *arg, const struct bytes *dialed, const char *why)
 	m->refused++;
 }
 
+static void on_stranger(void *arg, const struct peer_hello *hello, const struct bytes *dialed)
+{
+	struct member *m = arg;
+
+	(void)hello;
+	(void)dialed;
+	m->strangers++;
+}
+
 static void on_frame(void *arg, uint64_t incarnation, struct bytes frame)
 {
 	struct member *m = arg;
@@ -76,6 +85,7 @@ static void on_unreachable(void *arg, uint64_t incarnation)
 static const struct peer_events events = {
 	.hello = on_hello,
 	.refused = on_refused,
+	.stranger = on_stranger,
 	.frame = on_frame,
 	.lost = on_lost,
 	.unreachable = on_unreachable,

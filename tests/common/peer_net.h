@@ -14,7 +14,7 @@ struct member {
 	char address[32];
 	struct peer_hello hello;
 	/* What was told so far. */
-	unsigned accepted, dialed, lost, unreachable, refused;
+	unsigned accepted, dialed, lost, unreachable, refused, strangers;
 	struct peer_hello last_hello; /* its texts are not kept */
 	struct buf frames; /* payloads, one behind the other */
 	unsigned frame_count;

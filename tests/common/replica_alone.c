@@ -338,11 +338,12 @@ void alone_ask(struct alone *a, uint64_t id, enum request_kind kind)
 	settle(a);
 }
 
-const char *alone_problem(struct alone *a)
+static const char *status_text(struct alone *a, bool warnings)
 {
 	static char text[1024];
 	const struct alone_answer *answer;
 	struct status_node s;
+	struct bytes wanted;
 	struct reader r;
 	bool whole;
 
@@ -352,9 +353,20 @@ const char *alone_problem(struct alone *a)
 	r = reader_of(blob_bytes(answer->result));
 	whole = status_node_get(&r, &s);
 	assert(whole);
-	snprintf(text, sizeof(text), "%.*s", (int)s.foreign.size, (const char *)s.foreign.data);
+	wanted = warnings ? s.warnings : s.foreign;
+	snprintf(text, sizeof(text), "%.*s", (int)wanted.size, (const char *)wanted.data);
 	blob_unref(answer->result);
 	return text;
+}
+
+const char *alone_problem(struct alone *a)
+{
+	return status_text(a, false);
+}
+
+const char *alone_warnings(struct alone *a)
+{
+	return status_text(a, true);
 }
 
 struct alone *alone_follower_of(const char *members, uint64_t leader)

@@ -97,6 +97,8 @@ void alone_hello_as(
     struct alone *a, uint64_t incarnation, const char *id, const char *peer, uint64_t cluster, bool dialed);
 /* What it says is wrong with its place in a cluster, empty when nothing is; valid until the next call. */
 const char *alone_problem(struct alone *a);
+/* What it warns of beside that; the same. */
+const char *alone_warnings(struct alone *a);
 /* n1 of a cluster that is formed, which follows this leader in term 2. */
 struct alone *alone_follower_of(const char *members, uint64_t leader);
 /* Forms the cluster of n1, n2 and n3. */

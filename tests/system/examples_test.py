@@ -17,10 +17,13 @@ HOLDFASTD = os.path.join(BUILD, "holdfastd")
 
 
 class Configured(Node):
-    """A node that has nothing from its command line but its file."""
+    """A node that has nothing from its command line but its file, and at its first start what the file says."""
 
     def command(self):
-        return [self.program, "-c", self.data + ".conf", "--http-workers", "1"]
+        with open(self.data + ".conf", encoding="utf-8") as f:
+            said = re.search(r"^# +holdfastd -c \S+ (--bootstrap)$", f.read(), re.MULTILINE)
+        first = [said[1]] if said and not os.path.exists(self.data) else []
+        return [self.program, "-c", self.data + ".conf", "--http-workers", "1", *first]
 
 
 def configured(nodes, folder):
@@ -52,6 +55,13 @@ def test_there_are_three_of_each_kind():
 def test_it_is_a_good_configuration(name):
     done = subprocess.run([HOLDFASTD, "-t", "-c", os.path.join(EXAMPLES, name)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_node_is_without_join_that_was_to_join():
+    """The first one, too: whichever loses its disk comes back to the others."""
+    for name in FILES:
+        with open(os.path.join(EXAMPLES, name), encoding="utf-8") as f:
+            assert re.search(r"^(join|members) = ", f.read(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("folder", ["join", "static"])

@@ -67,7 +67,7 @@ def test_from_one_to_three_by_join_and_on_without(nodes):
     del n2.options["join"]
     n2.start()
     assert "join" not in n2.log()
-    n3.start()  # with it: said to be ignored, and nobody is asked
+    n3.start()  # with it: said to be ignored, and nobody is asked to add it
     assert "join is ignored: this node belongs to the cluster" in n3.log()
     assert "joins a cluster" not in n3.log()
     wait_until(lambda: put(n3, "a", b"2").status_code == 200, "the cluster to serve again")
@@ -278,6 +278,100 @@ def test_a_clone_of_the_whole_configuration_learns_that_it_is_not_the_member(nod
     clone.wait_log("another node that is called node2 answers at the peer address that this one gave")
     assert "another node that is called node2" in readyz(clone)[1]
     assert members(n1) == {"node1": "voter", "node2": "voter"}
+
+
+def warnings(node):
+    return status(node)["warnings"]
+
+
+def test_a_node_that_has_a_cluster_of_its_own_says_that_join_names_another(nodes):
+    """It said «info: join is ignored», and served data of its own."""
+    n1, n2 = nodes.node("n1").start(), nodes.node("n2").start()
+    assert put(n1, "a", b"1").status_code == 201
+    assert put(n2, "a", b"other").status_code == 201  # without --join: a cluster of its own
+    absent = nodes.node("absent")
+    for _ in range(2):  # at each start
+        n2.stop()
+        n2.options["join"] = f"{absent.http}, {n1.http}"
+        n2.start()
+        found = n2.wait_log("warning: (this node belongs to the cluster .*, which .*cluster. join names, to another .*)")[1]
+        assert n1.http in found and status(n1)["cluster"] in found and status(n2)["cluster"] in found
+        assert "stop this node, empty its data directory and start it with --join" in found
+        assert warnings(n2) == [found]
+        code, text = readyz(n2)
+        assert code == 200 and f"warn cluster: {found}" in text
+    # One that comes up later is asked, too: it belongs to the same cluster as n2, so nothing is said of it.
+    n2.stop()
+    shutil.rmtree(n2.data)
+    n2.start()
+    wait_voters([n1, n2], "n1", "n2")
+    assert warnings(n2) == []
+
+
+def test_a_first_node_that_lost_its_data_while_the_others_were_down_is_found_out(nodes):
+    n1, n2, n3 = cluster = grown(nodes)
+    assert put(n1, "a", b"1").status_code == 201
+    for n in cluster:
+        n.stop()
+    shutil.rmtree(n1.data)
+    n1.start()  # without join it is a cluster of its own
+    assert put(n1, "a", b"other").status_code == 201
+    n2.start(), n3.start()
+    for n in (n2, n3):
+        n.wait_log(f"warning: the node at {n1.peer}, where this cluster, .*, has its member n1, belongs to another cluster, {status(n1)['cluster']}")
+        assert any("stop it, empty its data directory and start it with --join" in w for w in warnings(n))
+    n1.wait_log(f"warning: the node n[23] at .* takes this one for a member of its cluster, {status(n2)['cluster']}")
+    assert any("stop it, empty its data directory and start it with --join" in w for w in warnings(n1))
+    assert f"warn cluster: {warnings(n1)[0]}" in readyz(n1)[1]
+    # Nothing was merged, and the remedy is one.
+    assert get(n2, "a").content == b"1" and get(n1, "a").content == b"other"
+    n1.stop()
+    shutil.rmtree(n1.data)
+    n1.options["join"] = n2.http
+    n1.start()
+    wait_voters(cluster, "n1", "n2", "n3")
+    assert get(n1, "a").content == b"1"
+
+
+def joined_everywhere(nodes):
+    """Three nodes, each with the HTTP addresses of all in join: one configuration for all of them."""
+    cluster = [nodes.node(f"n{i}") for i in (1, 2, 3)]
+    for n in cluster:
+        n.options["join"] = ", ".join(other.http for other in cluster)
+    return cluster
+
+
+def test_join_on_every_node_the_first_is_told_once_to_found(nodes):
+    n1, n2, n3 = cluster = joined_everywhere(nodes)
+    n1.options["cluster-bootstrap"] = "yes"
+    launch_all(cluster)
+    wait_voters(cluster, "n1", "n2", "n3")
+    assert put(n1, "a", b"1").status_code == 201
+    # Wiped and alone, it forms nothing: it waits for the others.
+    for n in cluster:
+        n.stop()
+    shutil.rmtree(n1.data)
+    del n1.options["cluster-bootstrap"]
+    n1.start()
+    assert put(n1, "a", b"other", timeout="500ms").status_code == 503
+    assert readyz(n1)[0] == 503 and status(n1)["cluster"] is None
+    n2.start(), n3.start()
+    wait_voters(cluster, "n1", "n2", "n3")
+    wait_until(lambda: get(n1, "a").content == b"1", "the cluster to serve again")
+
+
+def test_a_node_that_is_told_to_found_joins_the_cluster_that_is_there(nodes):
+    n1, n2, n3 = cluster = joined_everywhere(nodes)
+    n1.options["cluster-bootstrap"] = "yes"
+    launch_all(cluster)
+    wait_voters(cluster, "n1", "n2", "n3")
+    assert put(n1, "a", b"1").status_code == 201
+    n1.kill_all()
+    shutil.rmtree(n1.data)
+    n1.start()  # the word was left in its configuration
+    n1.wait_log("belongs to a cluster: this node founds none")
+    wait_voters(cluster, "n1", "n2", "n3")
+    wait_until(lambda: get(n1, "a").content == b"1", "it to serve again")
 
 
 def test_join_and_addresses_by_the_environment(nodes):

@@ -327,6 +327,9 @@ static void m12_another_cluster_is_refused(void **state)
 	net_dial(A, B);
 	net_turn_for(100);
 	assert_int_equal(A->dialed + B->accepted, 0);
+	/* Both are told, so that both can say so. */
+	assert_in_range(A->strangers, 1, 100);
+	assert_in_range(B->strangers, 1, 100);
 }
 
 static void own_address_is_refused(void **state)

@@ -54,6 +54,8 @@ static void on_hello(void *arg, struct channel *c, const struct peer_hello *hell
 	g->name = bytes_dup_text(hello->id);
 	if (v == HELLO_WELCOME || hello_verdict_shared(v))
 		channel_greet(c, &p->hello);
+	if (v == HELLO_FOREIGN)
+		p->events->stranger(p->arg, hello, NULL);
 	if (v != HELLO_WELCOME) {
 		channel_fail(c, "refused");
 		return;

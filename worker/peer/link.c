@@ -59,6 +59,8 @@ static void on_hello(void *arg, struct channel *c, const struct peer_hello *hell
 		l->retry = p->options.retry_most;
 		l->refused = true;
 		p->events->refused(p->arg, &dialed, hello_verdict_text(v));
+		if (v == HELLO_FOREIGN)
+			p->events->stranger(p->arg, hello, &dialed);
 		channel_fail(c, "refused");
 		return;
 	}

@@ -21,6 +21,8 @@ struct peer_events {
 	void (*hello)(void *arg, const struct peer_hello *hello, const struct bytes *dialed);
 	/* The far end of a connection that this node dialed is refused: `why` ends a sentence that begins with the node. */
 	void (*refused)(void *arg, const struct bytes *dialed, const char *why);
+	/* Of either kind of connection: it is refused, as it belongs to another cluster. */
+	void (*stranger)(void *arg, const struct peer_hello *hello, const struct bytes *dialed);
 	/* A frame on the accepted connection of this incarnation; borrowed for the call. */
 	void (*frame)(void *arg, uint64_t incarnation, struct bytes frame);
 	void (*lost)(void *arg, uint64_t incarnation); /* the accepted connection ended */

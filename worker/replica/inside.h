@@ -236,7 +236,16 @@ struct change_ask {
 /* Of clusters by accident (strangers.c). */
 enum warning {
 	WARNING_JOIN, /* an address of [cluster] join */
+	WARNING_MEMBER, /* the address of a member */
+	WARNING_CALLER, /* a node of another cluster that takes this one for a member of it */
 	WARNING_COUNT
+};
+
+struct warning_note {
+	uint64_t cluster; /* which other one; 0: none */
+	char *text;
+	struct instant first, last; /* when it was true */
+	bool said;
 };
 
 /* A cluster that does not add this node, as its id is that of a member (visit.c). */
@@ -322,7 +331,7 @@ struct replica {
 	char *distrusted; /* its own state must not be used, and why; NULL: it may */
 	uint64_t passed; /* to whom a request was passed last */
 	struct visit visit;
-	char *warnings[WARNING_COUNT]; /* what an operator should look at; NULL: nothing */
+	struct warning_note warnings[WARNING_COUNT]; /* what an operator should look at */
 	struct instant led_since; /* when this node was elected last */
 
 	struct measure measure;

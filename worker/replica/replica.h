@@ -109,6 +109,9 @@ void replica_on_hello(
 /* Who answers at an address that this node dialed is refused; `why` ends a sentence that begins with that node, and is
  * static memory. */
 void replica_on_refused(struct replica *r, const struct bytes *dialed, const char *why, struct instant now);
+/* The far end of a connection was refused as it belongs to another cluster than this node. */
+void replica_on_stranger(
+    struct replica *r, const struct peer_hello *hello, const struct bytes *dialed, struct instant now);
 /* A cluster refused to add this node, which has none, because its id is in use there. */
 struct replica_refusal {
 	uint64_t cluster;
