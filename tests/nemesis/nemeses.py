@@ -13,8 +13,9 @@ from typing import Callable
 import requests
 
 from nodes import is_alive
-from under_load import status
-from world import kill_at_once
+from under_load import Load, status
+from workloads import LEAST_DURING, WORKLOADS, Verdict, clock_us, count, judge_files
+from world import Clone, kill_at_once
 
 HOUR = 3600
 LOSS_TOLD = 4  # seconds: by then each process has looked whether there is room to say that lines were lost
@@ -195,6 +196,48 @@ def member_goes_and_comes(world, dice, seconds):
         pass  # it may have been begun all the same
     time.sleep(seconds)
     world.lose_disk(node)
+
+
+def incarnations(world):
+    """{id: incarnation} of the members, as somebody says who is there; None when nobody answers."""
+    for node in world.all:
+        try:
+            answer = requests.get(node.url + "/v1/members", timeout=2)
+            return {m["id"]: m["incarnation"] for m in answer.json()["members"]}
+        except (requests.RequestException, ValueError):
+            continue
+    return None
+
+
+def ask_clone(world, clone, end):
+    """Clients that know no other node. Why it came to nothing; what they were told is judged."""
+    load = Load(world, [clone], "--connections", "3", "--value-size", "64", *WORKLOADS["register"])
+    time.sleep(max(1.0, end - time.monotonic()))
+    load.process.terminate()
+    load.process.communicate(timeout=120)
+    verdict = Verdict()
+    count(load.history, 0, clock_us(), verdict)
+    flaws = judge_files(load.history)
+    assert not flaws, f"through the clone: {flaws}"
+    return None if verdict.operations >= LEAST_DURING else f"{verdict.operations} operations through the clone"
+
+
+@nemesis("process", goes_on=True)
+def clone_of_a_member(world, dice, seconds):
+    """A second node with the id of a live one: it is not added, passes on what it is asked, and evicts nobody."""
+    end = time.monotonic() + seconds
+    before, clone = incarnations(world), Clone(world, dice.choice(world.all))
+    try:
+        clone.launch()
+        clone.wait_log(f"the id {clone.member.id} is in use by the member at {clone.member.peer}")
+        nothing = ask_clone(world, clone, end)
+        after = incarnations(world)
+        if not before or not after:
+            return "nobody says who the members are"
+        assert before == after, f"the members were {before} and are {after}"
+        return nothing
+    finally:
+        clone.vanish()
 
 
 # --- network ---

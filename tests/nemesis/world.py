@@ -157,6 +157,27 @@ class Node(nodes.Node):
             os.close(fd)
 
 
+class Clone(Node):
+    """A second node with the id of a member: another disk, other addresses. It is none of world.all."""
+
+    def __init__(self, world, member):
+        options = {name: value for name, value in member.options.items() if name != "members"}
+        options["join"] = ", ".join(n.http for n in world.all)
+        super().__init__(world, "clone", options, member.program)
+        self.member = member
+
+    def command(self):
+        return [self.member.id if word == self.id and before == "--id" else word
+                for before, word in itertools.pairwise(["", *super().command()])]
+
+    def vanish(self):
+        if self.is_up():
+            kill_at_once([self])
+        run("umount", self.data)
+        run("ip", "link", "delete", f"to-{self.id}")
+        run("ip", "netns", "delete", self.id)
+
+
 class World(nodes.Nodes):
     def __init__(self, count):
         run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
