@@ -8,6 +8,7 @@
 #include "common/random.h"
 #include "worker/desks.h"
 #include "worker/join.h"
+#include "worker/kv/feature.h"
 #include "worker/peer/channel.h"
 #include "worker/peer/peer.h"
 #include "worker/repair.h"
@@ -306,6 +307,7 @@ static enum err try_replica(struct consensus *c, enum replica_part *damaged)
 		.request_bytes_max = conf->limits_request_bytes,
 		.cache_bytes = conf->raft_cache,
 		.image_rate = conf->raft_image_rate,
+		.level_most = FEATURE_LEVEL_MOST,
 	};
 	const struct replica_env env = {
 		.disk = c->disk,

@@ -44,11 +44,11 @@ static void add(struct others *o, struct bytes address)
 
 static void add_known(struct others *o)
 {
-	struct reader r = reader_of(o->q->members);
+	struct raft_members all = raft_members_of(o->q->members);
 	struct bytes more = bytes_text(o->q->more), address;
 	struct raft_member m;
 
-	while (r.left > 0 && raft_member_get(&r, &m))
+	while (raft_members_next(&all, &m))
 		if ((m.roles & RAFT_GONE) == 0 && !bytes_equal(m.id, bytes_text(o->q->id)))
 			add(o, m.http);
 	while (addr_next(&more, &address))

@@ -70,14 +70,27 @@ static int read_identity(struct recovery *r)
 	return check_identity(r);
 }
 
+static enum err refuse_level(const char *what, unsigned level)
+{
+	log_errorx("the %s of this node is of feature level %u, and this version knows no level above %d: "
+		   "recover it "
+		   "with the version that it ran, or a later one",
+	    what, level, FEATURE_LEVEL_MOST);
+	return ERR_VERSION;
+}
+
 static enum err open_state(struct recovery *r)
 {
 	enum err e;
 
 	if ((e = tables_open(r->o->tables, &r->table)) != ERR_OK)
 		return e;
-	if ((e = kv_open(&r->kv, r->table)) != ERR_OK || kv_quarantined(r->kv) == NULL)
+	if ((e = kv_open(&r->kv, r->table)) != ERR_OK)
 		return e;
+	if (kv_meta(r->kv)->level > FEATURE_LEVEL_MOST)
+		return refuse_level("state", kv_meta(r->kv)->level);
+	if (kv_quarantined(r->kv) == NULL)
+		return ERR_OK;
 	log_errorx(
 	    "the state of this node is not to be trusted: %s; recover another node, or restore a backup",
 	    kv_quarantined(r->kv));
@@ -115,6 +128,15 @@ static enum err take_members(struct recovery *r, struct bytes data, uint64_t ind
 	bool good = raft_config_get(&r->members, index, b);
 
 	blob_unref(b);
+	if (good && r->members.level > FEATURE_LEVEL_MOST)
+		return refuse_level("log", r->members.level);
+	if (!good && raft_members_of(data).later) {
+		log_errorx(
+		    "a later version wrote the members of the cluster; recover this node with that version "
+		    "index=%" PRIu64,
+		    index);
+		return ERR_VERSION;
+	}
 	if (!good)
 		log_errorx("the members of the cluster cannot be read index=%" PRIu64, index);
 	return good ? ERR_OK : ERR_DAMAGED;

@@ -137,7 +137,9 @@ static enum err load_frames(struct backup *b, struct image_load *load)
 	}
 	if (e == ERR_NOT_FOUND)
 		e = image_load_end(load);
-	if (e != ERR_OK && image_load_why(load)[0] != '\0')
+	if (e == ERR_VERSION)
+		log_errorx("the backup %s was made by a later version: %s", b->name, image_load_why(load));
+	else if (e != ERR_OK && image_load_why(load)[0] != '\0')
 		damaged(b, image_load_why(load));
 	return e;
 }

@@ -306,7 +306,7 @@ int worker_status(enum err e)
 		int status;
 	} lasting[] = {
 		{ ERR_DAMAGED, EX_IOERR },
-		{ ERR_VERSION, EX_IOERR },
+		{ ERR_VERSION, EX_CONFIG },
 		{ ERR_IN_USE, EX_TEMPFAIL },
 		{ ERR_PERMISSION, EX_NOPERM },
 		{ ERR_CONFLICT, EX_CONFIG },

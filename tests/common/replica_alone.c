@@ -145,8 +145,8 @@ static void die(void *arg, int status, const char *why)
 {
 	struct alone *a = arg;
 
-	(void)why;
 	a->status = status;
+	snprintf(a->why, sizeof(a->why), "%s", why);
 	if (!a->may_die)
 		abort();
 	a->died = true;
@@ -171,6 +171,7 @@ static enum err open_replica(struct alone *a)
 		.members = a->members,
 		.joins = a->joins,
 		.replace_after = a->replace_after,
+		.level_most = a->level_most,
 		.repairs = a->repairs,
 		.state_lost = a->state_lost,
 		.election = span_ms(ELECTION_MS),
@@ -317,6 +318,7 @@ void alone_hello_as(
 		.id = bytes_text(id),
 		.peer = address,
 		.http = bytes_text("http://there"),
+		.level = (uint16_t)a->level_said,
 	};
 
 	replica_on_hello(a->replica, &hello, dialed ? &address : NULL, a->now);

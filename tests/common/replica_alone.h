@@ -37,6 +37,8 @@ struct alone {
 	struct transport transport;
 	const char *members;
 	struct span replace_after; /* from the next start on */
+	unsigned level_most; /* from the next start on, the highest feature level that it knows */
+	unsigned level_said; /* by the hellos of others */
 	bool joins; /* from the next start on it is told to join a cluster */
 	struct fake_disk *disk;
 	struct ballast *ballast; /* NULL: there is always room */
@@ -67,6 +69,7 @@ struct alone {
 	bool repairs; /* from the next start on damage that is found at work is left to a repair */
 	enum replica_part damaged; /* what the last start found damaged */
 	int status; /* with which it died */
+	char why[512]; /* and what it said */
 	bool may_die; /* else a fatal error ends the test */
 	bool died;
 };

@@ -321,6 +321,7 @@ static void take_member_line(struct golden *g, const char *line)
 		.contact_ms = take_number(g, line, "contact_ms"),
 		.connected = (uint8_t)take_number(g, line, "connected"),
 		.build = take_bytes(g, line, "build"),
+		.level_most = (uint16_t)take_number(g, line, "level_most"),
 	};
 
 	status_member_put(&g->members, &m);
@@ -361,6 +362,8 @@ static void take_status_line(struct golden *g, const char *line)
 		.agreed_low = take_number(g, line, "agreed_low"),
 		.disputed = take_number(g, line, "disputed"),
 		.distrusted = take_bytes(g, line, "distrusted"),
+		.level = (uint16_t)take_number(g, line, "level"),
+		.level_most = (uint16_t)take_number(g, line, "level_most"),
 	};
 }
 

@@ -276,9 +276,99 @@ static void nonsense_is_refused(void **state)
 	assert_false(reads(1, RAFT_VOTER, 0, RAFT_LEARNER));
 }
 
+/* ---- what lies in logs of running clusters ---- */
+
+static struct blob *configuration(unsigned level)
+{
+	struct raft_member m = { 7, RAFT_VOTER, bytes_text("n1"), bytes_text("h:1"), bytes_text("u"), 0x0102,
+		1 };
+	struct buf b = { 0 };
+	struct blob *data;
+
+	raft_config_begin(&b, level);
+	raft_config_put(&b, level, &m);
+	data = blob_new(buf_bytes(&b));
+	buf_free(&b);
+	return data;
+}
+
+static void expect_hex(struct bytes bytes, const char *want)
+{
+	struct buf text = { 0 };
+
+	for (size_t i = 0; i < bytes.size; i++)
+		buf_printf(&text, "%02x", bytes.data[i]);
+	assert_string_equal(buf_text(&text), want);
+	buf_free(&text);
+}
+
+static void configurations_look_as_ever(void **state)
+{
+	struct blob *first = configuration(0), *second = configuration(1);
+
+	(void)state;
+	expect_hex(blob_bytes(first), "070000000000000001020000006e3103000000683a310100000075");
+	expect_hex(blob_bytes(second), "0000000000000000020100250000000700000000000000"
+				       "01020000006e3103000000683a31010000007502010000000000000100");
+	blob_unref(first);
+	blob_unref(second);
+}
+
+static void configuration_of_level_1_says_what_members_have_announced(void **state)
+{
+	struct blob *data = configuration(1);
+	struct raft_config c;
+	struct raft_member m;
+	struct raft_draft d;
+	struct blob *again;
+
+	(void)state;
+	assert_true(raft_config_get(&c, 9, data));
+	assert_int_equal(c.level, 1);
+	assert_true(raft_config_find(&c, 7, &m));
+	assert_true(m.start == 0x0102 && m.level == 1 && bytes_equal(m.id, bytes_text("n1")));
+	draft_of(&d, &c);
+	again = draft_blob(&d);
+	assert_true(bytes_equal(blob_bytes(again), blob_bytes(data)));
+	raft_config_free(&c);
+	blob_unref(again);
+	blob_unref(data);
+}
+
+/* A later version may append to a member, and puts another format where that does not do. */
+static void configuration_of_a_later_version_is_read_or_told_apart(void **state)
+{
+	struct blob *data = configuration(1), *grown;
+	struct raft_members all;
+	struct raft_config c;
+	struct buf b = { 0 };
+
+	(void)state;
+	buf_append(&b, blob_bytes(data));
+	b.data[11]++; /* the length of the member */
+	wire_put_u8(&b, 'x');
+	grown = blob_new(buf_bytes(&b));
+	assert_true(raft_config_get(&c, 9, grown));
+	raft_config_free(&c);
+	data->data[8]++;
+	assert_false(raft_config_get(&c, 9, data));
+	all = raft_members_of(blob_bytes(data));
+	assert_true(all.later);
+	data->data[8]--;
+	data->data[9] = 0; /* a head that says level 0 */
+	assert_false(raft_config_get(&c, 9, data));
+	assert_false(raft_members_of(blob_bytes(data)).later);
+	buf_free(&b);
+	blob_unref(grown);
+	blob_unref(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(configurations_look_as_ever),
+		cmocka_unit_test(configuration_of_level_1_says_what_members_have_announced),
+		cmocka_unit_test(configuration_of_a_later_version_is_read_or_told_apart),
 		cmocka_unit_test(vectors_of_others),
 		cmocka_unit_test(what_is_drafted_can_be_read),
 		cmocka_unit_test(who_is_gone_is_remembered_for_a_while),

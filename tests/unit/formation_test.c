@@ -53,7 +53,7 @@ static void founding_of(struct buf *out, const uint64_t *incarnations, size_t co
 
 	for (size_t i = 0; i < count; i++)
 		raft_member_put(out, &(struct raft_member){ incarnations[i], RAFT_VOTER, bytes_text(ids[i]),
-					 bytes_text(peers[i]), bytes_text("http://there") });
+					 bytes_text(peers[i]), bytes_text("http://there"), 0, 0 });
 }
 
 static void say_form(struct alone *a, uint64_t from, const uint64_t *incarnations, size_t count)

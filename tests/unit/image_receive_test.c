@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include <cmocka.h>
 
@@ -37,7 +38,7 @@ struct scene {
 static void put_member(struct buf *b, uint64_t incarnation, const char *id, const char *peer)
 {
 	raft_member_put(b, &(struct raft_member){ incarnation, RAFT_VOTER, bytes_text(id), bytes_text(peer),
-			       bytes_text("http://there") });
+			       bytes_text("http://there"), 0, 0 });
 }
 
 static void add_members(struct drive *d, uint64_t self)
@@ -53,7 +54,7 @@ static void add_members(struct drive *d, uint64_t self)
 	buf_free(&members);
 }
 
-static void make_pieces(struct scene *s, uint64_t term, bool members)
+static void make_pieces(struct scene *s, uint64_t term, bool members, unsigned level)
 {
 	struct tables *ts = mem_tables_new();
 	struct image_scan *scan;
@@ -71,6 +72,8 @@ static void make_pieces(struct scene *s, uint64_t term, bool members)
 		snprintf(key, sizeof(key), "key%d", i);
 		drive_put(&d, key, "of the image");
 	}
+	if (level > 0)
+		drive_raise(&d, level);
 	kv_changes_clear(d.changes);
 	assert_int_equal(
 	    kv_settle(d.kv, term, kv_meta(d.kv)->applied_index + 1, d.time_ms, d.changes), ERR_OK);
@@ -94,7 +97,7 @@ static struct scene begin_of(uint64_t term)
 {
 	struct scene s = { .a = alone_follower_of(LIST, 2), .number = 7 };
 
-	make_pieces(&s, term, true);
+	make_pieces(&s, term, true, 0);
 	return s;
 }
 
@@ -234,7 +237,7 @@ static void image_without_members_is_refused(void **state)
 	struct scene s = { .a = alone_follower_of(LIST, 2), .number = 7 };
 
 	(void)state;
-	make_pieces(&s, 2, false);
+	make_pieces(&s, 2, false, 0);
 	send(&s, 0, s.count);
 	assert_said(&s, IMAGE_REFUSED, 0);
 	assert_int_equal(mem_tables_beside(s.a->tables), 0);
@@ -363,6 +366,22 @@ static void only_the_leader_sends_images(void **state)
 	assert_false(said(&s, &m));
 	send(&s, 1, 2); /* the beginning went to an earlier life of this node */
 	assert_said(&s, IMAGE_REFUSED, 0);
+	end(&s);
+}
+
+/* It would be a node that does something else than the others with the same log. */
+static void image_of_a_higher_feature_level_stops_the_node(void **state)
+{
+	struct scene s = { .a = alone_follower_of(LIST, 2), .number = 7 };
+
+	(void)state;
+	make_pieces(&s, 2, true, 1);
+	s.a->may_die = true;
+	send(&s, 0, 1);
+	assert_true(s.a->died);
+	assert_int_equal(s.a->status, EX_CONFIG);
+	assert_non_null(strstr(s.a->why, "the state is of feature level 1"));
+	assert_non_null(strstr(s.a->why, "upgrade this node"));
 	end(&s);
 }
 
@@ -500,6 +519,7 @@ int main(void)
 		cmocka_unit_test(quarantine_begins_while_an_image_is_put_in_force),
 		cmocka_unit_test(new_state_is_not_judged_by_the_old_one),
 		cmocka_unit_test(pieces_come_twice_or_not_at_all),
+		cmocka_unit_test(image_of_a_higher_feature_level_stops_the_node),
 		cmocka_unit_test(only_the_leader_sends_images),
 		cmocka_unit_test(image_that_is_damaged_is_refused),
 		cmocka_unit_test(s3_second_image_takes_the_place_of_one_under_way),

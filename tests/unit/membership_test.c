@@ -107,9 +107,9 @@ static void say_changed(struct alone *a, uint64_t from, enum err e, uint64_t inc
 static void commit_config(struct alone *a, const char *third)
 {
 	struct raft_member members[] = {
-		{ a->self, RAFT_VOTER, bytes_text("n1"), bytes_text("n1:1"), bytes_text("http://n1") },
-		{ 2, RAFT_VOTER, bytes_text("n2"), bytes_text("n2:1"), bytes_text("http://n2") },
-		{ 3, RAFT_VOTER, bytes_text("n3"), bytes_text(third), bytes_text("http://n3") },
+		{ a->self, RAFT_VOTER, bytes_text("n1"), bytes_text("n1:1"), bytes_text("http://n1"), 0, 0 },
+		{ 2, RAFT_VOTER, bytes_text("n2"), bytes_text("n2:1"), bytes_text("http://n2"), 0, 0 },
+		{ 3, RAFT_VOTER, bytes_text("n3"), bytes_text(third), bytes_text("http://n3"), 0, 0 },
 	};
 	struct buf data = { 0 };
 
@@ -453,7 +453,7 @@ static void d12_m12_member_is_not_adopted(void **state)
 	struct alone *a = alone_follower_of(LIST, 2);
 	uint64_t cluster = replica_view(a->replica).cluster;
 	struct raft_member other = { 5, RAFT_VOTER, bytes_text("n5"), bytes_text("n5:1"),
-		bytes_text("http://n5") };
+		bytes_text("http://n5"), 0, 0 };
 	struct buf founding = { 0 }, frame = { 0 };
 	struct peer_adopt m = { .cluster = cluster + 1 };
 

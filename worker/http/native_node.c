@@ -73,6 +73,7 @@ static json_t *member_json(const struct status_member *m, const struct status_no
 	json_object_set_new(
 	    object, "lag", number_json(leads && m->match <= n->last ? n->last - m->match : UINT64_MAX));
 	json_object_set_new(object, "contact_ms", number_json(leads ? m->contact_ms : UINT64_MAX));
+	json_object_set_new(object, "feature_level_most", number_json(m->level_most));
 	json_object_set_new(object, "version", m->build.size > 0 ? text_json(m->build) : json_null());
 	return object;
 }
@@ -180,6 +181,8 @@ void native_render_status(const struct answer *a, struct response *out)
 	json_object_set_new(document, "full", json_boolean(n->full != 0));
 	json_object_set_new(document, "free_bytes", number_json(n->free_bytes));
 	json_object_set_new(document, "free_mark", number_json(n->free_mark));
+	json_object_set_new(document, "feature_level", number_json(n->level));
+	json_object_set_new(document, "feature_level_most", number_json(n->level_most));
 	json_object_set_new(document, "members", members_json(n));
 	json_object_set_new(document, "uptime_ms", number_json(a->about->uptime_ms));
 	json_object_set_new(document, "version", json_string(a->about->version));

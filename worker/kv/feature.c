@@ -2,6 +2,21 @@
 
 #include "worker/kv/kv.h"
 
+static const char *const texts[] = {
+	"",
+#define FEATURE(level, text) [level] = text,
+#include "worker/kv/features.def"
+#undef FEATURE
+};
+
+_Static_assert(
+    sizeof(texts) / sizeof(texts[0]) == FEATURE_LEVEL_MOST + 1, "the last row is the highest level");
+
+const char *feature_text(unsigned level)
+{
+	return level <= FEATURE_LEVEL_MOST ? texts[level] : "";
+}
+
 /* A limit that changes gets a row of the level that brings the change. The rows before it stay: they say what the log of
  * a cluster of a lower level means. */
 static const struct {

@@ -6,12 +6,15 @@
 
 /*
  * Versions of the program that differ must do the same with the same log. So nothing in it is judged by the version: an
- * operation means what it means at the feature level of the state to which it is applied. Level 0 is
+ * operation means what it means at the feature level of the state to which it is applied (features.def). Level 0 is
  * what the first version does.
  */
 
-/* The highest level that this program knows. Level 1: a delete of a prefix takes a limit. */
+/* The highest level that this program knows; the one that brought it is the last row of the table. */
 #define FEATURE_LEVEL_MOST 1
+
+/* What a level brings, for people. Static memory. */
+const char *feature_text(unsigned level);
 
 /* The limits that matter in apply. What is over one of them is TOO_LARGE as a whole, and nothing of it is applied. */
 struct kv_limits {

@@ -67,7 +67,7 @@ static enum err refuse_level(struct image_load *l, unsigned level)
 {
 	char *reason =
 	    xasprintf("the state is of feature level %u, and this version knows no level above %u: "
-		      "upgrade this node",
+		      "upgrade",
 		level, l->level_most);
 	enum err e = refuse(l, ERR_VERSION, reason);
 
@@ -104,7 +104,7 @@ static enum err load_head(struct image_load *l, struct reader *r)
 	if (!image_frame_head_get(r, &h))
 		return damaged(l, "the head is cut short");
 	if (h.format != IMAGE_FORMAT_PLAIN && h.format != IMAGE_FORMAT_LEVEL)
-		return refuse(l, ERR_VERSION, "the format is not known: upgrade this node");
+		return refuse(l, ERR_VERSION, "the format is not known: upgrade");
 	if (h.format == IMAGE_FORMAT_LEVEL)
 		level = wire_get_u16(r);
 	if (!reader_done(r))

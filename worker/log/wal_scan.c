@@ -112,7 +112,8 @@ static enum err check_known(const struct wal_scan *s, const struct wal_record *r
 		}
 	if (known)
 		return ERR_OK;
-	log_errorx("the raft log holds what this version does not know offset=%" PRIu64 " kind=%d type=%d",
+	log_errorx("the raft log holds what this version does not know: upgrade this node offset=%" PRIu64
+		   " kind=%d type=%d",
 	    s->offset, (int)r->kind, (int)r->type);
 	return ERR_VERSION;
 }

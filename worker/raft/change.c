@@ -84,6 +84,14 @@ static void drop_rivals(struct raft_draft *d, const struct raft_member *m, unsig
 			draft_remove(d, d->members[i].incarnation);
 }
 
+static enum err already_there(const struct raft *r, struct raft_pos *pos)
+{
+	uint64_t index = config_now(r)->index;
+
+	*pos = (struct raft_pos){ raft_log_term(&r->log, index), index };
+	return ERR_OK;
+}
+
 static enum err add(struct raft *r, const struct raft_member *m, struct instant now, struct raft_pos *pos)
 {
 	struct raft_draft d;
@@ -96,15 +104,14 @@ static enum err add(struct raft *r, const struct raft_member *m, struct instant 
 			return ERR_CONFLICT;
 		if (!same_name(known, m))
 			return ERR_CONFLICT;
-		if (bytes_equal(known->peer, m->peer) && bytes_equal(known->http, m->http)) {
-			*pos = (struct raft_pos){ raft_log_term(&r->log, config_now(r)->index),
-				config_now(r)->index };
-			return ERR_OK;
-		}
+		if (bytes_equal(known->peer, m->peer) && bytes_equal(known->http, m->http))
+			return already_there(r, pos);
 		known->peer = m->peer;
 		known->http = m->http;
 		return propose_draft(r, &d, now, pos);
 	}
+	if (m->level < d.level)
+		return ERR_VERSION; /* it would not understand the log */
 	drop_rivals(&d, m, RAFT_LEARNER); /* what is no voter has nothing to be kept for */
 	if ((e = draft_learner(&d, m)) != ERR_OK)
 		return e;
@@ -135,6 +142,53 @@ static enum err remove_named(
 	return voter ? propose_voters(r, &d, now, pos) : propose_draft(r, &d, now, pos);
 }
 
+static bool same_attributes(const struct raft_member *a, const struct raft_member *b)
+{
+	return bytes_equal(a->peer, b->peer) && bytes_equal(a->http, b->http) && a->start == b->start &&
+	       a->level == b->level;
+}
+
+static enum err describe(
+    struct raft *r, const struct raft_member *m, struct instant now, struct raft_pos *pos)
+{
+	struct raft_member *known;
+	struct raft_draft d;
+
+	draft_of(&d, config_now(r));
+	known = draft_find(&d, m->incarnation);
+	if (known == NULL || known->roles == RAFT_GONE)
+		return ERR_NOT_FOUND;
+	if (!same_name(known, m))
+		return ERR_CONFLICT;
+	if (same_attributes(known, m))
+		return already_there(r, pos);
+	known->peer = m->peer;
+	known->http = m->http;
+	known->start = m->start;
+	known->level = m->level;
+	return propose_draft(r, &d, now, pos);
+}
+
+/* At level 0 a configuration cannot say what the members have announced: the caller knows. From level 1 on it can. */
+static enum err raise_level(struct raft *r, unsigned level, struct instant now, struct raft_pos *pos)
+{
+	struct raft_draft d;
+
+	draft_of(&d, config_now(r));
+	if (level <= d.level)
+		return already_there(r, pos);
+	for (size_t i = 0; i < d.count; i++) {
+		if (d.members[i].roles == RAFT_GONE)
+			continue;
+		if (d.level == 0)
+			d.members[i].level = level;
+		if (d.members[i].level < level)
+			return ERR_VERSION;
+	}
+	d.level = level;
+	return propose_draft(r, &d, now, pos);
+}
+
 enum err raft_change(struct raft *r, enum raft_change_kind kind, const struct raft_member *m,
     struct instant now, struct raft_pos *pos)
 {
@@ -151,6 +205,10 @@ enum err raft_change(struct raft *r, enum raft_change_kind kind, const struct ra
 	}
 	case RAFT_REMOVE:
 		return remove_named(r, m, now, pos);
+	case RAFT_DESCRIBE:
+		return describe(r, m, now, pos);
+	case RAFT_RAISE:
+		return raise_level(r, m->level, now, pos);
 	}
 	return ERR_INTERNAL;
 }

@@ -18,12 +18,35 @@ enum raft_roles {
 
 #define RAFT_GONE_MAX 32
 
-#define WIRE_TABLE "worker/raft/config.def"
-#define WIRE_PREFIX raft
-#include "common/wire_declare.h"
+/* Texts are borrowed from the data of the configuration. What a format does not hold is 0. */
+struct raft_member {
+	uint64_t incarnation; /* raft's name of the node */
+	uint8_t roles; /* enum raft_roles */
+	struct bytes id; /* the operator's name of it */
+	struct bytes peer, http; /* host:port; with scheme */
+	uint64_t start; /* its start counter when it said these addresses; 0: not known */
+	unsigned level; /* the highest feature level that it has announced */
+};
+
+/* The data of an ENTRY_CONFIG is made by a beginning, which says the cluster's feature level, and one member behind the
+ * other. At level 0 it has the format of the first version, in which members have no start and no level. */
+void raft_config_begin(struct buf *b, unsigned level);
+void raft_config_put(struct buf *b, unsigned level, const struct raft_member *m);
+/* One in the format of level 0, whose configurations have no beginning. */
+void raft_member_put(struct buf *b, const struct raft_member *m);
+
+/* Reads such data: the beginning, and then one member after the other until false. */
+struct raft_members {
+	struct reader r; /* bad: malformed */
+	unsigned level;
+	bool later; /* a version made it whose format is not known here */
+};
+struct raft_members raft_members_of(struct bytes data);
+bool raft_members_next(struct raft_members *of, struct raft_member *out);
 
 struct raft_config {
 	uint64_t index; /* of its entry */
+	unsigned level; /* the cluster's feature level from this entry on (worker/kv/feature.h) */
 	struct quorum quorum;
 	uint64_t members[RAFT_MEMBERS_MAX]; /* everybody, learners included */
 	size_t count;
@@ -32,7 +55,7 @@ struct raft_config {
 	struct blob *data; /* the entry's, for its attributes; shared */
 };
 
-/* Reads an entry's data; takes a reference to it. False when it is malformed: too many members, one twice, an
+/* Reads an entry's data; takes a reference to it. False when it is malformed, or of a format that is not known here: too many members, one twice, an
  * incarnation 0, a role unknown, or no voter. */
 bool raft_config_get(struct raft_config *c, uint64_t index, struct blob *data);
 void raft_config_free(struct raft_config *c);

@@ -6,10 +6,11 @@
 
 void draft_of(struct raft_draft *d, const struct raft_config *c)
 {
-	struct reader r = reader_of(blob_bytes(c->data));
+	struct raft_members all = raft_members_of(blob_bytes(c->data));
 
+	d->level = all.level;
 	d->count = 0;
-	while (r.left > 0 && raft_member_get(&r, &d->members[d->count]))
+	while (raft_members_next(&all, &d->members[d->count]))
 		d->count++;
 }
 
@@ -141,8 +142,9 @@ struct blob *draft_blob(const struct raft_draft *d)
 	struct buf b = { 0 };
 	struct blob *blob;
 
+	raft_config_begin(&b, d->level);
 	for (size_t i = 0; i < d->count; i++)
-		raft_member_put(&b, &d->members[i]);
+		raft_config_put(&b, d->level, &d->members[i]);
 	blob = blob_new(buf_bytes(&b));
 	buf_free(&b);
 	return blob;

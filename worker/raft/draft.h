@@ -14,6 +14,7 @@
 struct raft_draft {
 	struct raft_member members[RAFT_MEMBERS_MAX + RAFT_GONE_MAX]; /* texts are borrowed */
 	size_t count;
+	unsigned level; /* the cluster's feature level */
 };
 
 /* Its texts are the configuration's: it must outlive the draft. */

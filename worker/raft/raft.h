@@ -88,13 +88,16 @@ enum err raft_propose(
 enum raft_change_kind {
 	RAFT_ADD, /* learner, then voter by itself; takes the place of who has its name; known already: its addresses */
 	RAFT_REMOVE, /* who has this name, of `m` nothing else is looked at */
+	RAFT_DESCRIBE, /* the attributes of the member with this incarnation are replaced by those of `m`; roles stay */
+	RAFT_RAISE, /* the feature level of the cluster rises to that of `m`, which all members have announced */
 };
 
 /* Changes the members (§4): proposes the first configuration of it; what follows comes by itself, also under another
  * leader. The change is there when the entry at `pos` is committed; one that is there already is ERR_OK with the
  * configuration's position. ERR_NOT_LEADER; ERR_CHANGING: another one is under way, or this leader has not committed
  * anything yet (M1, M2); ERR_NO_QUORUM: a majority of those that would be voters has not answered within the last
- * election timeout; ERR_CONFLICT: the last voter, or an incarnation that was removed; ERR_NOT_FOUND; ERR_TOO_LARGE. */
+ * election timeout; ERR_CONFLICT: the last voter, or an incarnation that was removed; ERR_NOT_FOUND; ERR_TOO_LARGE;
+ * ERR_VERSION: who is added, or a member at a raise, has not announced the cluster's feature level. */
 enum err raft_change(struct raft *r, enum raft_change_kind kind, const struct raft_member *m,
     struct instant now, struct raft_pos *pos);
 

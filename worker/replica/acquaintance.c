@@ -90,6 +90,7 @@ void acquaintance_learn(struct replica *r, const struct peer_hello *hello, const
 	a->incarnation = hello->incarnation;
 	a->cluster = hello->cluster;
 	a->start = hello->start;
+	a->level = hello->level;
 	set_text(&a->id, hello->id);
 	set_text(&a->peer, hello->peer);
 	set_text(&a->http, hello->http);

@@ -96,6 +96,10 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 		send_refuse(r, from, m->term, m->number, ERR_DISPUTED);
 		return;
 	}
+	if (level_lacks(r, c.txn)) {
+		send_refuse(r, from, m->term, m->number, ERR_VERSION);
+		return;
+	}
 	if (slow_holds(r)) {
 		/* Else it comes again, under another number. */
 		if (!slow_hold_forward(r, from, m, left))
@@ -121,6 +125,8 @@ void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
 		handover_refused(r, p, e);
 	else if (p->stage == STAGE_WRITTEN && e == ERR_NOT_LEADER)
 		pending_move(&r->pendings, p, STAGE_ROUTE);
+	else if (p->stage == STAGE_WRITTEN && e == ERR_VERSION)
+		route_refuse_level(r, p);
 	else if (p->stage == STAGE_WRITTEN)
 		answer_error(r, p, e, APPLIED_NO, e == ERR_BUSY ? REFUSED_LATE : "");
 }

@@ -215,6 +215,7 @@ void formation_say_hello(struct replica *r)
 		.list = bytes_text(list),
 		.visits = r->visit.cluster,
 		.removed = r->removed != NULL,
+		.level = (uint16_t)r->o.level_most,
 	};
 
 	if (r->raft != NULL)
@@ -293,15 +294,6 @@ void formation_set_peers(struct replica *r)
 	transport_set_peers(r->env.transport, a.list, a.count);
 }
 
-static void put_member(
-    struct buf *b, uint64_t incarnation, const char *id, const char *peer, const char *http)
-{
-	struct raft_member m = { incarnation, RAFT_VOTER, bytes_text(id), bytes_text(peer),
-		bytes_text(http) };
-
-	raft_member_put(b, &m);
-}
-
 /* The one decision: from here on this node is of this cluster. Everything else follows on the log lane. */
 static void form(struct replica *r, uint64_t cluster, struct bytes founding)
 {
@@ -315,6 +307,33 @@ static void form(struct replica *r, uint64_t cluster, struct bytes founding)
 	next.founding = blob_new(founding);
 	log_form(r, &next);
 	blob_unref(next.founding);
+}
+
+static struct raft_member founder_me(const struct replica *r, const char *peer)
+{
+	return (struct raft_member){ r->identity.incarnation, RAFT_VOTER, bytes_text(r->identity.id),
+		bytes_text(peer), bytes_text(r->o.http), r->identity.start, r->o.level_most };
+}
+
+static struct raft_member founder_other(const struct acquaintance *a, const char *peer)
+{
+	return (struct raft_member){ a->incarnation, RAFT_VOTER, bytes_text(a->id), bytes_text(peer),
+		bytes_text(a->http), a->start, a->level };
+}
+
+/* A new cluster begins at the feature level that all its founders know. */
+static void found(struct replica *r, const struct raft_member *founders, size_t count)
+{
+	struct buf founding = { 0 };
+	unsigned level = r->o.level_most;
+
+	for (size_t i = 0; i < count; i++)
+		level = founders[i].level < level ? founders[i].level : level;
+	raft_config_begin(&founding, level);
+	for (size_t i = 0; i < count; i++)
+		raft_config_put(&founding, level, &founders[i]);
+	form(r, identity_new_cluster(), buf_bytes(&founding));
+	buf_free(&founding);
 }
 
 /* Once: it is asked several times a second. */
@@ -343,27 +362,25 @@ static bool is_founder(const struct replica *r)
 
 static void form_with_all(struct replica *r)
 {
-	struct buf founding = { 0 };
+	struct raft_member founders[RAFT_MEMBERS_MAX];
 
 	for (size_t i = 0; i < r->list.count; i++) {
 		const struct listed *l = &r->list.nodes[i];
 		struct acquaintance *a = is_me(r, l) ? NULL : acquaintance_at(r, bytes_text(l->peer));
 
 		if (is_me(r, l)) {
-			put_member(&founding, r->identity.incarnation, l->id, l->peer, r->o.http);
+			founders[i] = founder_me(r, l->peer);
 			continue;
 		}
 		if (a == NULL || a->cluster != 0)
-			goto out; /* not yet, or never */
+			return; /* not yet, or never */
 		if (strcmp(a->id, l->id) != 0) {
 			complain(r, l, a);
-			goto out;
+			return;
 		}
-		put_member(&founding, a->incarnation, l->id, l->peer, a->http);
+		founders[i] = founder_other(a, l->peer);
 	}
-	form(r, identity_new_cluster(), buf_bytes(&founding));
-out:
-	buf_free(&founding);
+	found(r, founders, r->list.count);
 }
 
 static bool ask_a_formed_one(struct replica *r)
@@ -382,11 +399,9 @@ static bool ask_a_formed_one(struct replica *r)
 
 static void form_alone(struct replica *r)
 {
-	struct buf founding = { 0 };
+	struct raft_member me = founder_me(r, r->o.peer);
 
-	put_member(&founding, r->identity.incarnation, r->identity.id, r->o.peer, r->o.http);
-	form(r, identity_new_cluster(), buf_bytes(&founding));
-	buf_free(&founding);
+	found(r, &me, 1);
 }
 
 void formation_tick(struct replica *r)

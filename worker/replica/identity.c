@@ -55,7 +55,9 @@ static enum err take(struct identity *out, struct bytes file)
 		return ERR_DAMAGED;
 	}
 	if (wire_load_u32(file.data) != IDENTITY_FORMAT) {
-		log_errorx("the file identity has the unknown format %" PRIu32, wire_load_u32(file.data));
+		log_errorx("the file identity has the format %" PRIu32
+			   ", which this version does not know: upgrade this node",
+		    wire_load_u32(file.data));
 		return ERR_VERSION;
 	}
 	if (!identity_record_get(&r, &record) || !reader_done(&r) || record.phase > IDENTITY_REMOVED) {

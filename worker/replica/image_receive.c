@@ -85,10 +85,11 @@ static void do_drop(struct receive_job *j)
 	in->table = NULL;
 }
 
-/* The image is at fault, or there is no room for it: the node can do without. */
+/* The image is at fault, or there is no room for it: the node can do without. Where it is of a version that is not known
+ * here the node cannot: it has no other way to go on. */
 static bool is_bearable(enum err e)
 {
-	return e == ERR_DAMAGED || e == ERR_VERSION || e == ERR_NO_SPACE;
+	return e == ERR_DAMAGED || e == ERR_NO_SPACE;
 }
 
 static void do_job(struct receive_job *j)
@@ -333,6 +334,8 @@ static void take_job(struct replica *r, struct receive_job *j)
 
 	if (j->kind == RECEIVE_DROP)
 		incoming_free(j->in);
+	else if (j->error == ERR_VERSION && j->in->load != NULL)
+		level_stop_at_image(r, image_load_why(j->in->load));
 	else if (j->error != ERR_OK && !is_bearable(j->error))
 		fail_by(r, j->error, "an image of the state");
 	else if (j->in != g->in)

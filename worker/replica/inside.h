@@ -191,6 +191,7 @@ struct forwarder {
 /* Another node, as its last hello said. */
 struct acquaintance {
 	uint64_t incarnation, cluster, start;
+	unsigned level; /* the highest feature level that it knows */
 	uint64_t asked_start,
 	    asked; /* the last request, other than a read, that it passed on, and in which life */
 	char *id, *peer, *http, *build;
@@ -323,6 +324,8 @@ struct replica {
 	struct sending sending;
 	struct change_ask asks[CHANGE_ASKS_MAX];
 	size_t ask_count;
+	struct instant level_tell_at; /* leading: when to say who holds the feature level back */
+	char *level_told; /* who did, as was said last; NULL: nothing was said */
 	uint64_t config_seen; /* the index of the configuration that the connections were made for */
 	struct raft_config config_sure; /* the last committed one that was looked at */
 	struct instant adopt_at, tell_gone_at;
@@ -339,6 +342,8 @@ struct replica {
 };
 
 /* replica.c */
+/* The node cannot go on: once, with the status with which the process ends. */
+void fail_with(struct replica *r, int status, const char *why);
 void fail_by(struct replica *r, enum err e, const char *what);
 /* For the lanes. Between a lane's error and the end of the process the lanes are still asked for turns. None does
  * anything any more: what a failed write, sync or commit left behind must not be built upon, and a second sync or
@@ -460,6 +465,32 @@ bool route_propose(struct replica *r, struct pending *p);
 void route_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_level level);
 /* The connection to this peer is there again. */
 void route_reconnected(struct replica *r, uint64_t peer);
+
+/* It needs a feature level that the cluster does not have. */
+void route_refuse_level(struct replica *r, struct pending *p);
+
+/* level.c: feature levels (worker/kv/feature.h) */
+/* ERR_VERSION (logged): this program does not know what a state of this level means. */
+enum err level_check_state(const struct replica *r, unsigned level);
+/* The leader sends these entries. False: one of them is not known here, and the node stops. */
+bool level_knows(struct replica *r, const struct entries *list);
+/* The log of this node holds these. ERR_VERSION (logged): one of them is not known here. */
+enum err level_check_log(const struct replica *r, const struct entries *list);
+/* The node stops: it must take over a state of which it does not know what it means. */
+void level_stop_at_image(struct replica *r, const char *why);
+/* The level of the last configuration in the log. */
+unsigned level_now(const struct replica *r);
+/* The operation needs a higher one. */
+bool level_lacks(const struct replica *r, struct bytes txn);
+/* What a member knows, as far as this node can say. */
+unsigned level_announced(const struct replica *r, const struct raft_member *m);
+/* Why an operation that needs this level is not done; the caller frees it. */
+char *level_refusal(const struct replica *r, unsigned needed);
+/* The leader logs what members announce, and raises the level when all know a higher one. */
+void level_tick(struct replica *r);
+void level_leader_changed(struct replica *r);
+/* Something was applied, before which the state was of this level. */
+void level_applied(struct replica *r, unsigned before);
 
 /* between.c */
 /* Says that it was not proposed and never will be. */

@@ -120,6 +120,8 @@ static void show_place(const struct replica *r, const struct raft_view *v)
 	metric_set(m->last_index, v->last.index);
 	metric_set(m->commit_index, v->commit);
 	metric_set(m->applied_index, r->meta.applied_index);
+	metric_set(m->feature_level, r->meta.level);
+	metric_set(m->feature_level_most, r->o.level_most);
 }
 
 void measure_turn(struct replica *r)

@@ -271,7 +271,9 @@ static enum err add(
 	struct raft_member m = { .incarnation = a->incarnation,
 		.id = bytes_text(a->id),
 		.peer = c->peer,
-		.http = c->http.size > 0 ? c->http : bytes_text(a->http) };
+		.http = c->http.size > 0 ? c->http : bytes_text(a->http),
+		.start = a->start,
+		.level = a->level };
 	enum err e = raft_change(r->raft, RAFT_ADD, &m, r->now, pos);
 
 	if (e == ERR_OK)
@@ -295,6 +297,11 @@ static char *find_objection(const struct replica *r, const struct change_ask *a,
 		    "the node %s at that address was removed from this cluster: stop it, empty its "
 		    "data directory, and start it with --join, or add it then",
 		    there->id);
+	if (there != NULL && there->level < level_now(r))
+		return xasprintf(
+		    "the node %s at that address runs %s, which does not know feature level %u of "
+		    "this cluster: upgrade it first",
+		    there->id, there->build, level_now(r));
 	if (there == NULL || (text = replace_objection(r, c, there)) == NULL)
 		return NULL;
 	*e = ERR_ID_IN_USE;
@@ -329,9 +336,12 @@ static const struct acquaintance *newcomer_of(
 		return NULL;
 	if (!is_myself(r, c))
 		return acquaintance_at(r, c->peer);
-	*myself = (struct acquaintance){
-		.incarnation = r->identity.incarnation, .id = r->identity.id, .http = (char *)r->o.http
-	};
+	*myself = (struct acquaintance){ .incarnation = r->identity.incarnation,
+		.start = r->identity.start,
+		.level = r->o.level_most,
+		.id = r->identity.id,
+		.http = (char *)r->o.http,
+		.build = (char *)r->o.build };
 	return myself;
 }
 
@@ -480,6 +490,7 @@ void membership_tick(struct replica *r)
 	adopt(r);
 	removal_tick(r);
 	follow_moves(r);
+	level_tick(r);
 }
 
 void membership_fini(struct replica *r)

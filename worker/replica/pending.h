@@ -53,6 +53,7 @@ struct pending {
 	struct instant patience; /* the deadline once that is decided */
 	bool accepted; /* CHANGE: a leader has it in its log */
 	bool told_before; /* CHANGE: to a leader that fell, and may have begun it */
+	unsigned needs; /* WRITE: a feature level that the state had not reached when it came; 0: none */
 	uint64_t newcomer; /* CHANGE: the incarnation that is being added; 0: not known yet */
 	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id; CHANGE: a member_change */
 	TAILQ_ENTRY(pending) in_stage;

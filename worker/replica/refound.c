@@ -22,10 +22,11 @@ struct refound refound_new(enum refound_work work, const char *id, const char *p
 {
 	struct refound r = { .work = work, .next = identity_new(id) };
 	struct raft_member m = { r.next.incarnation, RAFT_VOTER, bytes_text(id), bytes_text(peer),
-		bytes_text(http) };
+		bytes_text(http), 0, FEATURE_LEVEL_MOST };
 	struct buf members = { 0 };
 
-	raft_member_put(&members, &m);
+	raft_config_begin(&members, FEATURE_LEVEL_MOST);
+	raft_config_put(&members, FEATURE_LEVEL_MOST, &m);
 	r.next.cluster = identity_new_cluster();
 	r.next.founding = blob_new(buf_bytes(&members));
 	buf_free(&members);
@@ -127,7 +128,8 @@ enum err refound_state(const struct refound *r, struct kv *kv)
 {
 	if (kv_meta(kv)->applied_index == r->base.index)
 		return ERR_OK;
-	return kv_move(kv, r->base.term, r->base.index, blob_bytes(r->next.founding), 0);
+	return kv_move(kv, r->base.term, r->base.index, blob_bytes(r->next.founding),
+	    raft_members_of(blob_bytes(r->next.founding)).level);
 }
 
 enum err refound_finish(struct refound *r, struct disk *d, uint64_t segment_bytes)

@@ -17,7 +17,7 @@ static enum replica_part lanes_part(struct replica *r)
 	return (enum replica_part)(atomic_load(&r->lane_error) >> LANE_PART_SHIFT);
 }
 
-static void fail(struct replica *r, int status, const char *why)
+void fail_with(struct replica *r, int status, const char *why)
 {
 	if (r->failed)
 		return;
@@ -36,14 +36,15 @@ static bool leave_to_repair(struct replica *r, const char *why)
 
 void fail_by(struct replica *r, enum err e, const char *what)
 {
-	bool damaged = e == ERR_DAMAGED || e == ERR_VERSION;
 	char *why = xasprintf("%s failed: %s", what, err_text(e));
 	int status = EX_OSERR;
 
-	/* Damage does not go away by starting again; a failed sync may. */
-	if (damaged && !r->failed)
-		status = e == ERR_DAMAGED && leave_to_repair(r, why) ? EX_SOFTWARE : EX_IOERR;
-	fail(r, status, why);
+	/* Neither goes away by starting again; a failed sync may. */
+	if (e == ERR_VERSION)
+		status = EX_CONFIG;
+	else if (e == ERR_DAMAGED && !r->failed)
+		status = leave_to_repair(r, why) ? EX_SOFTWARE : EX_IOERR;
+	fail_with(r, status, why);
 	free(why);
 }
 
@@ -190,6 +191,7 @@ void replica_close(struct replica *r)
 	visit_fini(r);
 	strangers_fini(r);
 	free(r->removed);
+	free(r->level_told);
 	identity_free(&r->identity);
 	free_options(r);
 	free(r->prompts);
@@ -262,7 +264,8 @@ static void on_raft(struct replica *r, uint64_t from, struct bytes rest)
 	if (raft_message_get(rest, &m) && m.from == from) {
 		if (removal_is_gone(r, from))
 			removal_tell(r, from);
-		else if (r->raft != NULL && r->removed == NULL)
+		else if (r->raft != NULL && r->removed == NULL &&
+			 (m.type != RAFT_APPEND || level_knows(r, &m.append.entries)))
 			raft_receive(r->raft, &m, r->now);
 	} else {
 		log_warnx("a raft message is malformed from=%016" PRIx64 " size=%zu", from, rest.size);
@@ -375,6 +378,7 @@ static void note_change(struct replica *r)
 	r->seen_term = v.term;
 	r->seen_leader = v.leader;
 	r->seen_role = v.role;
+	level_leader_changed(r);
 	request_leader_changed(r);
 }
 

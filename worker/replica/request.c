@@ -69,7 +69,23 @@ static bool is_change(struct bytes operation)
 	return member_change_get(&reader, &c) && reader_done(&reader);
 }
 
-static enum err admit(const struct replica *r, const struct ipc_request *q)
+/* What the state's feature level does not know may be known where this operation gets to (route_write()). */
+static enum err check_operation(const struct replica *r, const struct ipc_request *q, unsigned *needs)
+{
+	bool writes = q->kind == REQUEST_WRITE;
+	enum err e = kv_txn_check(q->operation, writes, r->meta.level);
+	unsigned level;
+
+	if (e != ERR_BAD_REQUEST)
+		return e;
+	level = kv_txn_level(q->operation, writes, r->meta.level, r->o.level_most);
+	if (level == r->meta.level)
+		return e;
+	*needs = level;
+	return kv_txn_check(q->operation, writes, level);
+}
+
+static enum err admit(const struct replica *r, const struct ipc_request *q, unsigned *needs)
 {
 	if (r->pendings.count >= r->o.requests_max ||
 	    r->pendings.bytes + q->operation.size > r->o.request_bytes_max)
@@ -80,7 +96,7 @@ static enum err admit(const struct replica *r, const struct ipc_request *q)
 		return ERR_OK;
 	if (q->kind == REQUEST_CHANGE)
 		return is_change(q->operation) ? ERR_OK : ERR_BAD_REQUEST;
-	return kv_txn_check(q->operation, q->kind == REQUEST_WRITE, r->o.level_most);
+	return check_operation(r, q, needs);
 }
 
 static struct instant deadline_of(const struct replica *r, const struct ipc_request *q)
@@ -94,12 +110,14 @@ struct pending *request_take(
     struct replica *r, uint32_t client, uint64_t id, const struct ipc_request *q, enum err *e)
 {
 	struct pending *p;
+	unsigned needs = 0;
 
-	if ((*e = admit(r, q)) != ERR_OK)
+	if ((*e = admit(r, q, &needs)) != ERR_OK)
 		return NULL;
 	p = pending_new(&r->pendings, client, id, deadline_of(r, q),
 	    q->kind == REQUEST_WRITE ? make_write(r, q) : blob_new(q->operation));
 	p->begun = r->now;
+	p->needs = needs;
 	p->kind = (enum request_kind)q->kind;
 	p->level = (enum read_level)q->level;
 	p->min_revision = q->min_revision;

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "worker/replica/inside.h"
 
 /*
@@ -66,8 +68,20 @@ bool route_propose(struct replica *r, struct pending *p)
 	}
 }
 
+void route_refuse_level(struct replica *r, struct pending *p)
+{
+	char *text = level_refusal(r, p->needs);
+
+	answer_error(r, p, ERR_VERSION, APPLIED_NO, text);
+	free(text);
+}
+
 static void route_write(struct replica *r, struct pending *p, const struct raft_view *v)
 {
+	if (p->needs > level_now(r)) {
+		route_refuse_level(r, p);
+		return;
+	}
 	/* What others accept is not sent here while there is no room for it, so nobody would learn what became of it. */
 	if (v->role != RAFT_LEADER && r->space.room != RAFT_ROOM_ENOUGH) {
 		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 
 #include "common/log.h"
+#include "worker/raft/config.h"
 #include "worker/replica/settle.h"
 
 enum err settle_entry(struct kv *kv, const struct entry *e, struct kv_changes *changes, struct buf *result)
@@ -13,7 +14,8 @@ enum err settle_entry(struct kv *kv, const struct entry *e, struct kv_changes *c
 		error = ERR_OK;
 		break;
 	case ENTRY_CONFIG:
-		error = kv_apply_members(kv, e->pos.index, blob_bytes(e->data), 0, changes);
+		error = kv_apply_members(kv, e->pos.index, blob_bytes(e->data),
+		    raft_members_of(blob_bytes(e->data)).level, changes);
 		break;
 	case ENTRY_WRITE:
 		error = kv_apply_command(kv, e->pos.index, e->time_ms, blob_bytes(e->data), changes, result);
@@ -21,7 +23,7 @@ enum err settle_entry(struct kv *kv, const struct entry *e, struct kv_changes *c
 	}
 	if (error == ERR_VERSION)
 		log_errorx("an entry of the unknown type %d was committed index=%" PRIu64
-			   "; it must not be skipped",
+			   ", which this version does not know; it must not be skipped: upgrade this node",
 		    e->type, e->pos.index);
 	if (error != ERR_OK)
 		return error;

@@ -153,7 +153,8 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 		runs[i] = (struct raft_run){ found->terms[i].term, found->terms[i].first };
 	if (r->distrusted == NULL)
 		e = check_agreement(r, found);
-	if (e == ERR_OK && (e = read_log(r, found, &configs, &tail)) == ERR_OK)
+	if (e == ERR_OK && (e = read_log(r, found, &configs, &tail)) == ERR_OK &&
+	    (e = level_check_log(r, &configs)) == ERR_OK)
 		e = raft_new(&r->raft, &o, &s, r->now);
 	if (e == ERR_OK) {
 		raft_set_room(r->raft, r->space.room, r->now);
@@ -255,7 +256,7 @@ static enum err open_state(struct replica *r)
 		return e;
 	r->meta = *kv_meta(r->kv);
 	agreement_open(r);
-	return ERR_OK;
+	return level_check_state(r, r->meta.level);
 }
 
 enum err start_open(struct replica *r)

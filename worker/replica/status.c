@@ -48,6 +48,7 @@ static void put_member(struct replica *r, struct buf *out, uint64_t incarnation,
 	s.peer = m.peer;
 	s.http = m.http;
 	s.voter = (m.roles & RAFT_LEARNER) == 0;
+	s.level_most = (uint16_t)level_announced(r, &m);
 	s.connected = known != NULL && known->reachable;
 	if (known != NULL)
 		s.build = bytes_text(known->build);
@@ -170,6 +171,8 @@ void status_put(struct replica *r, struct buf *out)
 	s.disputed = r->agreement.disputed;
 	if (r->distrusted != NULL)
 		s.distrusted = bytes_text(r->distrusted);
+	s.level = (uint16_t)r->meta.level;
+	s.level_most = (uint16_t)r->o.level_most;
 	s.members = buf_bytes(&members);
 	strangers_put_warnings(r, &warnings);
 	s.warnings = buf_bytes(&warnings);
