@@ -31,6 +31,8 @@
  *	propose-config I [voters=IDS] [outgoing=IDS] [learners=IDS]
  *	add I MEMBER [name=N]	leader I takes it in; N: as another incarnation of node N
  *	remove I MEMBER		and out
+ *	describe I MEMBER [peer=N] [start=N] [level=N]	leader I is told what it says of itself
+ *	raise I 0 level=N	leader I raises the feature level
  *	read I NUMBER
  *	transfer I [TARGET]
  *	unfit I | fit I		I's disk hangs, or works again
@@ -49,7 +51,7 @@
  *	unreachable I PEER	and the other one
  *	reachable I PEER
  *	show [IDS]
- *	members [IDS]		the configuration in force
+ *	members [IDS [MEMBER]]	the configuration in force; what that member said of itself
  */
 
 #define WORDS_MAX 8
@@ -277,8 +279,12 @@ static void cmd_propose_config(struct cluster *c, const struct words *w)
 static void change(struct cluster *c, const struct words *w, enum raft_change_kind kind)
 {
 	struct node *n = cluster_node(c, number(w, 1, 0));
-	uint64_t id = number(w, 2, 0);
-	struct raft_member m = { .incarnation = id, .id = cluster_name(option(w, "name", id)) };
+	uint64_t id = number(w, 2, 0), peer = option(w, "peer", 0);
+	struct raft_member m = { .incarnation = id,
+		.id = cluster_name(option(w, "name", id)),
+		.peer = peer != 0 ? cluster_name(peer) : (struct bytes){ 0 },
+		.start = option(w, "start", 0),
+		.level = (unsigned)option(w, "level", 0) };
 	struct raft_pos pos;
 	enum err e = raft_change(n->raft, kind, &m, n->now, &pos);
 
@@ -296,6 +302,16 @@ static void cmd_add(struct cluster *c, const struct words *w)
 static void cmd_remove(struct cluster *c, const struct words *w)
 {
 	change(c, w, RAFT_REMOVE);
+}
+
+static void cmd_describe(struct cluster *c, const struct words *w)
+{
+	change(c, w, RAFT_DESCRIBE);
+}
+
+static void cmd_raise(struct cluster *c, const struct words *w)
+{
+	change(c, w, RAFT_RAISE);
 }
 
 static void cmd_read(struct cluster *c, const struct words *w)
@@ -453,6 +469,15 @@ static void tell_half(struct buf *out, const char *name, const struct quorum_hal
 	tell_list(out, name, h->ids, h->count);
 }
 
+static void tell_member(struct buf *out, const struct raft_config *config, uint64_t id)
+{
+	struct raft_member m;
+
+	if (raft_config_find(config, id, &m))
+		buf_printf(out, " %" PRIu64 ": peer=%.*s start=%" PRIu64 " level=%u", id, (int)m.peer.size,
+		    (const char *)m.peer.data, m.start, m.level);
+}
+
 static void cmd_members(struct cluster *c, const struct words *w)
 {
 	unsigned set = set_of(w, 1);
@@ -467,6 +492,9 @@ static void cmd_members(struct cluster *c, const struct words *w)
 		tell_half(c->out, " voters=", &now->quorum.incoming);
 		tell_half(c->out, " outgoing=", &now->quorum.outgoing);
 		tell_list(c->out, " gone=", now->gone, now->gone_count);
+		if (now->level > 0)
+			buf_printf(c->out, " level=%u", now->level);
+		tell_member(c->out, now, number(w, 2, 0));
 		buf_append_text(c->out, "\n");
 	}
 }
@@ -494,6 +522,8 @@ static const struct {
 	{ "propose", cmd_propose },
 	{ "propose-config", cmd_propose_config },
 	{ "add", cmd_add },
+	{ "describe", cmd_describe },
+	{ "raise", cmd_raise },
 	{ "remove", cmd_remove },
 	{ "read", cmd_read },
 	{ "transfer", cmd_transfer },

@@ -108,6 +108,7 @@ static enum err add(struct raft *r, const struct raft_member *m, struct instant 
 			return already_there(r, pos);
 		known->peer = m->peer;
 		known->http = m->http;
+		known->start = m->start;
 		return propose_draft(r, &d, now, pos);
 	}
 	if (m->level < d.level)
@@ -142,10 +143,11 @@ static enum err remove_named(
 	return voter ? propose_voters(r, &d, now, pos) : propose_draft(r, &d, now, pos);
 }
 
-static bool same_attributes(const struct raft_member *a, const struct raft_member *b)
+/* At level 0 a configuration has the addresses only. */
+static bool same_attributes(unsigned level, const struct raft_member *a, const struct raft_member *b)
 {
-	return bytes_equal(a->peer, b->peer) && bytes_equal(a->http, b->http) && a->start == b->start &&
-	       a->level == b->level;
+	return bytes_equal(a->peer, b->peer) && bytes_equal(a->http, b->http) &&
+	       (level == 0 || (a->start == b->start && a->level == b->level));
 }
 
 static enum err describe(
@@ -160,7 +162,7 @@ static enum err describe(
 		return ERR_NOT_FOUND;
 	if (!same_name(known, m))
 		return ERR_CONFLICT;
-	if (same_attributes(known, m))
+	if (same_attributes(d.level, known, m))
 		return already_there(r, pos);
 	known->peer = m->peer;
 	known->http = m->http;
