@@ -280,6 +280,21 @@ def test_a_clone_of_the_whole_configuration_learns_that_it_is_not_the_member(nod
     assert members(n1) == {"node1": "voter", "node2": "voter"}
 
 
+def test_a_clone_with_the_list_of_the_member_says_that_it_is_none(nodes):
+    n1, n2, n3 = cluster = listed(nodes, (1, 2, 3), (1, 2, 3), (1, 2, 3))
+    launch_all(cluster)
+    wait_voters(cluster, "n1", "n2", "n3")
+    clone = clone_of(nodes, n3, members=n3.options["members"]).start()  # which says its address, too
+    clone.wait_log(f"does not answer this node at the peer address {n3.peer} that it advertises")
+    assert "of which this one is a copy?" in readyz(clone)[1]
+    clone.stop()
+    clone.options["peer-advertise"] = clone.peer
+    clone.start()
+    clone.wait_log("the other listed nodes are members of the cluster")
+    assert "the other listed nodes are members" in readyz(clone)[1]
+    assert members(n1) == {"n1": "voter", "n2": "voter", "n3": "voter"} and status(n3)["problem"] is None
+
+
 def warnings(node):
     return status(node)["warnings"]
 

@@ -111,6 +111,41 @@ static void formed_node_tells_how_it_was_formed(void **state)
 	alone_free(a);
 }
 
+/* A second machine with its name and its list waited in silence: nobody dialed it, so it never had an answer. */
+static void whoever_asks_from_another_address_is_dialed_and_told(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_hello_as(a, 9, "n2", "clone:1", 0, false);
+	assert_null(strstr(a->peers, "clone:1 "));
+	ask_form(a, 9);
+	assert_non_null(strstr(a->peers, "clone:1 "));
+	alone_free(a);
+}
+
+/* It advertises the address of the node that it is a copy of, which is dialed instead of it. */
+static void copy_that_nobody_can_answer_says_so(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	uint64_t members[] = { 9, 2, 3 };
+
+	(void)state;
+	hello_listing(a, 2, "n2", CLUSTER, LIST, "n2:1");
+	for (int i = 0; i < 12; i++) {
+		assert_string_equal(alone_problem(a), "");
+		alone_pass(a, 400);
+	}
+	for (int i = 0; i < 3; i++)
+		alone_pass(a, 400);
+	assert_non_null(strstr(alone_problem(a), "does not answer this node at the peer address n1:1"));
+	/* It goes on asking. */
+	say_form(a, 2, members, 3);
+	assert_non_null(strstr(alone_problem(a), "the other listed nodes are members of the cluster"));
+	alone_free(a);
+}
+
 static void unformed_node_of_a_list_asks_one_that_is_formed(void **state)
 {
 	struct alone *a = alone_new(LIST);
@@ -434,6 +469,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(node_alone_forms_at_its_first_write),
 		cmocka_unit_test(formed_node_tells_how_it_was_formed),
+		cmocka_unit_test(whoever_asks_from_another_address_is_dialed_and_told),
+		cmocka_unit_test(copy_that_nobody_can_answer_says_so),
 		cmocka_unit_test(unformed_node_of_a_list_asks_one_that_is_formed),
 		cmocka_unit_test(d12_listed_node_without_data_is_no_member_by_its_name),
 		cmocka_unit_test(misnamed_node_keeps_all_from_forming),

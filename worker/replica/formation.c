@@ -17,6 +17,8 @@
 /* A node that is down is dialed once a second, or a little less often. */
 #define LISTEN_MS 1500
 #define ASK_MS 200
+/* Whoever was asked dials the asker once a second. */
+#define ANSWER_MS 5000
 
 static bool is_me(const struct replica *r, const struct listed *l)
 {
@@ -56,6 +58,7 @@ void formation_fini(struct replica *r)
 	list_free(&r->list);
 	free(r->list_text);
 	free(r->difference);
+	free(r->unanswered);
 	free(r->foreign);
 }
 
@@ -383,6 +386,21 @@ static void form_with_all(struct replica *r)
 	found(r, founders, r->list.count);
 }
 
+/* Of the cluster that was asked; it dials the address that this node advertises, and somebody else may be there. */
+static void note_silence(struct replica *r, const struct acquaintance *a)
+{
+	if (r->unanswered_since.ns == 0)
+		r->unanswered_since = r->now;
+	if (r->unanswered != NULL || instant_between(r->unanswered_since, r->now).ns < span_ms(ANSWER_MS).ns)
+		return;
+	r->unanswered = xasprintf(
+	    "%s at %s belongs to the cluster %016" PRIx64
+	    " already, and does not answer this node at the peer address %s that it advertises: does another "
+	    "node have that address, of which this one is a copy?",
+	    a->id, a->peer, a->cluster, r->o.peer);
+	log_warnx("%s", r->unanswered);
+}
+
 static bool ask_a_formed_one(struct replica *r)
 {
 	for (size_t i = 0; i < r->list.count; i++) {
@@ -392,6 +410,7 @@ static bool ask_a_formed_one(struct replica *r)
 			continue;
 		wire_put_u8(&r->frame, PEER_FORM_ASK);
 		send_frame(r, a->incarnation);
+		note_silence(r, a);
 		return true;
 	}
 	return false;
@@ -466,10 +485,16 @@ void on_claim(struct replica *r, uint64_t from, const struct peer_claim *m)
 
 void on_form_ask(struct replica *r, uint64_t from)
 {
+	struct acquaintance *a = acquaintance_find(r, from);
 	struct peer_form m;
 
 	if (r->identity.phase != IDENTITY_FORMED)
 		return;
+	/* Whoever has the list and the name of a member, and another address, is answered when it asks again. */
+	if (a != NULL && a->visits != r->identity.cluster) {
+		a->visits = r->identity.cluster;
+		formation_set_peers(r);
+	}
 	m = (struct peer_form){ r->identity.cluster, blob_bytes(r->identity.founding) };
 	wire_put_u8(&r->frame, PEER_FORM);
 	peer_form_put(&r->frame, &m);
@@ -510,7 +535,8 @@ void formation_done(struct replica *r, struct log_job *j)
 		return;
 	}
 	free(r->foreign);
-	r->foreign = NULL;
+	free(r->unanswered);
+	r->foreign = r->unanswered = NULL;
 	formation_compare(r);
 	if (raft_config_has(raft_config(r->raft), r->identity.incarnation))
 		log_info("formed the cluster %016" PRIx64 " members=%zu", r->identity.cluster,

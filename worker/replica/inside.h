@@ -197,7 +197,7 @@ struct acquaintance {
 	char *id, *peer, *http, *build;
 	char *list; /* of the nodes that form, or formed, its cluster; empty: it says none */
 	char *dialed; /* the address at which this node reached it; NULL: it came by itself */
-	uint64_t visits; /* the cluster to whose members it passes requests, being none; 0: it does not */
+	uint64_t visits; /* the cluster whose members it asks, being none; 0: it asks nobody */
 	bool removed; /* it knows that it is no member any more */
 	bool reachable; /* the dialed connection is up */
 	bool guest; /* the accepted one is */
@@ -305,6 +305,9 @@ struct replica {
 
 	struct list list; /* [cluster] members */
 	char *list_text; /* that stands for it; empty: there is none */
+	char *
+	    unanswered; /* a formed cluster that it asked does not reach it; NULL: it does, or was not asked */
+	struct instant unanswered_since;
 	char *difference; /* what other lists keep it from forming a cluster; NULL: none does */
 	struct acquaintance *acquaintances;
 	size_t acquaintance_count;

@@ -68,7 +68,7 @@ static void put_member(struct replica *r, struct buf *out, uint64_t incarnation,
 /* What is wrong with this node's place in a cluster; empty: nothing. */
 static const char *problem(const struct replica *r)
 {
-	const char *all[] = { r->removed, r->visit.why, r->foreign, r->difference };
+	const char *all[] = { r->removed, r->visit.why, r->foreign, r->difference, r->unanswered };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] != NULL)
