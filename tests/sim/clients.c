@@ -58,6 +58,7 @@ static void draw_register_op(struct universe *u, struct client *c, struct op *o)
 		o->kind = OP_DELETE;
 	o->conditional = o->kind != OP_READ && dice_chance(r, u->plan.conditions);
 	o->expected = c->seen_modify[o->key];
+	o->limited = o->kind == OP_DELETE && u->plan.limits > 0 && dice_chance(r, u->plan.limits);
 	/* Without a key to delete the condition would be that there is none. */
 	if (o->kind == OP_DELETE && o->expected == 0)
 		o->conditional = false;
@@ -158,7 +159,10 @@ static void put_operation(const struct op *o, uint32_t number, struct buf *out)
 		kv_put_step(&steps, buf_bytes(&key), buf_bytes(&value), (struct bytes){ NULL, 0 });
 		break;
 	case OP_DELETE:
-		kv_delete_step(&steps, buf_bytes(&key));
+		if (o->limited)
+			kv_delete_first_step(&steps, buf_bytes(&key), 1);
+		else
+			kv_delete_step(&steps, buf_bytes(&key));
 		break;
 	case OP_READ:
 		kv_get_step(&steps, buf_bytes(&key));
@@ -264,7 +268,7 @@ static void fail_attempt(struct universe *u, uint64_t number, bool unsure)
 	finish(u, number);
 }
 
-static bool may_happen(const struct universe *u, enum err e)
+static bool may_happen(const struct universe *u, const struct node *n, const struct op *o, enum err e)
 {
 	switch (e) {
 	case ERR_NOT_LEADER:
@@ -280,6 +284,10 @@ static bool may_happen(const struct universe *u, enum err e)
 		return u->plan.faults[FAULT_FULL];
 	case ERR_DISPUTED:
 		return u->plan.faults[FAULT_ROT];
+	case ERR_VERSION:
+		return o->limited && u->plan.faults[FAULT_UPGRADE];
+	case ERR_BAD_REQUEST: /* its program has never heard of a limit */
+		return o->limited && n->level_most == 0;
 	default:
 		return false;
 	}
@@ -298,6 +306,8 @@ static void take_result(
 	if (r.error != ERR_OK && (r.error != ERR_CONDITION || o->kind == OP_READ))
 		universe_fail(u, "n%d answers request %" PRIu64 " with a result %s", n->number + 1,
 		    answer->id, err_name((enum err)r.error));
+	if (o->limited)
+		upgrade_on_limited(u, n, r.revision);
 	u->deeds.replayed += r.replayed;
 	if (o->kind == OP_READ) {
 		u->deeds.reads++;
@@ -321,7 +331,7 @@ static void take_result(
 static void take_error(
     struct universe *u, struct node *n, const struct ask *a, const struct ipc_answer *answer)
 {
-	if (!may_happen(u, (enum err)answer->error))
+	if (!may_happen(u, n, &u->history.ops[a->op], (enum err)answer->error))
 		universe_fail(u, "n%d answers request %" PRIu64 " with %s: %.*s", n->number + 1, answer->id,
 		    err_name((enum err)answer->error), (int)answer->text.size,
 		    (const char *)answer->text.data);

@@ -35,6 +35,7 @@ struct op {
 	enum op_outcome outcome;
 	enum read_level level; /* of a read */
 	bool on_register, token, conditional;
+	bool limited; /* a delete that says how many keys: feature level 1 */
 	bool unsure; /* an attempt was left without an answer */
 	bool in_the_end; /* a register has its value when all is over */
 	int client;

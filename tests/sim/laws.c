@@ -279,6 +279,23 @@ static void check_hash(struct universe *u, struct node *n, uint64_t index, const
 	i->hash = *hash;
 }
 
+/* There is one level more than 0 in a universe. */
+static void check_level(struct universe *u, struct node *n, const struct kv_meta *meta)
+{
+	struct laws *l = &u->laws;
+
+	if (meta->level > n->level_most)
+		universe_fail(u, "n%d has a state of feature level %u, which its program does not know",
+		    n->number + 1, meta->level);
+	if (meta->level == 0 && meta->applied_index > l->raised_above)
+		l->raised_above = meta->applied_index;
+	if (meta->level > 0 && (l->raised_at == 0 || meta->applied_index < l->raised_at))
+		l->raised_at = meta->applied_index;
+	if (l->raised_at != 0 && l->raised_above >= l->raised_at)
+		universe_fail(u, "the feature level is 0 at %" PRIu64 " and above it at %" PRIu64,
+		    l->raised_above, l->raised_at);
+}
+
 void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *meta)
 {
 	struct law_index *i = index_at(&u->laws, meta->applied_index);
@@ -295,6 +312,7 @@ void laws_on_commit(struct universe *u, struct node *n, const struct kv_meta *me
 	n->lost = n->lost && meta->applied_index == 0;
 	if (n->rotten)
 		return;
+	check_level(u, n, meta);
 	check_hash(u, n, meta->applied_index, &meta->hash);
 }
 
@@ -404,11 +422,28 @@ static void check_step(
 		    n->number + 1, was->index, now->index);
 }
 
+/* Whoever has to understand the log said that it can, before. */
+static void check_announced(struct universe *u, struct node *n, const struct raft_config *c)
+{
+	if (c->level > u->laws.level)
+		u->laws.level = c->level;
+	for (int i = 0; i < u->plan.nodes; i++) {
+		const struct node *member = &u->nodes[i];
+
+		if (member->incarnation != 0 && raft_config_has(c, member->incarnation) &&
+		    member->announced < c->level)
+			universe_fail(u,
+			    "n%d has a configuration of feature level %u, which n%d has never announced",
+			    n->number + 1, c->level, i + 1);
+	}
+}
+
 static void check_members(struct universe *u, struct node *n, const struct raft *r, const struct raft_view *v)
 {
 	const struct raft_config *now = raft_config(r);
 
 	laws_see_members(u, r);
+	check_announced(u, n, now);
 	if (v->role != RAFT_LEADER)
 		return;
 	if (n->led_term != v->term && !quorum_has(&now->quorum, n->incarnation) &&

@@ -17,6 +17,8 @@
  *	members change one step at a time: learners, or into and out of a
  *	joint configuration; who leads is a voter		(views)
  *	states are equal at equal indexes, and only grow in one life	(tables)
+ *	the feature level rises at one index, never falls, and is one that
+ *	all members have announced and the node knows	(tables, views)
  */
 struct universe;
 struct node;
@@ -53,6 +55,9 @@ struct laws {
 	size_t index_room;
 	uint64_t committed; /* the highest index known to be */
 	struct raft_config config; /* the last one known to be */
+	unsigned level; /* the highest feature level that any log has said */
+	uint64_t raised_above,
+	    raised_at; /* states up to the one are of level 0, from the other on above; 0: none seen */
 };
 
 void laws_fini(struct laws *l);

@@ -37,6 +37,7 @@ static bool (*const strikes[FAULTS])(struct universe *u) = {
 	[FAULT_WIPE] = strike_wipe,
 	[FAULT_COPY] = strike_copy,
 	[FAULT_CLONE] = strike_clone,
+	[FAULT_UPGRADE] = strike_upgrade,
 };
 
 void nemesis_count(struct universe *u, enum fault f)
@@ -102,4 +103,5 @@ void nemesis_heal(struct universe *u)
 	u->plan.lose = u->plan.duplicate = u->plan.reorder = u->plan.delay = u->plan.cancels = 0;
 	partition_heal(u);
 	machines_heal(u);
+	upgrade_heal(u);
 }

@@ -95,4 +95,8 @@ bool strike_wipe(struct universe *u);
 bool strike_copy(struct universe *u);
 bool strike_clone(struct universe *u);
 
+/* ---- upgrade.c ---- */
+
+bool strike_upgrade(struct universe *u);
+
 #endif

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "tests/common/mem_table.h"
 #include "tests/sim/sim_disk.h"
@@ -73,6 +74,10 @@ static bool bury(struct node *n)
 
 	if (n->doomed == NULL && !dead)
 		return false;
+	if (!dead && n->outdated) {
+		upgrade_outdated(n);
+		return true;
+	}
 	if (!dead && !sim_disk_failed(n->disk))
 		universe_fail(n->universe, "n%d gave up on a sound disk: %s", n->number + 1, n->doomed);
 	nemesis_count(n->universe, !dead ? FAULT_DISK_ERROR : n->burning ? FAULT_SWEEP : FAULT_TORN);
@@ -171,6 +176,7 @@ static void on_fatal(void *arg, int status, const char *why)
 
 	story_tell(n->universe, n->number, "cannot go on (%d): %s", status, why);
 	n->doomed = "fatal";
+	n->outdated = status == EX_CONFIG;
 }
 
 /* Every operator wrote the list in an order of their own. */
@@ -220,7 +226,8 @@ static enum err open_replica(struct node *n, enum replica_part *damaged)
 		.id = n->id,
 		.peer = n->address,
 		.http = n->http,
-		.build = "1.0",
+		.build = n->level_most > 0 ? "1.1" : "1.0",
+		.level_most = n->level_most,
 		.election = p->election,
 		.heartbeat = p->heartbeat,
 		.request = p->request,
@@ -252,7 +259,8 @@ static enum err open_replica(struct node *n, enum replica_part *damaged)
 static void begin_life(struct node *n)
 {
 	n->life++;
-	n->turn_open = n->in_request = n->in_lane = false;
+	n->turn_open = n->in_request = n->in_lane = n->outdated = false;
+	n->announced = n->announced > n->level_most ? n->announced : n->level_most;
 	n->doomed = NULL;
 	n->tick_at = n->paused_until = n->hung_until = (struct instant){ 0 };
 	n->first = n->commit = n->applied = n->led_term = n->told_revision = 0;
@@ -302,6 +310,10 @@ bool node_start(struct node *n)
 		}
 		if (refused_damage(n, e, damaged))
 			return false;
+		if (e == ERR_VERSION) {
+			upgrade_outdated(n);
+			return false;
+		}
 		if (!sim_disk_dead(n->disk) && !sim_disk_failed(n->disk))
 			universe_fail(u, "n%d cannot start on a sound disk: %s", n->number + 1, err_text(e));
 		bury(n);
@@ -354,6 +366,7 @@ void node_wipe(struct node *n)
 	n->disk = sim_disk_new(random_next(&n->dice));
 	sim_tables_init(&n->tables, n);
 	n->incarnation = 0;
+	n->announced = 0;
 	n->full_until = n->universe->now;
 	n->wiped = true;
 	n->rotten = false;
@@ -445,6 +458,7 @@ void nodes_init(struct universe *u)
 			sim_disk_lie(n->disk);
 		sim_tables_init(&n->tables, n);
 		n->unlisted = i >= u->plan.members;
+		n->level_most = u->plan.faults[FAULT_UPGRADE] ? 0 : FEATURE_LEVEL_MOST;
 		lanes_init(n);
 		node_restart_later(
 		    n, u->plan.together ? span_ms(1) : dice_span_skewed(&n->dice, span_us(1), span_ms(300)));

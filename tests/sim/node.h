@@ -45,6 +45,9 @@ struct node {
 	bool losing; /* at its next start its state is set aside */
 	bool lost; /* it was, and no other has taken its place yet */
 	bool unlisted; /* its command line names no members */
+	unsigned level_most; /* the highest feature level that its program knows */
+	unsigned announced; /* the highest that a program knew which ran on this disk */
+	bool outdated; /* it has stopped because of what it does not know */
 	struct sim_tables tables;
 
 	unsigned life; /* of the process, from 1 */

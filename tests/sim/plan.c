@@ -190,6 +190,16 @@ static void draw_clone(struct plan *p, struct random *r)
 				 dice_chance(r, 500000);
 }
 
+/* Nodes begin with a program that knows feature level 0, and get one that knows more while everything else goes wrong. Some
+ * deletes say a limit, which no cluster of level 0 knows. */
+static void draw_upgrade(struct plan *p, struct random *r)
+{
+	p->faults[FAULT_UPGRADE] = dice_chance(r, 300000);
+	p->limits = p->faults[FAULT_UPGRADE] || dice_chance(r, 300000) ? dice_between(r, 100000, 900000) : 0;
+	if (p->limits > 0 && p->deletes < 100000)
+		p->deletes = 100000;
+}
+
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
 {
 	struct random r = { seed * 2 + 1 };
@@ -212,6 +222,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	draw_rot(p, &r);
 	draw_lost(p, &r);
 	draw_clone(p, &r);
+	draw_upgrade(p, &r);
 }
 
 void plan_command(const struct plan *p, struct buf *out)

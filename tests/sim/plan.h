@@ -54,7 +54,7 @@ struct plan {
 	/* clients */
 	int clients;
 	struct span think_most;
-	uint64_t tokens, registers, reads, conditions, deletes, cancels; /* in a million */
+	uint64_t tokens, registers, reads, conditions, deletes, limits, cancels; /* in a million */
 	uint64_t hasty; /* who was acknowledged a write reads it at once, somewhere */
 	int register_keys;
 	size_t value_most;

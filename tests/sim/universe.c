@@ -174,6 +174,7 @@ static void end_well(struct universe *u)
 	u->healed = true;
 	run_until(u, churn_settled, "the members are not those that were wanted");
 	run_until(u, states_are_sound, "some node still has no state that is trusted");
+	run_until(u, upgrade_is_over, "the feature level has not risen");
 	clients_probe(u);
 	run_until(u, probed, "some node does not serve");
 	clients_stop(u);

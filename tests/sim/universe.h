@@ -10,6 +10,7 @@
 #include "tests/sim/node.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/story.h"
+#include "tests/sim/upgrade.h"
 
 /*
  * One seed, one universe: nodes that are real replicas on simulated disks, tables, lanes, clocks and wires, clients

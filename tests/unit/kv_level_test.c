@@ -53,7 +53,7 @@ static unsigned level_of_steps(unsigned level, unsigned most)
 }
 
 /* That this program knows the limit must not matter: a member of another version does not. */
-static void at_level_0_a_limited_delete_is_what_the_first_version_made_of_it(void **state)
+static void c12_limited_delete_at_level_0_is_what_the_first_version_made_of_it(void **state)
 {
 	(void)state;
 	put_three();
@@ -243,7 +243,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, case_setup, case_teardown)
-		TEST(at_level_0_a_limited_delete_is_what_the_first_version_made_of_it),
+		TEST(c12_limited_delete_at_level_0_is_what_the_first_version_made_of_it),
 		TEST(from_level_1_on_a_limited_delete_takes_the_first_keys_and_says_if_there_are_more),
 		TEST(a_limited_delete_does_not_look_at_what_it_leaves),
 		TEST(the_check_before_it_is_proposed_judges_by_the_same_level),

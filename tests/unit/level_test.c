@@ -188,7 +188,7 @@ static void level_rises_once_all_members_have_announced_it(void **state)
 }
 
 /* What it said to an earlier leader, or to an earlier life of this one, was not logged. */
-static void absent_member_that_has_not_announced_holds_the_level_back(void **state)
+static void c12_absent_member_that_has_not_announced_holds_the_level_back(void **state)
 {
 	struct alone *a = leader_at(0, 1);
 
@@ -407,7 +407,7 @@ int main(void)
 		cmocka_unit_test(cluster_whose_founders_all_know_a_level_begins_at_it),
 		cmocka_unit_test(cluster_with_a_founder_that_knows_less_begins_at_what_that_one_knows),
 		cmocka_unit_test(level_rises_once_all_members_have_announced_it),
-		cmocka_unit_test(absent_member_that_has_not_announced_holds_the_level_back),
+		cmocka_unit_test(c12_absent_member_that_has_not_announced_holds_the_level_back),
 		cmocka_unit_test(from_level_1_on_an_absent_member_counts_as_it_was_logged_last),
 		cmocka_unit_test(announcements_in_the_log_raise_the_level_though_a_member_is_away),
 		cmocka_unit_test(node_below_the_level_is_not_added),

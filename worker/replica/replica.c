@@ -468,6 +468,7 @@ struct replica_view replica_view(const struct replica *r)
 		.incarnation = r->identity.incarnation,
 		.cluster = r->identity.phase >= IDENTITY_FORMED ? r->identity.cluster : 0,
 		.applied = r->meta.applied_index,
+		.level = r->meta.level,
 		.visits = r->visit.why != NULL,
 		.removed = r->removed != NULL,
 		.quarantined = r->distrusted != NULL,

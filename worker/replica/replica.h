@@ -142,6 +142,7 @@ void replica_flush(struct replica *r, struct instant now);
 
 struct replica_view {
 	uint64_t incarnation, cluster, term, leader, commit, applied, last;
+	unsigned level; /* the feature level of its state */
 	bool leads;
 	bool visits; /* it passes requests on, being no member (replica_visit) */
 	bool removed; /* it knows that it is no member any more */
