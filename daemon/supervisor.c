@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "daemon/args.h"
 #include "daemon/crew.h"
 #include "daemon/notify.h"
@@ -308,8 +309,10 @@ static void on_opened(void *arg)
 	if (s->phase != OPENING)
 		return;
 	s->phase = RUNNING;
-	log_info("node %s started http=%s peer=%s data=%s", c->node_id, c->http_listen, c->peer_listen,
-	    c->node_data);
+	log_info("node %s starts version=%s data=%s", c->node_id, PACKAGE_VERSION, c->node_data);
+	log_info("clients are served on %s, which others are told is %s; other nodes on %s, which they are "
+		 "told is %s",
+	    c->http_listen, c->http_advertise, c->peer_listen, c->peer_advertise);
 	crew_start(&s->crew);
 }
 

@@ -11,6 +11,7 @@
 #include "worker/kv/feature.h"
 #include "worker/peer/channel.h"
 #include "worker/peer/peer.h"
+#include "worker/raft/raft.h"
 #include "worker/repair.h"
 #include "worker/replica/replica.h"
 #include "worker/store/store.h"
@@ -416,18 +417,47 @@ static void find_cluster(struct consensus *c)
 	    conf->cluster_join);
 }
 
+static void say_members(const struct consensus *c, uint64_t cluster)
+{
+	const struct raft_config *config = raft_config(replica_raft(c->replica));
+	struct raft_member m;
+	struct buf names = { 0 };
+
+	for (size_t i = 0; i < config->count; i++)
+		if (raft_config_find(config, config->members[i], &m))
+			buf_printf(&names, "%s%.*s", names.size > 0 ? ", " : "", (int)m.id.size, m.id.data);
+	log_info("belongs to the cluster %016" PRIx64 " of %s", cluster, buf_text(&names));
+	buf_free(&names);
+}
+
+/* The last of the lines that say at a start who this is; that it was removed is said elsewhere. */
+static void say_cluster(const struct consensus *c, const struct replica_view *v)
+{
+	const struct conf *conf = c->worker->conf;
+
+	if (v->removed)
+		return;
+	if (replica_raft(c->replica) != NULL)
+		say_members(c, v->cluster);
+	else if (conf->cluster_join[0] != '\0')
+		log_info("belongs to no cluster yet, and joins the one at %s", conf->cluster_join);
+	else if (conf->cluster_members[0] != '\0')
+		log_info("belongs to no cluster yet, and forms one with all of %s", conf->cluster_members);
+	else
+		log_info("belongs to no cluster yet, and forms one alone at its first write");
+}
+
 /* In the turn after the start, which may have taken seconds: so time does not run backwards for the replica. */
 static void begin(void *arg)
 {
 	struct consensus *c = arg;
-	const struct conf *conf = c->worker->conf;
 	const struct replica_view v = replica_view(c->replica);
 
 	c->replay_from = v.applied;
 	c->replay_to = v.last;
 	loop_timer_free(c->begin);
 	loop_at_turn_end(c->worker->loop, on_turn_end, c);
-	log_info("at work id=%s peer=%s http=%s", conf->node_id, conf->peer_advertise, conf->http_advertise);
+	say_cluster(c, &v);
 	find_cluster(c);
 	worker_ready(c->worker);
 }

@@ -130,6 +130,27 @@ static void a_slow_request_is_one_line_and_ten_a_second_are_enough(void **state)
 	buf_free(&said);
 }
 
+static void wait_for_leader(void *arg)
+{
+	struct ipc_answer formed = { .unled = 1, .queue_us = 1600000 }, none = { .error = ERR_NO_LEADER };
+	struct match put = match_of(METHOD_PUT, "/v1/kv/a");
+
+	(void)arg;
+	meter_slow(meter, &put, 201, span_ms(1600), &formed, at(100000));
+	meter_slow(meter, &put, 503, span_ms(5000), &none, at(100000));
+}
+
+static void a_request_that_waited_for_a_leader_is_no_news(void **state)
+{
+	struct buf said = { 0 };
+
+	(void)state;
+	assert_int_equal(child_run(wait_for_leader, NULL, &said), 0);
+	assert_string_equal(buf_text(&said), "");
+	assert_int_equal(own->http_slow_requests_total->value, 2);
+	buf_free(&said);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -138,6 +159,7 @@ int main(void)
 		CASE(a_code_that_is_not_in_the_table_is_another),
 		CASE(what_is_refused_is_not_timed),
 		CASE(a_slow_request_is_one_line_and_ten_a_second_are_enough),
+		CASE(a_request_that_waited_for_a_leader_is_no_news),
 	};
 #undef CASE
 

@@ -137,6 +137,11 @@ void meter_slow(struct meter *m, const struct match *match, int status, struct s
 	uint64_t took_us = (uint64_t)took.ns / 1000, known_us;
 
 	metric_add(m->own->http_slow_requests_total, 1);
+	if (a != NULL && (a->unled != 0 || a->error == ERR_NO_LEADER)) {
+		log_debug("a request waited for a leader method=%s route=%s status=%d total=%.1fms", method,
+		    pattern, status, ms_of((uint64_t)took.ns / 1000));
+		return;
+	}
 	if (!may_log(m, now)) {
 		m->unlogged++;
 		return;

@@ -21,7 +21,8 @@ void meter_free(struct meter *m);
 void meter_answered(struct meter *m, const struct match *match, int status, struct span took);
 /* One was refused that was not whole, or a connection: it took no time. */
 void meter_refused(struct meter *m, const struct match *match, int status);
-/* One that was answered late is logged, up to ten a second. `a` may be NULL: it got no answer. */
+/* One that was answered late is logged, up to ten a second; but one that had to wait for a leader is no news, since the
+ * node says by itself that it has none. `a` may be NULL: it got no answer. */
 void meter_slow(struct meter *m, const struct match *match, int status, struct span took,
     const struct ipc_answer *a, struct instant now);
 

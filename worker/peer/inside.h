@@ -99,6 +99,8 @@ struct link {
 	struct span retry;
 	struct loop_timer *again;
 	struct hush changes;
+	char *lost; /* why the last connection ended, until it is back or said to be lost; NULL: nothing */
+	uint64_t start; /* as its hello said last */
 	char *complaint; /* why it could not be reached, as logged last; NULL: nothing was */
 };
 

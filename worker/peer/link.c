@@ -19,12 +19,37 @@ static void wait_again(struct link *l)
 /* Says why an address cannot be reached: once, until the reason changes. */
 static void complain(struct link *l, const char *why)
 {
-	if (l->complaint != NULL && strcmp(l->complaint, why) == 0)
+	bool allowed;
+
+	if (l->lost == NULL && l->complaint != NULL && strcmp(l->complaint, why) == 0)
 		return;
 	free(l->complaint);
 	l->complaint = xstrdup(why);
-	if (hush_allows(&l->changes, loop_now(l->peer->loop), HUSH_CHANGES))
+	allowed = hush_allows(&l->changes, loop_now(l->peer->loop), HUSH_CHANGES);
+	if (allowed && l->lost != NULL)
+		log_warnx("lost node %s at %s: %s; trying on: %s", l->name, l->address, l->lost, why);
+	else if (allowed)
 		log_info("cannot reach %s, trying on: %s", l->address, why);
+	free(l->lost);
+	l->lost = NULL;
+}
+
+/* Connections are dialed again for many reasons, at a start most of all: that is no news of a node that is still the same. */
+static void say_connected(struct link *l, const struct peer_hello *hello)
+{
+	bool again = l->lost != NULL && l->name != NULL && bytes_equal(bytes_text(l->name), hello->id) &&
+		     l->start == hello->start;
+
+	free(l->lost);
+	l->lost = NULL;
+	free(l->name);
+	l->name = bytes_dup_text(hello->id);
+	l->start = hello->start;
+	if (again)
+		log_debug("connected to node %s at %s again", l->name, l->address);
+	else if (hush_allows(&l->changes, l->up_since, HUSH_CHANGES))
+		log_info("connected to node %s at %s incarnation=%016" PRIx64 " start=%" PRIu64, l->name,
+		    l->address, hello->incarnation, hello->start);
 }
 
 static void on_connected(void *arg, struct channel *c)
@@ -71,13 +96,9 @@ static void on_hello(void *arg, struct channel *c, const struct peer_hello *hell
 	l->up_since = loop_now(p->loop);
 	/* This one of its addresses is good: it is the first to be tried again. */
 	l->next = (l->next + l->addresses.count - 1) % l->addresses.count;
-	free(l->name);
-	l->name = bytes_dup_text(hello->id);
 	free(l->complaint);
 	l->complaint = NULL;
-	if (hush_allows(&l->changes, l->up_since, HUSH_CHANGES))
-		log_info("connected to node %s at %s incarnation=%016" PRIx64 " start=%" PRIu64, l->name,
-		    l->address, hello->incarnation, hello->start);
+	say_connected(l, hello);
 	p->events->hello(p->arg, hello, &dialed);
 }
 
@@ -91,8 +112,10 @@ static void go_down(struct link *l)
 	/* A connection that ends soon after its hello is no reason to come back quickly. */
 	if (instant_between(l->up_since, now).ns >= p->options.retry_most.ns)
 		l->retry = p->options.retry_least;
-	if (hush_allows(&l->changes, now, HUSH_CHANGES))
-		log_info("lost node %s at %s: %s", l->name, l->address, channel_reason(l->channel));
+	log_debug(
+	    "the connection to node %s at %s ended: %s", l->name, l->address, channel_reason(l->channel));
+	free(l->lost);
+	l->lost = xstrdup(channel_reason(l->channel));
 	n->link = NULL;
 	p->events->unreachable(p->arg, n->incarnation);
 }
@@ -198,6 +221,7 @@ void link_free(struct link *l)
 	free(l->address);
 	free(l->name);
 	free(l->complaint);
+	free(l->lost);
 	free(l);
 }
 

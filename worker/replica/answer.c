@@ -50,6 +50,7 @@ void answer_by(struct replica *r, struct pending *p, struct ipc_answer *a)
 	if (p->remote != 0) {
 		tell(r, p, a);
 	} else {
+		a->unled = p->unled;
 		measure_answer(r, p, a);
 		r->env.answer(r->env.arg, p->client, a);
 	}

@@ -15,6 +15,7 @@
 #include "worker/replica/image_send.h"
 #include "worker/replica/listed.h"
 #include "worker/replica/measure.h"
+#include "worker/replica/outage.h"
 #include "worker/replica/pending.h"
 #include "worker/replica/points.h"
 #include "worker/replica/replica.h"
@@ -201,6 +202,7 @@ struct acquaintance {
 	bool removed; /* it knows that it is no member any more */
 	bool reachable; /* the dialed connection is up */
 	bool guest; /* the accepted one is */
+	struct instant heard; /* the last frame of it, while there was no leader (outage.c) */
 };
 
 /* A request that is answered as soon as this turn ends. */
@@ -323,6 +325,7 @@ struct replica {
 	struct backup backup;
 	struct space space;
 	struct health health;
+	struct outage outage;
 	struct receiving receiving;
 	struct sending sending;
 	struct change_ask asks[CHANGE_ASKS_MAX];

@@ -76,6 +76,7 @@ void pending_move(struct pendings *s, struct pending *p, enum stage stage)
 {
 	TAILQ_REMOVE(&s->stages[p->stage], p, in_stage);
 	p->stage = stage;
+	p->unled = p->unled || stage == STAGE_ROUTE;
 	TAILQ_INSERT_TAIL(&s->stages[stage], p, in_stage);
 }
 

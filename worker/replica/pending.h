@@ -49,6 +49,7 @@ struct pending {
 	struct instant known; /* a read's index: when */
 	uint64_t term, index, batch,
 	    min_revision; /* index: a read waits for it to be applied, a CHANGE for a configuration */
+	bool unled; /* it found no way once, as a rule for want of a leader */
 	bool leader_only; /* not decided yet: elsewhere it is refused, and nothing was done for it */
 	struct instant patience; /* the deadline once that is decided */
 	bool accepted; /* CHANGE: a leader has it in its log */

@@ -132,6 +132,7 @@ enum err replica_open(
 	upkeep_init(r);
 	agreement_init(r);
 	image_send_init(r);
+	outage_init(r);
 	r->changes = kv_changes_new();
 	if ((e = space_init(r)) != ERR_OK || (e = refound_check(env->disk)) != ERR_OK ||
 	    (e = start_open(r)) != ERR_OK)
@@ -196,6 +197,7 @@ void replica_close(struct replica *r)
 	free_options(r);
 	free(r->prompts);
 	health_fini(&r->health);
+	outage_fini(r);
 	free(r->held);
 	buf_free(&r->frame);
 	free(r);
@@ -279,6 +281,7 @@ void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes fram
 	uint8_t type = wire_get_u8(&reader);
 
 	r->now = now;
+	outage_heard(r, incarnation);
 	switch ((enum peer_type)type) {
 	case PEER_RAFT:
 		on_raft(r, incarnation, bytes_of(reader.at, reader.left));
@@ -330,6 +333,7 @@ void replica_tick(struct replica *r, struct instant now)
 	request_expire(r);
 	request_again(r);
 	formation_tick(r);
+	outage_tick(r);
 }
 
 static bool anything_waits(const struct replica *r)
@@ -345,7 +349,7 @@ struct instant replica_deadline(const struct replica *r)
 	struct instant at = instant_least(pending_deadline(&r->pendings), upkeep_deadline(r));
 
 	at = instant_least(at, instant_least(space_deadline(r), slow_deadline(r)));
-	at = instant_least(at, health_deadline(r));
+	at = instant_least(at, instant_least(health_deadline(r), outage_deadline(r)));
 	if (takes_part(r))
 		at = instant_least(at, instant_least(raft_deadline(r->raft),
 					   instant_least(agreement_deadline(r), image_send_deadline(r))));
