@@ -326,6 +326,7 @@ static void count_turn(void *arg)
 	struct server_traffic t = server_traffic(h->server);
 
 	metric_add(m->http_accepted_total, t.accepted - h->traffic.accepted);
+	metric_add(m->http_slow_clients_total, t.cut_off - h->traffic.cut_off);
 	metric_add(m->http_received_bytes_total, t.received - h->traffic.received);
 	metric_add(m->http_sent_bytes_total, t.sent - h->traffic.sent);
 	metric_set(m->http_connections, server_connections(h->server));
@@ -485,9 +486,9 @@ static struct server_options options_of(const struct conf *conf)
 	return (struct server_options){
 		.connections_max = (size_t)conf->http_connections_max,
 		.header = conf->http_header_timeout,
-		.body = conf->http_body_timeout,
 		.idle = conf->http_idle_timeout,
-		.write = conf->http_body_timeout,
+		.silence = conf->http_body_timeout,
+		.rate = conf->http_min_rate,
 		.buffered_max = (size_t)conf->limits_request_bytes,
 	};
 }

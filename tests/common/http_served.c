@@ -100,7 +100,7 @@ static void on_tick(void *arg)
 
 struct server_options calm(void)
 {
-	return (struct server_options){ 1000, span_ms(60000), span_ms(60000), span_ms(60000), span_ms(60000),
+	return (struct server_options){ 1000, span_ms(60000), span_ms(60000), span_ms(60000), 0,
 		64 * 1024 * 1024 };
 }
 

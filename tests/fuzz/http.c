@@ -250,7 +250,7 @@ static void say(struct bytes what, size_t most)
 static void begin(void)
 {
 	const struct span calm = span_ms(600000);
-	struct server_options o = { 16, calm, calm, calm, calm, 1 << 20 };
+	struct server_options o = { 16, calm, calm, calm, 0, 1 << 20 };
 
 	world.loop = loop_new();
 	world.tick = loop_timer_new(world.loop, on_tick, NULL);

@@ -1,4 +1,4 @@
-/* links: tests/common/http_served.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/conn_pieces.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
+/* links: tests/common/http_served.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/conn_pieces.c worker/http/pace.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -177,7 +177,7 @@ static void who_takes_nothing_more_is_cut_off(void **state)
 	int fd;
 
 	(void)state;
-	o.write = span_ms(20);
+	o.silence = span_ms(20);
 	f = open_fixture(&o);
 	fd = begin(f, ask);
 	/* There is nothing to take: nobody is late. */
@@ -193,6 +193,31 @@ static void who_takes_nothing_more_is_cut_off(void **state)
 	close_fixture(f);
 }
 
+static void who_takes_too_little_is_cut_off(void **state)
+{
+	struct server_options o = calm();
+	struct fixture *f;
+	uint8_t little[PIECE_BYTES];
+	int fd;
+
+	(void)state;
+	o.silence = span_ms(200);
+	o.rate = 1 << 30;
+	f = open_fixture(&o);
+	fd = begin(f, ask);
+	fill(f);
+	for (int i = 0; i < 5000 && f->gone == 0; i++) {
+		turn(f);
+		recv(fd, little, sizeof(little), MSG_DONTWAIT);
+		if (f->gone == 0 && conn_unsent(f->later) < SERVER_PIECES_LOW)
+			fill(f);
+	}
+	assert_int_equal(f->gone, LATER_TAG);
+	assert_int_equal(server_traffic(f->server).cut_off, 1);
+	close(fd);
+	close_fixture(f);
+}
+
 static void who_takes_little_is_not(void **state)
 {
 	struct server_options o = calm();
@@ -202,11 +227,11 @@ static void who_takes_little_is_not(void **state)
 	int fd;
 
 	(void)state;
-	o.write = span_ms(200);
+	o.silence = span_ms(200);
 	f = open_fixture(&o);
 	fd = begin(f, ask);
 	fill(f);
-	until = instant_add(clock_now(), span_times(o.write, 3));
+	until = instant_add(clock_now(), span_times(o.silence, 3));
 	while (!instant_passed(until, clock_now())) {
 		turn(f);
 		recv(fd, little, sizeof(little), MSG_DONTWAIT);
@@ -320,6 +345,7 @@ int main(void)
 		cmocka_unit_test(what_breaks_off_has_no_last_chunk),
 		cmocka_unit_test(room_is_told_when_the_client_has_made_some),
 		cmocka_unit_test(who_takes_nothing_more_is_cut_off),
+		cmocka_unit_test(who_takes_too_little_is_cut_off),
 		cmocka_unit_test(who_takes_little_is_not),
 		cmocka_unit_test(a_client_that_leaves_is_noticed_between_two),
 		cmocka_unit_test(or_by_the_next),

@@ -1,4 +1,4 @@
-/* links: tests/common/http_served.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/conn_pieces.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
+/* links: tests/common/http_served.c worker/http/server.c worker/http/conn.c worker/http/conn_input.c worker/http/conn_io.c worker/http/conn_pieces.c worker/http/pace.c worker/http/compose.c worker/http/head.c worker/http/chunk.c worker/http/message.c worker/http/text.c common/loop.c common/lane_thread.c common/lane.c common/clock.c common/log.c common/err.c common/buf.c common/mem.c -levent_core -lhttp_parser */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -259,192 +259,6 @@ static void a_client_decides_how_long_it_stays(void **state)
 	close_fixture(f);
 }
 
-static void slow_clients_are_let_go(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f;
-	int fd;
-
-	(void)state;
-	o.header = o.body = o.idle = span_ms(20);
-	f = open_fixture(&o);
-	fd = connect_client(f);
-	say(fd, bytes_text("GET /a HT"));
-	expect(f, fd, CLOSING("408 Request Timeout", "12", "slow_request"));
-	expect_end(f, fd);
-	fd = connect_client(f);
-	say(fd, bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"));
-	expect(f, fd, CLOSING("408 Request Timeout", "12", "slow_request"));
-	expect_end(f, fd);
-	fd = connect_client(f);
-	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
-	expect(f, fd, OK("5", "GET/a"));
-	expect_end(f, fd);
-	close_fixture(f);
-}
-
-static void a_slow_request_does_not_time_out_while_it_is_under_way(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f;
-	int fd;
-
-	(void)state;
-	o.header = o.body = o.idle = span_ms(5);
-	f = open_fixture(&o);
-	fd = connect_client(f);
-	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
-	for (int i = 0; i < 50; i++)
-		turn(f);
-	answer(f, f->later, 200, bytes_text("now"));
-	expect(f, fd, OK("3", "now"));
-	close(fd);
-	close_fixture(f);
-}
-
-static void a_client_that_leaves_is_noticed(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f = open_fixture(&o);
-	int fd = connect_client(f);
-
-	(void)state;
-	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
-	expect_later(f);
-	close(fd);
-	for (int i = 0; i < 2000 && f->gone == 0; i++)
-		turn(f);
-	assert_int_equal(f->gone, LATER_TAG);
-	assert_int_equal(server_connections(f->server), 0);
-	close_fixture(f);
-}
-
-/* `printf 'PUT /v1/kv/x HTTP/1.0\r\n\r\n' | nc -N` wrote its key and heard nothing. */
-static void the_end_behind_a_request_cost_it_its_answer(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f = open_fixture(&o);
-	int fd = connect_client(f);
-
-	(void)state;
-	say(fd, bytes_text("GET /later HTTP/1.0\r\n\r\n"));
-	shutdown(fd, SHUT_WR);
-	expect_later(f);
-	for (int i = 0; i < 50; i++)
-		turn(f);
-	assert_int_equal(f->gone, 0);
-	answer(f, f->later, 200, bytes_text("now"));
-	expect(f, fd, CLOSING("200 OK", "3", "now"));
-	expect_end(f, fd);
-	assert_int_equal(server_connections(f->server), 0);
-	close_fixture(f);
-}
-
-static void requests_pipelined_before_the_end_were_dropped(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f = open_fixture(&o);
-	int fd = connect_client(f);
-
-	(void)state;
-	say(fd,
-	    bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\nPUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: "
-		       "1\r\n\r\nxGET /c HTTP/1.1\r\nHost: h\r\n\r\n"));
-	shutdown(fd, SHUT_WR);
-	expect_later(f);
-	answer(f, f->later, 200, bytes_text("now"));
-	expect(f, fd, OK("3", "now") OK("6", "PUT/bx") OK("5", "GET/c"));
-	expect_end(f, fd);
-	close_fixture(f);
-}
-
-static void requests_behind_a_large_answer_were_dropped_at_the_end(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f = open_fixture(&o);
-	struct buf heard = { 0 };
-	int fd = connect_client(f);
-
-	(void)state;
-	say(fd, bytes_text("GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /c HTTP/1.1\r\nHost: h\r\n\r\n"));
-	shutdown(fd, SHUT_WR);
-	for (int i = 0; i < 20; i++)
-		turn(f);
-	for (int i = 0; i < 2000 && hear(fd, &heard); i++)
-		turn(f);
-	assert_true(heard.size > BIG_BYTES + 100);
-	assert_memory_equal(heard.data + heard.size - 5, "GET/c", 5);
-	buf_free(&heard);
-	close(fd);
-	close_fixture(f);
-}
-
-static void half_a_request_behind_a_whole_one_is_refused(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f = open_fixture(&o);
-	int fd = connect_client(f);
-
-	(void)state;
-	say(fd,
-	    bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\nPUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: "
-		       "5\r\n\r\nab"));
-	shutdown(fd, SHUT_WR);
-	expect_later(f);
-	answer(f, f->later, 200, bytes_text("now"));
-	expect(f, fd, OK("3", "now") CLOSING("408 Request Timeout", "12", "slow_request"));
-	expect_end(f, fd);
-	assert_string_equal(buf_text(&f->seen), "GET /later 0\n");
-	close_fixture(f);
-}
-
-/* The loop watches no direction of such a connection. */
-static void a_client_that_leaves_after_its_end_is_noticed(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f;
-	int fd;
-
-	(void)state;
-	o.idle = span_ms(20); /* so that connections are looked after that often */
-	f = open_fixture(&o);
-	fd = connect_client(f);
-	say(fd, bytes_text("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
-	shutdown(fd, SHUT_WR);
-	expect_later(f);
-	for (int i = 0; i < 50; i++)
-		turn(f);
-	assert_int_equal(f->gone, 0);
-	close(fd);
-	for (int i = 0; i < 2000 && f->gone == 0; i++)
-		turn(f);
-	assert_int_equal(f->gone, LATER_TAG);
-	assert_int_equal(server_connections(f->server), 0);
-	close_fixture(f);
-}
-
-static void half_a_request_is_refused(void **state)
-{
-	static const char *const halves[] = { "GET /a HT", "GET /a HTTP/1.1\r\nHost: h\r\n",
-		"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab",
-		"PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab" };
-	struct server_options o = calm();
-	struct fixture *f = open_fixture(&o);
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(halves) / sizeof(halves[0]); i++) {
-		int fd = connect_client(f);
-
-		say(fd, bytes_text(halves[i]));
-		shutdown(fd, SHUT_WR);
-		expect(f, fd, CLOSING("408 Request Timeout", "12", "slow_request"));
-		expect_end(f, fd);
-	}
-	assert_int_equal(f->seen.size, 0);
-	assert_int_equal(server_connections(f->server), 0);
-	close_fixture(f);
-}
-
 static void an_answer_may_be_larger_than_the_socket(void **state)
 {
 	struct server_options o = calm();
@@ -462,24 +276,6 @@ static void an_answer_may_be_larger_than_the_socket(void **state)
 	assert_true(heard.size > BIG_BYTES + 100);
 	assert_memory_equal(heard.data + heard.size - 5, "GET/a", 5);
 	buf_free(&heard);
-	close(fd);
-	close_fixture(f);
-}
-
-static void a_client_that_does_not_read_is_cut_off(void **state)
-{
-	struct server_options o = calm();
-	struct fixture *f;
-	int fd;
-
-	(void)state;
-	o.write = span_ms(20);
-	f = open_fixture(&o);
-	fd = connect_client(f);
-	say(fd, bytes_text("GET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
-	for (int i = 0; i < 2000 && (f->seen.size == 0 || server_connections(f->server) > 0); i++)
-		turn(f);
-	assert_int_equal(server_connections(f->server), 0);
 	close(fd);
 	close_fixture(f);
 }
@@ -550,7 +346,7 @@ static void a_body_waits_while_the_server_is_paused(void **state)
 	int fd;
 
 	(void)state;
-	o.header = o.body = span_ms(50);
+	o.header = o.silence = span_ms(50);
 	f = open_fixture(&o);
 	fd = connect_client(f);
 	say(fd, bytes_text("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nx"));
@@ -675,17 +471,7 @@ int main(void)
 		cmocka_unit_test(a_head_over_the_limit_is_refused),
 		cmocka_unit_test(what_is_malformed_is_refused_and_ends_the_connection),
 		cmocka_unit_test(a_client_decides_how_long_it_stays),
-		cmocka_unit_test(slow_clients_are_let_go),
-		cmocka_unit_test(a_slow_request_does_not_time_out_while_it_is_under_way),
-		cmocka_unit_test(a_client_that_leaves_is_noticed),
-		cmocka_unit_test(the_end_behind_a_request_cost_it_its_answer),
-		cmocka_unit_test(requests_pipelined_before_the_end_were_dropped),
-		cmocka_unit_test(requests_behind_a_large_answer_were_dropped_at_the_end),
-		cmocka_unit_test(half_a_request_behind_a_whole_one_is_refused),
-		cmocka_unit_test(a_client_that_leaves_after_its_end_is_noticed),
-		cmocka_unit_test(half_a_request_is_refused),
 		cmocka_unit_test(an_answer_may_be_larger_than_the_socket),
-		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
 		cmocka_unit_test(unsent_answers_are_bounded_in_all),
 		cmocka_unit_test(one_connection_too_many_is_told_so),
 		cmocka_unit_test(a_paused_server_begins_nothing_but_what_passes),

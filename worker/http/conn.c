@@ -1,6 +1,7 @@
 #include "worker/http/conn.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A client that was told to go has this long to read that, before what it still sends resets the connection. */
@@ -59,17 +60,6 @@ static void end_answer(struct conn *c)
 	}
 }
 
-static uint64_t bytes_left(const struct conn *c)
-{
-	return c->given - conn_unsent(c);
-}
-
-void conn_expect_progress(struct conn *c)
-{
-	c->left_then = bytes_left(c);
-	conn_set_deadline(c, c->server->options.write);
-}
-
 void conn_end_answer(struct conn *c)
 {
 	if (conn_unsent(c) == 0) {
@@ -77,7 +67,7 @@ void conn_end_answer(struct conn *c)
 		return;
 	}
 	c->phase = CONN_WRITING;
-	conn_expect_progress(c);
+	c->deadline = INSTANT_NEVER;
 }
 
 void conn_answer(struct conn *c, const struct response *r)
@@ -111,12 +101,8 @@ void conn_tag(struct conn *c, uint64_t tag)
 	c->tag = tag;
 }
 
-static void expire_writing(struct conn *c)
+static void cut_off(struct conn *c)
 {
-	if (bytes_left(c) != c->left_then) {
-		conn_expect_progress(c);
-		return;
-	}
 	if (c->phase == CONN_PIECES)
 		c->server->handlers->gone(c->server->arg, c->tag);
 	conn_reset(c);
@@ -124,35 +110,82 @@ static void expire_writing(struct conn *c)
 }
 
 /* The body goes before the connection may. */
-static void refuse_half(struct conn *c, const char *why)
+static void refuse_half(struct conn *c, enum pace_found found)
 {
+	const struct server_options *o = &c->server->options;
+	char why[160];
+
+	if (found == PACE_SILENT)
+		snprintf(why, sizeof(why), "no byte of the body has come for %lld ms ([http] body_timeout)",
+		    (long long)span_to_ms(o->silence));
+	else
+		snprintf(why, sizeof(why),
+		    "the body comes too slowly: less than %llu bytes a second ([http] min_rate)",
+		    (unsigned long long)o->rate);
 	c->working = true;
 	conn_refuse_body(c, ERR_SLOW_REQUEST, why);
 	c->working = false;
 }
 
-void conn_expire(struct conn *c)
+/* What the client moves, if it is waited for at present. */
+static bool is_waited_for(const struct conn *c, uint64_t *bytes)
 {
-	switch (c->phase) {
-	case CONN_HEAD:
+	if (c->phase == CONN_BODY && !c->held) {
+		*bytes = c->body.size;
+		return true;
+	}
+	if ((c->phase == CONN_PIECES || c->phase == CONN_WRITING) && conn_unsent(c) > 0) {
+		*bytes = conn_taken(c);
+		return *bytes < c->given - conn_unsent(c);
+	}
+	return false;
+}
+
+/* A client is not waited for while the kernel has nothing to send to it: then this process is late. */
+static enum pace_found look_at_pace(struct conn *c)
+{
+	const struct server *s = c->server;
+	const struct pace_rule rule = { s->options.silence, s->options.rate, span_times(s->sweep_every, 2) };
+	uint64_t bytes;
+
+	if (is_waited_for(c, &bytes))
+		return pace_look(&c->pace, &rule, bytes, loop_now(s->loop));
+	pace_end(&c->pace);
+	return PACE_GOOD;
+}
+
+static void end_slow(struct conn *c, enum pace_found found)
+{
+	c->server->traffic.cut_off++;
+	if (c->phase == CONN_BODY)
+		refuse_half(c, found);
+	else
+		cut_off(c);
+	conn_work(c);
+}
+
+static void expire(struct conn *c)
+{
+	if (c->phase == CONN_HEAD) {
+		c->server->traffic.cut_off++;
 		conn_refuse_unread(c, ERR_SLOW_REQUEST, "the head of the request did not arrive in time");
 		return;
-	case CONN_BODY:
-		refuse_half(c, "the body of the request did not arrive in time");
-		break;
-	case CONN_PIECES:
-	case CONN_WRITING:
-		expire_writing(c);
-		break;
-	case CONN_IDLE:
-	case CONN_LINGER:
-		conn_die(c);
-		break;
-	case CONN_BUSY:
-	case CONN_DEAD:
-		break;
 	}
+	conn_die(c);
 	conn_work(c);
+}
+
+/* Nothing is read behind a client's end, so the loop does not tell when the other direction is lost too. */
+void conn_look_after(struct conn *c)
+{
+	enum pace_found found = look_at_pace(c);
+
+	if (c->at_end && conn_is_lost(c))
+		conn_on_loss(c);
+	else if (found != PACE_GOOD)
+		end_slow(c, found);
+	else if (instant_passed(c->deadline, loop_now(c->server->loop)))
+		expire(c);
 }
 
 void conn_on_sent(struct conn *c)
@@ -193,7 +226,8 @@ void conn_release(struct conn *c)
 	if (!c->held)
 		return;
 	c->held = false;
-	conn_set_deadline(c, c->phase == CONN_BODY ? c->server->options.body : c->server->options.header);
+	if (c->phase == CONN_HEAD)
+		conn_set_deadline(c, c->server->options.header);
 	conn_set_reading(c);
 	conn_work(c);
 }

@@ -5,6 +5,7 @@
 
 #include "worker/http/chunk.h"
 #include "worker/http/head.h"
+#include "worker/http/pace.h"
 #include "worker/http/server.h"
 
 /*
@@ -47,7 +48,7 @@ struct conn {
 	size_t body_max;
 	size_t charged; /* of server->buffered */
 	uint64_t given; /* bytes of answers, from the first on */
-	uint64_t left_then; /* so many of them had left when the deadline for writing was set */
+	struct pace pace; /* of the body that arrives, or of the answer that waits for the client */
 	bool chunk_begun; /* of an answer in pieces: the first was there */
 };
 
@@ -91,14 +92,12 @@ void conn_set_deadline(struct conn *c, struct span s);
 void conn_die(struct conn *c);
 /* Answers and closes, in place of a handler. */
 void conn_refuse(struct conn *c, const struct request *q, enum err e, struct bytes why);
-/* Its deadline has passed. */
-void conn_expire(struct conn *c);
+/* Now and then: ends what is late, or too slow. The connection may be freed afterwards. */
+void conn_look_after(struct conn *c);
 /* Every unsent byte has left, or all but the mark of conn_set_low(). */
 void conn_on_sent(struct conn *c);
 /* What is unsent is all of the answer. */
 void conn_end_answer(struct conn *c);
-/* The client has so much time to take some of what is unsent. */
-void conn_expect_progress(struct conn *c);
 /* The client sends no more: the rest of its requests is answered. */
 void conn_on_end(struct conn *c);
 /* The client is gone, and nobody waits for an answer. */
@@ -137,6 +136,8 @@ void conn_set_reading(struct conn *c);
 bool conn_send(struct conn *c, struct bytes head, struct bytes body);
 /* conn_on_sent() when no more than this is unsent; 0: when nothing is. */
 void conn_set_low(struct conn *c, size_t unsent);
+/* How many bytes of all the answers its client has acknowledged. */
+uint64_t conn_taken(const struct conn *c);
 /* Neither side sends any more, or the connection was reset. A client that sends no more may be half closed or gone; this
  * finds a gone one once its kernel has said so. */
 bool conn_is_lost(const struct conn *c);

@@ -21,6 +21,7 @@ static void hand_over(struct conn *c, struct request *q)
 {
 	c->phase = CONN_BUSY;
 	c->deadline = INSTANT_NEVER;
+	pace_end(&c->pace);
 	c->server->handlers->request(c->server->arg, c, q);
 }
 
@@ -30,7 +31,8 @@ static void begin_body(struct conn *c, struct bytes head)
 
 	c->phase = CONN_BODY;
 	c->chunks = (struct chunks){ 0 };
-	conn_set_deadline(c, c->server->options.body);
+	c->deadline = INSTANT_NEVER;
+	pace_end(&c->pace);
 	buf_append(&c->head, head);
 	conn_drop(c, head.size);
 	if (c->framing.expects_continue && conn_input(c).size == 0 &&

@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -61,6 +63,18 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 		conn_on_end(arg);
 	else
 		conn_on_loss(arg);
+}
+
+/* The socket takes bytes in large parts, the larger the faster its client has been, so it is asked what of them has
+ * arrived: a slow reader makes room there only once in minutes. */
+uint64_t conn_taken(const struct conn *c)
+{
+	uint64_t left = c->given - conn_unsent(c);
+	int unacknowledged = 0;
+
+	if (ioctl(bufferevent_getfd(c->bev), SIOCOUTQ, &unacknowledged) == -1)
+		unacknowledged = 0;
+	return left > (uint64_t)unacknowledged ? left - (uint64_t)unacknowledged : 0;
 }
 
 bool conn_is_lost(const struct conn *c)

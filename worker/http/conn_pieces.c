@@ -12,11 +12,8 @@ static bool is_chunked(const struct conn *c)
 
 static bool send_or_die(struct conn *c, struct bytes head, struct bytes piece)
 {
-	if (conn_send(c, head, piece)) {
-		if (conn_unsent(c) > 0 && c->deadline.ns == INSTANT_NEVER.ns)
-			conn_expect_progress(c);
+	if (conn_send(c, head, piece))
 		return true;
-	}
 	conn_die(c);
 	conn_work(c);
 	return false;
@@ -71,7 +68,5 @@ void conn_break(struct conn *c)
 
 void conn_on_flow(struct conn *c)
 {
-	if (conn_unsent(c) == 0)
-		c->deadline = INSTANT_NEVER;
 	c->server->handlers->flows(c->server->arg, c->tag);
 }

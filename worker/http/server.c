@@ -51,21 +51,12 @@ static void for_each(struct server *s, void (*visit)(struct conn *c))
 	}
 }
 
-/* Nothing is read behind a client's end, so the loop does not tell when the other direction is lost too. */
-static void look_after(struct conn *c)
-{
-	if (c->at_end && conn_is_lost(c))
-		conn_on_loss(c);
-	else if (instant_passed(c->deadline, loop_now(c->server->loop)))
-		conn_expire(c);
-}
-
 /* Deadlines are looked at now and then instead of with a timer for each: a request moves them several times. */
 static void on_sweep(void *arg)
 {
 	struct server *s = arg;
 
-	for_each(s, look_after);
+	for_each(s, conn_look_after);
 	schedule_sweep(s);
 }
 
@@ -73,9 +64,8 @@ static struct span sweep_span(const struct server_options *o)
 {
 	int64_t least = o->header.ns;
 
-	least = o->body.ns < least ? o->body.ns : least;
 	least = o->idle.ns < least ? o->idle.ns : least;
-	least = o->write.ns < least ? o->write.ns : least;
+	least = o->silence.ns < least ? o->silence.ns : least;
 	least /= 4;
 	if (least > span_ms(1000).ns)
 		least = span_ms(1000).ns;
@@ -225,9 +215,9 @@ void server_pause(struct server *s, bool paused)
 void server_set_times(struct server *s, const struct server_options *o)
 {
 	s->options.header = o->header;
-	s->options.body = o->body;
 	s->options.idle = o->idle;
-	s->options.write = o->write;
+	s->options.silence = o->silence;
+	s->options.rate = o->rate;
 	s->sweep_every = sweep_span(o);
 	schedule_sweep(s);
 }

@@ -24,9 +24,9 @@ struct conn;
 struct server_options {
 	size_t connections_max; /* one more is answered 503 and closed */
 	struct span header; /* from the first byte of a request to the end of its head */
-	struct span body; /* from there to the end of its body */
 	struct span idle; /* between two requests */
-	struct span write; /* without any progress in sending an answer */
+	struct span silence; /* in which no byte of a body comes, or none of an answer is taken */
+	uint64_t rate; /* the least bytes a second of either, over twice that time (pace.h); 0: any */
 	size_t buffered_max; /* bytes of bodies not yet complete, and of answers not yet sent */
 };
 
@@ -44,7 +44,7 @@ struct server_handlers {
 	/* A request is whole. Exactly one conn_answer() is due for it, from within or later, unless gone() comes first.
 	 * The request is borrowed for the call. */
 	void (*request)(void *arg, struct conn *c, const struct request *q);
-	/* The client is gone before it was answered in full, or was cut off because it takes no more of its answer; `tag`
+	/* The client is gone before it was answered in full, or was cut off because it is too slow to take its answer; `tag`
 	 * is what conn_tag() said. The connection is dead. */
 	void (*gone)(void *arg, uint64_t tag);
 	/* Of the pieces that were given to this connection not much is left: SERVER_PIECES_LOW at most. Not from within
@@ -84,6 +84,7 @@ size_t server_connections(const struct server *s);
 /* What went through it so far. */
 struct server_traffic {
 	uint64_t accepted; /* connections */
+	uint64_t cut_off; /* of those, because the client was slow with a request, or to take its answer */
 	uint64_t received; /* bytes of requests, as far as they were looked at */
 	uint64_t sent; /* bytes of answers, those that have not left yet included */
 };
