@@ -65,7 +65,8 @@ void worker_exit(struct worker *w, int status)
 
 static void on_consensus_request(void *arg, const struct ipc_request *q)
 {
-	static const char *const kinds[] = { "WRITE", "READ", "STATUS", "TRANSFER", "CHANGE", "BACKUP" };
+	static const char *const kinds[] = { "WRITE", "READ", "STATUS", "PROBE", "TRANSFER", "CHANGE",
+		"BACKUP" };
 	struct fixture *f = arg;
 
 	buf_printf(&f->seen, "%s ", kinds[q->kind]);
