@@ -115,6 +115,9 @@ static void records_look_as_ever(void **state)
 				.hash = { .high = 6, .low = 5 } });
 	expect_hex("010100000000000000020000000000000003000000000000000400000000"
 		   "00000005000000000000000600000000000000");
+	meta_record_put(&b, &(struct kv_meta){ .applied_term = 1, .level = 1 });
+	expect_hex("020100000000000000000000000000000000000000000000000000000000"
+		   "00000000000000000000000000000000000000");
 	mark_record_put(&b, &(struct mark_record){ 7, T("M") });
 	expect_hex("010700000000000000010000004d");
 }

@@ -143,6 +143,22 @@ static void the_level_is_a_record_of_the_state_and_is_there_after_a_restart(void
 	buf_free(&dump);
 }
 
+/* It would take what it does not know for damage, and might set the log aside to repair itself. */
+static void the_first_version_does_not_open_a_state_of_a_higher_level(void **state)
+{
+	struct buf meta = { 0 };
+
+	(void)state;
+	drive_put(&d, "k", "v");
+	assert_int_equal(table_get(d.table, TABLE_META, T("applied"), &meta), ERR_OK);
+	assert_int_equal(meta.data[0], 1); /* the only format that it opens */
+	buf_clear(&meta);
+	drive_raise(&d, 1);
+	assert_int_equal(table_get(d.table, TABLE_META, T("applied"), &meta), ERR_OK);
+	assert_int_not_equal(meta.data[0], 1);
+	buf_free(&meta);
+}
+
 static void the_level_never_falls(void **state)
 {
 	(void)state;
@@ -248,6 +264,7 @@ int main(void)
 		TEST(a_limited_delete_does_not_look_at_what_it_leaves),
 		TEST(the_check_before_it_is_proposed_judges_by_the_same_level),
 		TEST(the_level_is_a_record_of_the_state_and_is_there_after_a_restart),
+		TEST(the_first_version_does_not_open_a_state_of_a_higher_level),
 		TEST(the_level_never_falls),
 		TEST(a_cluster_that_begins_again_does_so_at_the_level_that_it_is_given),
 		TEST(an_image_brings_the_level_with_it),

@@ -1,6 +1,7 @@
 #include "worker/kv/record.h"
 
 #define FORMAT 1
+#define FORMAT_LEVEL 2 /* of the meta record, above feature level 0 */
 
 enum attribute { ATTRIBUTE_END = 0, ATTRIBUTE_CONTENT_TYPE = 1 };
 
@@ -193,7 +194,7 @@ enum err setting_record_get(struct bytes from, struct setting_record *out)
 
 void meta_record_put(struct buf *b, const struct kv_meta *m)
 {
-	wire_put_u8(b, FORMAT);
+	wire_put_u8(b, m->level > 0 ? FORMAT_LEVEL : FORMAT);
 	wire_put_u64(b, m->applied_term);
 	wire_put_u64(b, m->applied_index);
 	wire_put_u64(b, m->time_ms);
@@ -205,11 +206,14 @@ void meta_record_put(struct buf *b, const struct kv_meta *m)
 enum err meta_record_get(struct bytes from, struct kv_meta *out)
 {
 	struct reader r = reader_of(from);
-	enum err e;
+	uint8_t format = wire_get_u8(&r);
 
 	*out = (struct kv_meta){ 0 };
-	if (!begins(&r, &e))
-		return e;
+	if (r.bad)
+		return ERR_DAMAGED;
+	if (format != FORMAT && format != FORMAT_LEVEL)
+		return ERR_VERSION;
+	out->level = format == FORMAT_LEVEL; /* at least: which one is said elsewhere */
 	out->applied_term = wire_get_u64(&r);
 	out->applied_index = wire_get_u64(&r);
 	out->time_ms = wire_get_u64(&r);

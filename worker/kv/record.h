@@ -55,7 +55,8 @@ struct setting_record {
 void setting_record_put(struct buf *b, const struct setting_record *r);
 enum err setting_record_get(struct bytes from, struct setting_record *out);
 
-/* TABLE_META: format and the numbers of kv_meta in their order, 8 bytes each, the hash's low half first. */
+/* TABLE_META: format and the numbers of kv_meta in their order, 8 bytes each, the hash's low half first. Above feature
+ * level 0 the format is another one: the first version, which would take a configuration of that level for damage, stops at it. */
 void meta_record_put(struct buf *b, const struct kv_meta *m);
 enum err meta_record_get(struct bytes from, struct kv_meta *out);
 
