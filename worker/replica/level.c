@@ -131,7 +131,7 @@ unsigned level_announced(const struct replica *r, const struct raft_member *m)
 	return a == NULL ? 0 : a->level;
 }
 
-/* Those who have not said that they know it, each with the version of its program. */
+/* Those who have not said that they know it. */
 static void put_missing(const struct replica *r, unsigned level, struct buf *out)
 {
 	const struct raft_config *c = raft_config(r->raft);
@@ -143,9 +143,14 @@ static void put_missing(const struct replica *r, unsigned level, struct buf *out
 
 		if (!raft_config_find(c, c->members[i], &m) || level_announced(r, &m) >= level)
 			continue;
-		buf_printf(out, "%s%.*s %s%s", between, (int)m.id.size, (const char *)m.id.data,
-		    a != NULL ? "runs " : "has not been heard", a != NULL ? a->build : "");
-		between = ", ";
+		buf_printf(out, "%s%.*s ", between, (int)m.id.size, (const char *)m.id.data);
+		if (a != NULL)
+			buf_printf(out, "runs %s, which knows level %u", a->build, level_announced(r, &m));
+		else if (level_now(r) > 0)
+			buf_printf(out, "is away, and knew level %u", m.level);
+		else
+			buf_append_text(out, "has not been heard");
+		between = "; ";
 	}
 }
 
