@@ -89,13 +89,13 @@ static bool make_dir(const char *path, const char *what, const struct user *u)
 	return made;
 }
 
-/* What a node keeps in its data directory, up to the first dot (state.0, identity.before-recovery-...), and what a new
+/* What a node keeps in its data directory, up to the first dot or dash (state.0, state-damaged-...), and what a new
  * filesystem has. */
 static bool is_own_data(const char *name)
 {
 	static const char *const own[] = { "lock", "run", "identity", "log", "state", "ballast", "repair",
 		"unfinished", "lost+found" };
-	size_t size = strcspn(name, ".");
+	size_t size = strcspn(name, ".-");
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (strlen(own[i]) == size && memcmp(own[i], name, size) == 0)
