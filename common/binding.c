@@ -120,7 +120,7 @@ static void attempt(struct binding *b)
 	else if (error == EADDRINUSE)
 		wait_for_port(b);
 	else if (error == EADDRNOTAVAIL)
-		wait_without_end(b, "trying on: no interface of this machine has that address");
+		wait_without_end(b, "trying again: no interface of this machine has that address");
 	else
 		refuse(b, error);
 }
@@ -136,7 +136,7 @@ static void on_addresses(void *arg, const struct addresses *found, const char *p
 		try_later(b, span_ms(0)); /* not from within this call: its end may free the names */
 		return;
 	}
-	snprintf(why, sizeof(why), "trying on: its name does not resolve: %s", problem);
+	snprintf(why, sizeof(why), "trying again: its name does not resolve: %s", problem);
 	wait_without_end(b, why);
 }
 

@@ -120,7 +120,9 @@ static void on_stop_signal(void *arg, int number)
 		log_info("stopping signal=%d", number);
 		begin_stop(s, EX_OK);
 	} else if (s->phase != KILLING) {
-		log_warnx("told twice, killing the workers signal=%d", number);
+		log_warnx(
+		    "a second signal came while the node was stopping: the workers are killed signal=%d",
+		    number);
 		s->phase = KILLING;
 		crew_kill(&s->crew);
 	}

@@ -45,7 +45,7 @@ static int check_directory(const struct offline *o)
 
 	refound_free(&before);
 	if (again)
-		log_info("an earlier restore into %s broke off; this one begins anew", o->conf->node_data);
+		log_info("an earlier restore into %s broke off; this one starts over", o->conf->node_data);
 	else if ((e = disk_list(o->disk, "", note_name, &there)) != ERR_OK)
 		status = worker_status(e);
 	else if (there.size > 0) {

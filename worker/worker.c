@@ -76,7 +76,8 @@ static void take_metrics(struct worker *w, unsigned slot)
 		close(life.board);
 	w->metrics = w->board == NULL ? NULL : metric_slot(w->board, slot);
 	if (w->metrics == NULL) {
-		log_warnx("what this worker does is not counted");
+		log_warnx("this worker has no place in the memory for metrics: /metrics does not count what "
+			  "it does");
 		w->board = metric_board_new(NULL);
 		if (w->board == NULL)
 			fatal(EX_OSERR, "cannot make the memory for metrics");
@@ -222,7 +223,7 @@ static void on_stop(void *arg, const struct ipc_stop *m)
 static void on_gone(void *arg)
 {
 	(void)arg;
-	log_warnx("the supervisor is gone, ending");
+	log_warnx("the supervisor is gone: this worker ends");
 	_exit(EX_UNAVAILABLE);
 }
 

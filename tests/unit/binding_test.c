@@ -167,12 +167,12 @@ static void each_reason_to_wait_is_logged_once(void **state)
 
 	(void)state;
 	assert_int_equal(child_run(say_all, NULL, &said), 0);
-	assert_int_equal(
-	    count(buf_text(&said), "warning: cannot listen on later:80 ([http] listen) yet, trying on: its "
-				   "name does not resolve: Name or service not known"),
+	assert_int_equal(count(buf_text(&said),
+			     "warning: cannot listen on later:80 ([http] listen) yet, trying again: its "
+			     "name does not resolve: Name or service not known"),
 	    1);
 	assert_int_equal(
-	    count(buf_text(&said), "trying on: no interface of this machine has that address"), 1);
+	    count(buf_text(&said), "trying again: no interface of this machine has that address"), 1);
 	assert_int_equal(count(buf_text(&said), "info: listens on later:80 ([http] listen) now"), 1);
 	assert_int_equal(count(buf_text(&said), "\n"), 3);
 	buf_free(&said);

@@ -89,7 +89,8 @@ static void on_over(void *arg, struct channel *c)
 		n->guest = NULL;
 		p->events->lost(p->arg, n->incarnation);
 	} else if (g->name == NULL && hush_allows(&p->refusals, loop_now(p->loop), HUSH_REFUSALS))
-		log_info("a connection from %s came to nothing: %s", channel_far(c), channel_reason(c));
+		log_info("a connection from %s ended before it said which node it is: %s", channel_far(c),
+		    channel_reason(c));
 	free_guest(g);
 }
 

@@ -27,9 +27,9 @@ static void complain(struct link *l, const char *why)
 	l->complaint = xstrdup(why);
 	allowed = hush_allows(&l->changes, loop_now(l->peer->loop), HUSH_CHANGES);
 	if (allowed && l->lost != NULL)
-		log_warnx("lost node %s at %s: %s; trying on: %s", l->name, l->address, l->lost, why);
+		log_warnx("lost node %s at %s: %s; dialing again: %s", l->name, l->address, l->lost, why);
 	else if (allowed)
-		log_info("cannot reach %s, trying on: %s", l->address, why);
+		log_info("cannot reach %s, dialing again: %s", l->address, why);
 	free(l->lost);
 	l->lost = NULL;
 }

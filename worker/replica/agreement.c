@@ -112,7 +112,7 @@ static void set_disputed(struct replica *r, uint64_t index)
 			   "writes are taken, and no reads but stale ones, until one has revision=%" PRIu64,
 		    index);
 	else if (index == 0 && a->disputed != 0)
-		log_info("the voters' states are not known to differ any more without a majority");
+		log_info("the voters' states no longer differ without a majority: writes are taken again");
 	a->disputed = index;
 }
 

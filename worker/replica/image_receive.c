@@ -305,8 +305,9 @@ static void install(struct replica *r)
 	} else {
 		uint64_t index = in->image.pos.index;
 
-		log_info("an image of the state was no news index=%" PRIu64 " applied=%" PRIu64, index,
-		    r->meta.applied_index);
+		log_debug("an image of the state was not newer than the state index=%" PRIu64
+			  " applied=%" PRIu64,
+		    index, r->meta.applied_index);
 		conclude(r, index);
 		drop(r, in);
 	}

@@ -52,7 +52,7 @@ static void tell(const struct space *s)
 		    free, full, held, (unsigned long long)s->marks.again);
 		break;
 	case RAFT_ROOM_NONE:
-		log_errorx("the filesystem is full and what was put by is nearly spent: this node takes "
+		log_errorx("the filesystem is full and the ballast is nearly used up: this node takes "
 			   "nothing more "
 			   "free=%llu mark=%llu ballast=%llu",
 		    free, (unsigned long long)s->marks.spent, held);
