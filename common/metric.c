@@ -13,23 +13,35 @@ enum {
 	TYPE_counter = METRIC_COUNTER,
 	TYPE_gauge = METRIC_GAUGE,
 	TYPE_histogram = METRIC_HISTOGRAM,
+	TYPE_reading = METRIC_READING,
 	FIRST_NONE = AXIS_NONE,
 	FIRST_VERSION = AXIS_VERSION,
 	FIRST_WORKER = AXIS_WORKER,
 	FIRST_ROLE = AXIS_ROLE,
+	FIRST_PROCESS = AXIS_PROCESS,
 	FIRST_ROUTE = AXIS_ROUTE,
 	FIRST_ROUTE_CODE = AXIS_ROUTE,
 	SECOND_NONE = AXIS_NONE,
 	SECOND_VERSION = AXIS_NONE,
 	SECOND_WORKER = AXIS_NONE,
 	SECOND_ROLE = AXIS_NONE,
+	SECOND_PROCESS = AXIS_NONE,
 	SECOND_ROUTE = AXIS_NONE,
 	SECOND_ROUTE_CODE = AXIS_CODE,
 };
 
+/* What stands before a name. */
+#define PREFIX_NONE "holdfast_"
+#define PREFIX_VERSION "holdfast_"
+#define PREFIX_WORKER "holdfast_"
+#define PREFIX_ROLE "holdfast_"
+#define PREFIX_ROUTE "holdfast_"
+#define PREFIX_ROUTE_CODE "holdfast_"
+#define PREFIX_PROCESS ""
+
 static const struct metric_row rows[] = {
 #define METRIC(name, type, labels, unit, help)                                                               \
-	{ "holdfast_" #name, help, (enum metric_type)TYPE_##type, METRIC_##unit,                             \
+	{ PREFIX_##labels #name, help, (enum metric_type)TYPE_##type, METRIC_##unit,                         \
 		{ (enum metric_axis)FIRST_##labels, (enum metric_axis)SECOND_##labels },                     \
 		offsetof(struct metrics, name), METRIC_CELLS_##labels },
 #include "common/metric.def"
@@ -66,6 +78,11 @@ void metric_add(struct metric_counter *c, uint64_t more)
 void metric_set(struct metric_gauge *g, uint64_t value)
 {
 	atomic_store_explicit(&g->value, value, memory_order_relaxed);
+}
+
+void metric_read(struct metric_reading *r, uint64_t value)
+{
+	atomic_store_explicit(&r->value, value, memory_order_relaxed);
 }
 
 static void observe(struct metric_histogram *h, const uint64_t *bounds, uint64_t value)
@@ -170,17 +187,25 @@ unsigned metric_slot_take(struct metric_board *b)
 	return slot;
 }
 
+void metric_slot_name(struct metric_board *b, unsigned slot, enum metric_process process, unsigned number)
+{
+	if (slot < METRIC_SLOTS)
+		b->names[slot] = 1 + process + number;
+}
+
 void metric_slot_release(struct metric_board *b, unsigned slot)
 {
 	struct metrics *m = metric_slot(b, slot);
 
 	if (m == NULL)
 		return;
+	b->names[slot] = 0;
 	for (size_t i = 0; i < ROW_COUNT; i++) {
-		struct metric_gauge *g = (void *)((char *)m + rows[i].offset);
+		bool ends = rows[i].type == METRIC_GAUGE || rows[i].type == METRIC_READING;
+		_Atomic uint64_t *values = (void *)((char *)m + rows[i].offset);
 
-		for (size_t cell = 0; rows[i].type == METRIC_GAUGE && cell < rows[i].cells; cell++)
-			metric_set(&g[cell], 0);
+		for (size_t cell = 0; ends && cell < rows[i].cells; cell++)
+			atomic_store_explicit(&values[cell], 0, memory_order_relaxed);
 	}
 	b->taken[slot] = 0;
 }

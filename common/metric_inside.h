@@ -7,7 +7,7 @@
 
 /* What metric.c and metric_text.c share. Nobody else includes it, tests aside. */
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_READING };
 enum metric_unit { METRIC_ONE, METRIC_NANOSECONDS };
 
 /* A row of metric.def, as data. */
@@ -29,6 +29,8 @@ struct metric_board {
 	uint32_t layout; /* the same in all processes of one build */
 	_Atomic uint32_t used; /* no slot from here on was ever given out */
 	_Atomic uint32_t taken[METRIC_SLOTS]; /* by a process that lives; written by the supervisor alone */
+	_Atomic uint32_t
+	    names[METRIC_SLOTS]; /* 0: none; else 1 + enum metric_process + the number of an HTTP worker */
 	struct metrics slots[METRIC_SLOTS];
 };
 

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/metric_inside.h"
@@ -15,6 +16,7 @@ static const size_t axis_room[AXIS_COUNT] = {
 	[AXIS_ROLE] = METRIC_CELLS_ROLE,
 	[AXIS_ROUTE] = METRIC_ROUTES,
 	[AXIS_CODE] = METRIC_CODES,
+	[AXIS_PROCESS] = 1,
 };
 
 struct metric_words {
@@ -106,9 +108,10 @@ static uint64_t sum_values(const struct metric_board *b, const struct metric_row
 	return sum;
 }
 
-/* Counter and gauge are one number each. */
+/* Counter, gauge and reading are one number each. */
 _Static_assert(sizeof(struct metric_counter) == sizeof(uint64_t), "a counter is a number");
 _Static_assert(sizeof(struct metric_gauge) == sizeof(uint64_t), "a gauge is a number");
+_Static_assert(sizeof(struct metric_reading) == sizeof(uint64_t), "a reading is a number");
 
 struct sums {
 	uint64_t buckets[METRIC_BOUNDS + 1], sum, count;
@@ -222,11 +225,67 @@ static void put_cell(struct buf *to, const struct metric_board *b, const struct 
 
 static void put_head(struct buf *to, const struct metric_row *row)
 {
-	static const char *const types[] = { "counter", "gauge", "histogram" };
+	static const char *const types[] = { "counter", "gauge", "histogram", "counter" };
 
 	buf_printf(to, "# HELP %s ", row->name);
 	put_escaped(to, row->help, false);
 	buf_printf(to, "\n# TYPE %s %s\n", row->name, types[row->type]);
+}
+
+/* --- the processes --- */
+
+static uint32_t name_of(const struct metric_board *b, size_t slot)
+{
+	return atomic_load_explicit(&b->names[slot], memory_order_relaxed);
+}
+
+/* While a worker is replaced by one of the same name, that is the one that is shown. */
+static bool is_latest(const struct metric_board *b, size_t slot)
+{
+	uint64_t start = b->slots[slot].process_start_time_seconds->value;
+
+	for (size_t other = 0; other < slots_used(b); other++) {
+		uint64_t its = b->slots[other].process_start_time_seconds->value;
+
+		if (name_of(b, other) == name_of(b, slot) && (its > start || (its == start && other > slot)))
+			return false;
+	}
+	return true;
+}
+
+static void put_process_label(struct buf *to, uint32_t name)
+{
+	char text[32];
+
+	switch (name - 1) {
+	case PROCESS_SUPERVISOR:
+		metric_put_label(to, "process", "supervisor");
+		return;
+	case PROCESS_CONSENSUS:
+		metric_put_label(to, "process", "consensus");
+		return;
+	}
+	snprintf(text, sizeof(text), "http-%u", (unsigned)(name - 1 - PROCESS_HTTP));
+	metric_put_label(to, "process", text);
+}
+
+static void put_processes(struct buf *to, const struct metric_board *b, const struct metric_row *row)
+{
+	struct buf labels = { 0 };
+
+	for (size_t slot = 0; slot < slots_used(b); slot++) {
+		const _Atomic uint64_t *value = field_of(b, slot, row);
+		uint32_t name = name_of(b, slot);
+
+		if (name == 0 || !is_latest(b, slot))
+			continue;
+		buf_clear(&labels);
+		put_process_label(&labels, name);
+		begin_sample(to, row->name, "", buf_bytes(&labels));
+		put_number(to, row->unit, atomic_load_explicit(value, memory_order_relaxed));
+		buf_append_text(to, "\n");
+	}
+	buf_free(&labels);
 }
 
 void metric_put_text(const struct metric_board *b, const struct metric_words *w, struct buf *to)
@@ -238,6 +297,8 @@ void metric_put_text(const struct metric_board *b, const struct metric_words *w,
 		const struct axis *first = &w->axes[row->axes[0]], *second = &w->axes[row->axes[1]];
 
 		put_head(to, row);
+		if (row->axes[0] == AXIS_PROCESS)
+			put_processes(to, b, row);
 		for (size_t i = 0; i < first->count; i++)
 			for (size_t k = 0; k < second->count; k++) {
 				buf_clear(&labels);

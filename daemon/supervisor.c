@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "common/process.h"
 #include "daemon/args.h"
 #include "daemon/crew.h"
 #include "daemon/notify.h"
@@ -287,6 +288,7 @@ static void on_check(void *arg)
 	crew_each(&s->crew, check_child, s);
 	tell_systemd(s);
 	notify_flush();
+	process_measure(s->env.metrics);
 	log_tell_lost();
 	s->check_due = instant_add(now, check_every(s));
 	loop_timer_set(s->check, s->check_due);
@@ -294,13 +296,18 @@ static void on_check(void *arg)
 
 static void open_metrics(struct supervisor *s)
 {
+	unsigned slot;
+
 	s->env.board = metric_board_new(&s->env.board_fd);
 	if (s->env.board == NULL)
 		fatal(EX_OSERR, "cannot make the memory for metrics");
-	s->env.metrics = metric_slot(s->env.board, metric_slot_take(s->env.board));
+	slot = metric_slot_take(s->env.board);
+	metric_slot_name(s->env.board, slot, PROCESS_SUPERVISOR, 0);
+	s->env.metrics = metric_slot(s->env.board, slot);
 	log_count_lost(s->env.metrics->log_lines_lost_total);
 	metric_set(s->env.metrics->build_info, 1);
 	metric_set(s->env.metrics->start_time_seconds, (uint64_t)time(NULL));
+	process_measure(s->env.metrics);
 }
 
 static void on_opened(void *arg)

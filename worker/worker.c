@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/process.h"
 #include "worker/worker.h"
 
 #define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START */
@@ -81,9 +82,13 @@ static void take_metrics(struct worker *w, unsigned slot)
 		w->board = metric_board_new(NULL);
 		if (w->board == NULL)
 			fatal(EX_OSERR, "cannot make the memory for metrics");
-		w->metrics = metric_slot(w->board, metric_slot_take(w->board));
+		slot = metric_slot_take(w->board);
+		w->metrics = metric_slot(w->board, slot);
 	}
+	metric_slot_name(
+	    w->board, slot, w->role->number == IPC_HTTP ? PROCESS_HTTP : PROCESS_CONSENSUS, w->number);
 	log_count_lost(w->metrics->log_lines_lost_total);
+	process_measure(w->metrics);
 	metric_set(&w->metrics->workers[w->role->number == IPC_HTTP ? METRIC_HTTP : METRIC_CONSENSUS], 1);
 }
 
@@ -212,6 +217,8 @@ static void on_ping(void *arg, const struct ipc_ping *m)
 					 .number = m->number,
 					 .stuck_ms = stuck_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)stuck_ms,
 				     });
+	if (w->metrics != NULL)
+		process_measure(w->metrics);
 	log_tell_lost();
 }
 

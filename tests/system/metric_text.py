@@ -63,7 +63,7 @@ class Metrics:
             elif line.startswith("# TYPE "):
                 family, kind = re.fullmatch(rf"# TYPE ({NAME}) (counter|gauge|histogram)", line).groups()
                 demand(family == helped and family not in self.types, line)
-                demand(family.startswith("holdfast_") and family.endswith("_total") == (kind == "counter"), line)
+                demand(family.startswith(("holdfast_", "process_")) and family.endswith("_total") == (kind == "counter"), line)
                 self.types[family] = kind
             else:
                 demand(family is not None, line)
@@ -99,8 +99,10 @@ class Metrics:
         return self.samples.get((name, tuple(sorted(labels.items()))), 0)
 
     def counters(self):
-        """What never falls: counters, and all of histograms."""
+        """What never falls: counters, and all of histograms. What the kernel counts of a process ends with it."""
         for (name, labels), value in self.samples.items():
+            if name.startswith("process_"):
+                continue
             family = re.sub(r"_(bucket|sum|count)$", "", name)
             if self.types.get(name) == "counter" or self.types.get(family) == "histogram":
                 yield (name, labels), value

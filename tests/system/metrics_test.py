@@ -1,5 +1,6 @@
 """GET /metrics: it counts what was done, all of it and nothing else, on any HTTP worker, whoever dies."""
 
+import os
 import re
 import socket
 import threading
@@ -102,6 +103,45 @@ def test_what_is_no_request_is_counted_too(node):
         s.sendall(b"GET / HTTP/1.1\nHost: x\n\n")
         assert s.recv(100).startswith(b"HTTP/1.1 400")
     assert count(scrape(node), "other", "none", "400") == count(before, "other", "none", "400") + 1
+
+
+PROCESS_METRICS = {
+    "process_cpu_seconds_total": "counter",
+    "process_resident_memory_bytes": "gauge",
+    "process_virtual_memory_bytes": "gauge",
+    "process_open_fds": "gauge",
+    "process_max_fds": "gauge",
+    "process_start_time_seconds": "gauge",
+}
+
+
+def test_each_process_is_described_as_the_clients_of_prometheus_do(node):
+    def processes():
+        return {name.replace(" ", "-"): pid for name, pid in {"supervisor": node.process.pid, **node.workers()}.items()}
+
+    def shown(metrics, name):
+        return {dict(labels)["process"] for (n, labels) in metrics.samples if n == name}
+
+    pids, metrics = processes(), scrape(node)
+    for name, kind in PROCESS_METRICS.items():
+        assert metrics.types[name] == kind and shown(metrics, name) == set(pids) and len(pids) == 4
+    with open("/proc/stat") as f:
+        boot = int(re.search(r"btime (\d+)", f.read())[1])
+    for process, pid in pids.items():
+        with open(f"/proc/{pid}/stat") as f:
+            started = int(f.read().rsplit(") ", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK") + boot
+        assert abs(metrics.value("process_start_time_seconds", process=process) - started) < 2
+        with open(f"/proc/{pid}/statm") as f:
+            resident = int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        assert resident / 4 < metrics.value("process_resident_memory_bytes", process=process) < resident * 4
+        limit = re.search(r"Max open files +(\d+)", open(f"/proc/{pid}/limits").read())
+        assert metrics.value("process_max_fds", process=process) == int(limit[1])
+        counted = lambda: scrape(node).value("process_open_fds", process=process)
+        wait_until(lambda: abs(counted() - len(os.listdir(f"/proc/{pid}/fd"))) <= 3, "the descriptors to be counted")
+    assert metrics.value("process_cpu_seconds_total", process="consensus") > 0
+    node.kill("http 0")
+    node.wait_workers()
+    wait_until(lambda: shown(scrape(node), "process_open_fds") == set(processes()), "a successor to be shown")
 
 
 def test_bytes_are_counted(node):

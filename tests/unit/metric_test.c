@@ -1,16 +1,18 @@
-/* links: common/metric.c common/metric_text.c common/status.c common/wire.c common/crc.c common/clock.c common/buf.c common/mem.c */
+/* links: common/metric.c common/metric_text.c common/process.c common/status.c common/wire.c common/crc.c common/clock.c common/buf.c common/mem.c */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/metric_inside.h"
 #include "common/metric_text.h"
+#include "common/process.h"
 
 /* What a board is shown as, with two routes and two codes. The caller frees it. */
 static char *shown(const struct metric_board *b)
@@ -229,6 +231,65 @@ static void a_process_that_is_gone_leaves_its_counters_and_no_gauge(void **state
 	assert_int_equal(metric_slot_take(board), slot);
 }
 
+static void each_process_of_a_node_is_a_series_of_its_own(void **state)
+{
+	unsigned consensus = metric_slot_take(board), http = metric_slot_take(board),
+		 unknown = metric_slot_take(board);
+
+	(void)state;
+	metric_slot_name(board, 0, PROCESS_SUPERVISOR, 0);
+	metric_slot_name(board, consensus, PROCESS_CONSENSUS, 0);
+	metric_slot_name(board, http, PROCESS_HTTP, 12);
+	metric_set(m->process_open_fds, 7);
+	metric_set(metric_slot(board, http)->process_open_fds, 9);
+	metric_set(metric_slot(board, unknown)->process_open_fds, 11);
+	metric_read(metric_slot(board, consensus)->process_cpu_seconds_total, 1500000000);
+	assert_shows(board, "process_open_fds",
+	    "# HELP process_open_fds Number of open file descriptors.\n"
+	    "# TYPE process_open_fds gauge\n"
+	    "process_open_fds{process=\"supervisor\"} 7\n"
+	    "process_open_fds{process=\"consensus\"} 0\n"
+	    "process_open_fds{process=\"http-12\"} 9\n");
+	assert_shows(board, "process_cpu_seconds_total",
+	    "# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.\n"
+	    "# TYPE process_cpu_seconds_total counter\n"
+	    "process_cpu_seconds_total{process=\"supervisor\"} 0\n"
+	    "process_cpu_seconds_total{process=\"consensus\"} 1.5\n"
+	    "process_cpu_seconds_total{process=\"http-12\"} 0\n");
+	/* A successor starts from nothing, and is the one that counts while both live. */
+	metric_slot_name(board, unknown, PROCESS_HTTP, 12);
+	metric_set(metric_slot(board, unknown)->process_start_time_seconds, 5);
+	metric_slot_release(board, consensus);
+	assert_shows(board, "process_open_fds",
+	    "# HELP process_open_fds Number of open file descriptors.\n"
+	    "# TYPE process_open_fds gauge\n"
+	    "process_open_fds{process=\"supervisor\"} 7\n"
+	    "process_open_fds{process=\"http-12\"} 11\n");
+	assert_int_equal(metric_slot(board, consensus)->process_cpu_seconds_total->value, 0);
+}
+
+static void what_the_kernel_says_of_this_process_is_measured(void **state)
+{
+	struct metrics *own = metric_slot(board, 0);
+	uint64_t before;
+	int fds[2];
+
+	(void)state;
+	process_measure(own);
+	assert_in_range(own->process_resident_memory_bytes->value, 100000, 10000000000);
+	assert_true(own->process_virtual_memory_bytes->value >= own->process_resident_memory_bytes->value);
+	assert_true(own->process_cpu_seconds_total->value > 0);
+	assert_true(own->process_max_fds->value > 0);
+	assert_in_range(own->process_start_time_seconds->value / 1000000000, (uint64_t)time(NULL) - 3600,
+	    (uint64_t)time(NULL) + 1);
+	before = own->process_open_fds->value;
+	assert_int_equal(pipe(fds), 0);
+	process_measure(own);
+	assert_int_equal(own->process_open_fds->value, before + 2);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void there_is_an_end_of_slots(void **state)
 {
 	(void)state;
@@ -339,7 +400,7 @@ static void rows_do_not_overlap_and_counters_end_in_total(void **state)
 
 		assert_int_equal(row->offset, end);
 		end += row->cells * one;
-		assert_int_equal(total, row->type == METRIC_COUNTER);
+		assert_int_equal(total, (row->type == METRIC_COUNTER || row->type == METRIC_READING));
 	}
 	assert_int_equal(end, sizeof(struct metrics));
 }
@@ -358,6 +419,8 @@ int main(void)
 		CASE(labels_are_escaped),
 		CASE(slots_are_added_up),
 		CASE(a_process_that_is_gone_leaves_its_counters_and_no_gauge),
+		CASE(each_process_of_a_node_is_a_series_of_its_own),
+		CASE(what_the_kernel_says_of_this_process_is_measured),
 		CASE(there_is_an_end_of_slots),
 		CASE(another_process_counts_on_the_same_board),
 		CASE(a_board_of_another_build_is_not_mapped),
