@@ -62,6 +62,9 @@ enum ipc_type {
 #define IPC_PAIR_BYTES_MAX (128 * 1024 - 8)
 #define IPC_NNG_BYTES_MAX (64 * 1024 * 1024)
 
+/* HOLDS is sent again when one of its numbers has changed by this. */
+#define IPC_HOLDS_STEP ((uint64_t)64 * 1024)
+
 /* The name of a message for the log ("request"); "?" for a number that is none. */
 const char *ipc_type_name(unsigned type);
 

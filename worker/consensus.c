@@ -122,6 +122,13 @@ static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answe
 	desks_answer(c->desks, client, answer);
 }
 
+static void on_unsent(void *arg, uint32_t client, struct unsent *out)
+{
+	const struct consensus *c = arg;
+
+	desks_unsent(c->desks, client, out);
+}
+
 /* --- the network --- */
 
 static void on_hello(void *arg, const struct peer_hello *hello, const struct bytes *dialed)
@@ -306,6 +313,7 @@ static enum err try_replica(struct consensus *c, enum replica_part *damaged)
 		.image_budget = conf->log_image_budget,
 		.requests_max = (uint32_t)conf->limits_requests,
 		.request_bytes_max = conf->limits_request_bytes,
+		.result_bytes = conf->limits_result_bytes,
 		.cache_bytes = conf->raft_cache,
 		.image_rate = conf->raft_image_rate,
 		.level_most = FEATURE_LEVEL_MOST,
@@ -317,6 +325,7 @@ static enum err try_replica(struct consensus *c, enum replica_part *damaged)
 		.transport = c->transport,
 		.lanes = loop_lane_maker(c->worker->loop),
 		.answer = on_answer,
+		.unsent = on_unsent,
 		.fatal = on_fatal,
 		.progress = on_progress,
 		.arg = c,

@@ -20,6 +20,9 @@ struct desk {
 	struct ipc *ipc; /* NULL where there is no such HTTP worker */
 	uint32_t client; /* the HTTP worker's life that is served here; 0: nobody */
 	bool paused; /* it has nothing more for us */
+	uint64_t answered,
+	    received; /* bytes of results: given to this life, and as far as it has told taken by it */
+	uint64_t unsent; /* as it has told: that wait there for clients */
 };
 
 struct desks {
@@ -78,6 +81,14 @@ static void on_cancel(void *arg, const struct ipc_cancel *m)
 	replica_cancel(d->all->replica, d->client, m->id);
 }
 
+static void on_holds(void *arg, const struct ipc_holds *m)
+{
+	struct desk *d = arg;
+
+	d->received = m->received;
+	d->unsent = m->unsent;
+}
+
 static void on_paused(void *arg, const struct ipc_paused *m)
 {
 	struct desk *d = arg;
@@ -111,6 +122,7 @@ static void on_here(void *arg, uint64_t generation)
 	/* An answer must never come to another life of the HTTP worker: its requests have the same numbers. */
 	d->client = ++d->all->visitors << DESK_BITS | number;
 	d->paused = false;
+	d->answered = d->received = d->unsent = 0;
 	if (d->all->pausing)
 		ask_to_pause(d);
 	log_debug("http worker %u is here generation=%" PRIu64, number, generation);
@@ -127,6 +139,7 @@ static const struct ipc_handlers handlers = {
 	.request = on_request,
 	.credit = on_credit,
 	.cancel = on_cancel,
+	.holds = on_holds,
 	.paused = on_paused,
 	.here = on_here,
 	.gone = on_gone,
@@ -139,8 +152,26 @@ void desks_answer(struct desks *ds, uint32_t client, const struct ipc_answer *a)
 {
 	struct desk *d = &ds->of[client % DESKS_MAX];
 
-	if (d->client == client)
-		ipc_send_answer(d->ipc, a);
+	if (d->client != client)
+		return;
+	d->answered += a->result.size;
+	ipc_send_answer(d->ipc, a);
+}
+
+/* What the HTTP worker has not told yet may be as good as gone. */
+static size_t beyond_step(uint64_t bytes)
+{
+	return bytes > IPC_HOLDS_STEP ? (size_t)(bytes - IPC_HOLDS_STEP) : 0;
+}
+
+void desks_unsent(const struct desks *ds, uint32_t client, struct unsent *out)
+{
+	const struct desk *d = &ds->of[client % DESKS_MAX];
+
+	if (d->client != client)
+		return;
+	out->here = beyond_step(d->answered - d->received);
+	out->all = out->here + beyond_step(d->unsent);
 }
 
 void desks_pause(struct desks *ds)

@@ -26,6 +26,9 @@ void desks_set(struct desks *ds, uint64_t numbers);
 /* An answer of the replica; it is dropped where the client has gone. */
 void desks_answer(struct desks *ds, uint32_t client, const struct ipc_answer *a);
 
+/* What of the answers to this client has not left yet, give or take what it has not told. */
+void desks_unsent(const struct desks *ds, uint32_t client, struct unsent *out);
+
 /* Asks every HTTP worker, and who comes later, to send nothing more. */
 void desks_pause(struct desks *ds);
 

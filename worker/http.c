@@ -37,6 +37,8 @@ struct http {
 	struct limits limits;
 	struct operation operation; /* one for all, one after the other */
 	struct response response;
+	uint64_t received; /* bytes of results, since the consensus worker came */
+	struct ipc_holds told; /* to it, last */
 	uint64_t revision; /* the latest applied index heard of */
 	size_t streams; /* answers that have begun and go on */
 	bool here; /* the consensus worker is there, and takes requests */
@@ -318,6 +320,22 @@ static void on_refuse(void *arg, const struct request *q, enum err e, struct byt
 	meter_refused(h->meter, &m, out->status);
 }
 
+static bool differs_much(uint64_t a, uint64_t b)
+{
+	return (a > b ? a - b : b - a) >= IPC_HOLDS_STEP;
+}
+
+/* As long as clients do not take their answers, the consensus worker makes no more for us than we have room for. */
+static void tell_holds(struct http *h)
+{
+	struct ipc_holds m = { h->received, server_unsent(h->server) };
+
+	if (!differs_much(m.received, h->told.received) && !differs_much(m.unsent, h->told.unsent))
+		return;
+	ipc_send_holds(h->ipc, &m);
+	h->told = m;
+}
+
 /* What is counted once for all that came in during a turn. */
 static void count_turn(void *arg)
 {
@@ -334,6 +352,7 @@ static void count_turn(void *arg)
 	metric_set(m->http_streams, h->streams);
 	metric_set(m->http_waiting_bytes, ipc_waiting(h->ipc));
 	h->traffic = t;
+	tell_holds(h);
 }
 
 static void on_empty(void *arg)
@@ -378,6 +397,7 @@ static void on_answer(void *arg, const struct ipc_answer *a)
 	struct http *h = arg;
 	struct flight *f = flights_find(h->flights, a->id);
 
+	h->received += a->result.size;
 	if (f == NULL)
 		return;
 	if (a->revision > h->revision)
@@ -397,6 +417,8 @@ static void on_consensus_here(void *arg, uint64_t generation)
 	log_info("the consensus worker is there generation=%llu waiting=%zu", (unsigned long long)generation,
 	    flights_count(h->flights));
 	h->here = true;
+	h->received = 0;
+	h->told = (struct ipc_holds){ 0 };
 	while ((f = flights_next(h->flights, &at)) != NULL)
 		if (!f->handed_over)
 			hand_over_kept(h, f);

@@ -116,6 +116,14 @@ static void settle(struct alone *a)
 	}
 }
 
+static void say_unsent(void *arg, uint32_t client, struct unsent *out)
+{
+	const struct alone *a = arg;
+
+	if (client == ALONE_CLIENT)
+		out->all = a->unsent;
+}
+
 static void keep_answer(void *arg, uint32_t client, const struct ipc_answer *answer)
 {
 	struct alone *a = arg;
@@ -193,6 +201,7 @@ static enum err open_replica(struct alone *a)
 		.transport = &a->transport,
 		.lanes = &a->maker,
 		.answer = keep_answer,
+		.unsent = say_unsent,
 		.fatal = die,
 		.progress = on_progress,
 		.arg = a,
@@ -497,7 +506,7 @@ static void request(struct alone *a, struct ipc_request *q, struct buf *steps)
 	kv_txn_put(&operation, &txn);
 	q->time_ms = 5000;
 	q->operation = buf_bytes(&operation);
-	replica_request(a->replica, 1, q, a->now);
+	replica_request(a->replica, a->client != 0 ? a->client : ALONE_CLIENT, q, a->now);
 	settle(a);
 	buf_free(&operation);
 	buf_free(steps);
@@ -543,6 +552,15 @@ void alone_read(struct alone *a, uint64_t id, enum read_level level, const char 
 	struct buf steps = { 0 };
 
 	kv_get_step(&steps, bytes_text(key));
+	request(a, &q, &steps);
+}
+
+void alone_list(struct alone *a, uint64_t id, enum read_level level)
+{
+	struct ipc_request q = { .id = id, .kind = REQUEST_READ, .level = (uint8_t)level };
+	struct buf steps = { 0 };
+
+	kv_range_step(&steps, bytes_text(""), bytes_text(""), 0, false);
 	request(a, &q, &steps);
 }
 

@@ -12,6 +12,7 @@
  */
 #define ALONE_KEPT_MAX 256
 #define ALONE_HASH_EVERY 4
+#define ALONE_CLIENT 1
 
 struct alone_lane {
 	struct lane lane;
@@ -59,6 +60,8 @@ struct alone {
 	uint64_t visits; /* the cluster to which it passes requests, as its hello says */
 	char list[256]; /* what its hello says of who founds, or founded, its cluster */
 	char peers[256]; /* the addresses that it dials, each with a blank behind it */
+	uint32_t client; /* which HTTP worker asks; 0: ALONE_CLIENT */
+	size_t unsent; /* bytes of answers that the clients of ALONE_CLIENT have not taken */
 	bool deaf; /* no connection carries anything */
 	bool state_waits; /* the state lane does nothing, but by alone_state_turn() */
 	bool log_waits; /* nor the log lane, but by alone_log_turn() */
@@ -130,6 +133,8 @@ void alone_write_to_leader(struct alone *a, uint64_t id, const char *key);
 void alone_read(struct alone *a, uint64_t id, enum read_level level, const char *key);
 /* REQUEST_STATUS or REQUEST_PROBE: answered with a status. */
 void alone_ask(struct alone *a, uint64_t id, enum request_kind kind);
+/* Of all keys. */
+void alone_list(struct alone *a, uint64_t id, enum read_level level);
 /* NULL: not answered. */
 const struct alone_answer *alone_answered(const struct alone *a, uint64_t id);
 /* Frames of this type sent since the last alone_clear(), and the last of them. */

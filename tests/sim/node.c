@@ -150,10 +150,34 @@ static void on_tick(struct universe *u, const struct event *e)
 
 /* ---- life ---- */
 
+/* All clients of a node are those of one HTTP worker, and take what it has for them at one rate. */
+static size_t unsent_of(struct node *n)
+{
+	const struct universe *u = n->universe;
+	uint64_t us = (uint64_t)instant_between(n->taken_at, u->now).ns / 1000;
+	uint64_t taken = us < 60000000 ? u->plan.taken_per_second * us / 1000000 : UINT64_MAX;
+
+	if (u->plan.taken_per_second == 0)
+		return 0;
+	if (taken == 0)
+		return n->unsent;
+	n->unsent -= taken < n->unsent ? taken : n->unsent;
+	n->taken_at = u->now;
+	return n->unsent;
+}
+
+static void on_unsent(void *arg, uint32_t client, struct unsent *out)
+{
+	(void)client;
+	out->all = unsent_of(arg);
+	out->here = out->all / 8;
+}
+
 static void on_answer(void *arg, uint32_t client, const struct ipc_answer *answer)
 {
 	struct node *n = arg;
 
+	n->unsent = unsent_of(n) + answer->result.size;
 	if (n->in_request)
 		universe_fail(n->universe, "n%d answers request %" PRIu64 " from within replica_request()",
 		    n->number + 1, answer->id);
@@ -217,6 +241,7 @@ static enum err open_replica(struct node *n, enum replica_part *damaged)
 		.transport = &n->transport.transport,
 		.lanes = &n->lanes,
 		.answer = on_answer,
+		.unsent = on_unsent,
 		.fatal = on_fatal,
 		.arg = n,
 		.damaged = damaged,
@@ -237,6 +262,8 @@ static enum err open_replica(struct node *n, enum replica_part *damaged)
 		.requests_max = p->requests_max,
 		.request_bytes_max = p->request_bytes_max,
 		.cache_bytes = p->cache_bytes,
+		.result_bytes = p->result_bytes,
+		.lane_bytes = p->lane_bytes,
 		.message_bytes_max = p->message_bytes,
 		.window_bytes_max = p->window_bytes,
 		.uncommitted_bytes_max = p->uncommitted_bytes,

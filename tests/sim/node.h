@@ -58,6 +58,8 @@ struct node {
 	unsigned lane_count;
 	bool in_lane; /* a lane is at work: a call that finds no space waits */
 	bool turn_open; /* the turn's end is due */
+	size_t unsent; /* bytes of results that its clients have not taken, as of then */
+	struct instant taken_at;
 	bool in_request; /* replica_request() is running: no answer may come */
 	const char *doomed; /* the replica says that it cannot go on */
 	struct instant tick_at;

@@ -89,6 +89,18 @@ static void draw_replica(struct plan *p, struct random *r)
 		p->drift_ppm[n] = dice_chance(r, 500000) ? 0 : (int)dice_between(r, 0, 80000) - 40000;
 }
 
+/* By dice of their own, so that a seed that is known for something else still draws the same. */
+static void draw_results(struct plan *p)
+{
+	struct random own = { p->seed ^ 0x726573756c7473 };
+
+	p->lane_bytes = dice_chance(&own, 500000) ? 0 : (size_t)dice_skewed(&own, 1, 16 * 1024);
+	if (dice_chance(&own, 600000))
+		return;
+	p->result_bytes = dice_skewed(&own, 64, 64 * 1024);
+	p->taken_per_second = dice_skewed(&own, 256 * 1024, 4 * 1024 * 1024);
+}
+
 /* Between two faults there must be time to elect somebody now and then. */
 static void draw_quiet(struct plan *p, struct random *r)
 {
@@ -223,6 +235,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	draw_lost(p, &r);
 	draw_clone(p, &r);
 	draw_upgrade(p, &r);
+	draw_results(p);
 }
 
 void plan_command(const struct plan *p, struct buf *out)

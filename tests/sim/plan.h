@@ -39,6 +39,8 @@ struct plan {
 	uint64_t segment_bytes, log_budget, image_budget, cache_bytes, request_bytes_max, hash_every;
 	uint32_t requests_max;
 	size_t message_bytes, window_bytes, uncommitted_bytes;
+	size_t lane_bytes;
+	uint64_t result_bytes, taken_per_second; /* taken: of results, by the clients of a node; 0: at once */
 	int drift_ppm[NODES_MAX];
 
 	/* network */

@@ -35,6 +35,7 @@ struct fixture {
 	uint32_t time_ms;
 	bool leader_only; /* the last one */
 	uint64_t credit; /* given in all */
+	struct ipc_holds holds; /* as it said last */
 	bool ready;
 	struct fixture *before;
 };
@@ -100,11 +101,19 @@ static void on_consensus_paused(void *arg, const struct ipc_paused *m)
 	buf_append_text(&f->seen, "PAUSED ");
 }
 
+static void on_consensus_holds(void *arg, const struct ipc_holds *m)
+{
+	struct fixture *f = arg;
+
+	f->holds = *m;
+}
+
 static const struct ipc_handlers consensus_handlers = {
 	.request = on_consensus_request,
 	.credit = on_consensus_credit,
 	.cancel = on_consensus_cancel,
 	.paused = on_consensus_paused,
+	.holds = on_consensus_holds,
 };
 
 static void start_consensus(struct fixture *f)
@@ -460,6 +469,60 @@ static void a_request_is_handed_over_and_answered(void **state)
 	expect(f, fd, "201 Created", "{\"revision\":7}");
 }
 
+#define VALUE_BYTES ((size_t)16 * 1024 * 1024)
+
+static size_t answer_get(struct fixture *f, uint64_t id, size_t value_bytes)
+{
+	struct buf value = { 0 }, record = { 0 }, step = { 0 }, result = { 0 };
+	struct kv_record r = { .key = bytes_text("k"), .create = 1, .modify = 1, .version = 1 };
+	size_t size;
+
+	memset(buf_extend(&value, value_bytes), 'x', value_bytes);
+	r.value = buf_bytes(&value);
+	kv_record_put(&record, &r);
+	kv_step_result_put(
+	    &step, &(struct kv_step_result){ .kind = STEP_GET, .count = 1, .records = buf_bytes(&record) });
+	kv_result_put(&result, &(struct kv_result){ .revision = 5, .steps = buf_bytes(&step) });
+	ipc_send_answer(
+	    f->consensus, &(struct ipc_answer){ .id = id, .revision = 5, .result = buf_bytes(&result) });
+	size = result.size;
+	buf_free(&value);
+	buf_free(&record);
+	buf_free(&step);
+	buf_free(&result);
+	return size;
+}
+
+/* So that the consensus worker makes no more of them than there is room for. */
+static void what_a_client_has_not_taken_is_told_until_it_has(void **state)
+{
+	struct fixture *f = *state;
+	struct buf heard = { 0 };
+	size_t given;
+	int fd;
+
+	start_consensus(f);
+	fd = ask(f, "GET /v1/kv/k?level=stale");
+	expect_seen(f, "READ ");
+	given = answer_get(f, f->ids[0], VALUE_BYTES);
+	for (int i = 0; i < PATIENCE_TURNS && f->holds.unsent == 0; i++)
+		turn(f);
+	assert_int_equal(f->holds.received, given);
+	assert_in_range(f->holds.unsent, IPC_HOLDS_STEP, VALUE_BYTES + 1000);
+	for (int i = 0; i < PATIENCE_TURNS && heard.size < VALUE_BYTES; i++) {
+		ssize_t n = recv(fd, buf_reserve(&heard, 65536), 65536, MSG_DONTWAIT);
+
+		heard.size += n > 0 ? (size_t)n : 0;
+		if (n <= 0)
+			turn(f);
+	}
+	for (int i = 0; i < PATIENCE_TURNS && f->holds.unsent > 0; i++)
+		turn(f);
+	assert_int_equal(f->holds.unsent, 0);
+	buf_free(&heard);
+	close(fd);
+}
+
 static void a_request_waits_for_the_consensus_worker(void **state)
 {
 	struct fixture *f = *state;
@@ -624,6 +687,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 	const struct CMUnitTest tests[] = {
 		CASE(a_request_is_handed_over_and_answered),
+		CASE(what_a_client_has_not_taken_is_told_until_it_has),
 		CASE(a_request_waits_for_the_consensus_worker),
 		CASE(a_request_for_the_leader_is_sent_there),
 		CASE(but_no_longer_than_its_time),

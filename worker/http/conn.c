@@ -41,6 +41,7 @@ void conn_free(struct conn *c)
 
 	conn_close_io(c);
 	s->buffered -= c->charged;
+	s->unsent -= c->charged_unsent;
 	buf_free(&c->head);
 	buf_free(&c->body);
 	server_remove(s, c);

@@ -47,6 +47,7 @@ struct conn {
 	struct chunks chunks;
 	size_t body_max;
 	size_t charged; /* of server->buffered */
+	size_t charged_unsent; /* of server->unsent */
 	uint64_t given; /* bytes of answers, from the first on */
 	struct pace pace; /* of the body that arrives, or of the answer that waits for the client */
 	bool chunk_begun; /* of an answer in pieces: the first was there */
@@ -61,6 +62,7 @@ struct server {
 	TAILQ_HEAD(, conn) conns;
 	size_t count;
 	size_t buffered;
+	size_t unsent; /* the answers among that */
 	struct server_traffic traffic;
 	bool paused, stopping;
 

@@ -215,8 +215,10 @@ void conn_shut(struct conn *c)
 bool conn_charge(struct conn *c)
 {
 	struct server *s = c->server;
-	size_t holds = c->body.size + conn_unsent(c);
+	size_t unsent = conn_unsent(c), holds = c->body.size + unsent;
 
+	s->unsent = s->unsent - c->charged_unsent + unsent;
+	c->charged_unsent = unsent;
 	s->buffered = s->buffered - c->charged + holds;
 	c->charged = holds;
 	return s->buffered <= s->options.buffered_max;

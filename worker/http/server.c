@@ -105,6 +105,11 @@ void server_free(struct server *s)
 	free(s);
 }
 
+size_t server_unsent(const struct server *s)
+{
+	return s->unsent;
+}
+
 size_t server_connections(const struct server *s)
 {
 	return s->count;

@@ -80,6 +80,8 @@ void server_drain(struct server *s);
 /* That, and idle connections are closed at once. */
 void server_stop(struct server *s);
 size_t server_connections(const struct server *s);
+/* Bytes of answers that wait for their clients. */
+size_t server_unsent(const struct server *s);
 
 /* What went through it so far. */
 struct server_traffic {

@@ -212,6 +212,7 @@ void on_tell(struct replica *r, uint64_t from, const struct peer_tell *m)
 	struct pending *p = pending_find(&r->pendings, m->number);
 
 	(void)from;
+	r->reads.told = r->now;
 	if (m->start != r->identity.start || p == NULL ||
 	    (p->stage != STAGE_ASKED && p->stage != STAGE_PASSED))
 		return;

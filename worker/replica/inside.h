@@ -18,6 +18,7 @@
 #include "worker/replica/outage.h"
 #include "worker/replica/pending.h"
 #include "worker/replica/points.h"
+#include "worker/replica/reads.h"
 #include "worker/replica/replica.h"
 #include "worker/replica/scan.h"
 #include "worker/replica/slow.h"
@@ -63,6 +64,7 @@ struct outcome {
 	uint64_t number;
 	uint64_t index; /* APPLY: of its entry */
 	struct blob *txn; /* READ: the question */
+	bool undone; /* READ: there was no room for its result */
 	size_t from, size;
 };
 
@@ -82,6 +84,7 @@ struct state_job {
 	enum state_job_kind kind;
 	enum err error;
 	struct entries entries;
+	bool big; /* READ */
 	struct outcome *outcomes;
 	size_t outcome_count, outcome_room;
 	struct buf results; /* SCAN: frames of the image */
@@ -296,6 +299,7 @@ struct replica {
 	struct slow slow;
 
 	struct pendings pendings;
+	struct reads reads;
 	struct prompt *prompts;
 	size_t prompt_count, prompt_room;
 	uint64_t seen_term, seen_leader;
@@ -388,11 +392,11 @@ struct lane_work state_lane_work(struct replica *r);
 void state_apply(struct replica *r, const struct raft_ready *rd);
 /* The state is marked, durably, as not to be trusted; then agreement_distrusted(). */
 void state_distrust(struct replica *r, const char *why);
-/* Gives the reads that have nothing more to wait for to the lane. */
-void state_read(struct replica *r);
 void state_take_over(struct replica *r);
 struct state_job *state_job_new(struct replica *r, enum state_job_kind kind);
 void state_job_submit(struct state_job *j);
+/* A READ does this one, too. */
+void state_job_read(struct state_job *j, struct pending *p);
 void state_job_free(struct state_job *j);
 /* From now on the lane applies to this state machine, which holds everything up to `index`. Takes both over. */
 void state_switch(struct replica *r, struct table *table, struct kv *kv, uint64_t index);

@@ -72,9 +72,21 @@ void pending_set_deadline(struct pendings *s, struct pending *p, struct instant 
 	LIST_INSERT_HEAD(&s->wheel[slot_time(deadline) % WHEEL_SLOTS], p, in_wheel);
 }
 
-void pending_move(struct pendings *s, struct pending *p, enum stage stage)
+/* Also its queue: who is moved has waited. */
+static void leave_stage(struct pendings *s, struct pending *p)
 {
 	TAILQ_REMOVE(&s->stages[p->stage], p, in_stage);
+	s->big_asked -= p->big && p->stage == STAGE_ASKED;
+	if (p->queued_in != NULL)
+		TAILQ_REMOVE(p->queued_in, p, in_queue);
+	p->queued_in = NULL;
+	p->may_ask = false;
+}
+
+void pending_move(struct pendings *s, struct pending *p, enum stage stage)
+{
+	leave_stage(s, p);
+	s->big_asked += p->big && stage == STAGE_ASKED;
 	p->stage = stage;
 	p->unled = p->unled || stage == STAGE_ROUTE;
 	TAILQ_INSERT_TAIL(&s->stages[stage], p, in_stage);
@@ -82,7 +94,7 @@ void pending_move(struct pendings *s, struct pending *p, enum stage stage)
 
 void pending_free(struct pendings *s, struct pending *p)
 {
-	TAILQ_REMOVE(&s->stages[p->stage], p, in_stage);
+	leave_stage(s, p);
 	LIST_REMOVE(p, in_wheel);
 	HASH_DELETE(by_number, s->by_number, p);
 	HASH_DELETE(by_client, s->by_client, p);

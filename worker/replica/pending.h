@@ -11,9 +11,9 @@
  * The requests that wait in a replica: each is in one stage at a time and leaves with its one answer.
  *
  *	a write	NEW -> WRITTEN -> answered when its entry is applied here; at times HELD before that (slow.h)
- *	a read	stale:		APPLIED -> READING
- *		leader:		NEW -> APPLIED -> READING on the leader; ASKED elsewhere
- *		linearizable:	INDEX -> INDEXING -> APPLIED -> READING
+ *	a read	stale:		APPLIED -> QUEUED -> READING
+ *		leader:		NEW -> APPLIED -> QUEUED -> READING on the leader; ASKED elsewhere, QUEUED before that at times
+ *		linearizable:	INDEX -> INDEXING -> APPLIED -> QUEUED -> READING
  *	a hand-over	NEW -> HANDED -> answered when another leads
  *	a change of members	NEW -> CHANGING -> answered when this node knows it committed
  */
@@ -26,12 +26,15 @@ enum stage {
 	STAGE_INDEX, /* joins the next question for a read index */
 	STAGE_INDEXING, /* the question `batch` is out */
 	STAGE_APPLIED, /* waits until `index` is applied */
+	STAGE_QUEUED, /* a read that waits until results of others have left (reads.h) */
 	STAGE_READING, /* with the state lane */
 	STAGE_HANDED, /* the leader of `term` was told to hand over */
 	STAGE_PASSED, /* a write of a node that was removed: passed to a member, once */
 	STAGE_CHANGING, /* the leader of `term` was told the change */
 	STAGE_COUNT
 };
+
+TAILQ_HEAD(pending_list, pending);
 
 struct pending {
 	uint64_t number; /* of this attempt; names it in entries and messages */
@@ -50,6 +53,9 @@ struct pending {
 	uint64_t term, index, batch,
 	    min_revision; /* index: a read waits for it to be applied, a CHANGE for a configuration */
 	bool unled; /* it found no way once, as a rule for want of a leader */
+	bool big; /* READ: as reads_is_big() has it */
+	bool may_ask; /* READ, in this turn: it has waited for that */
+	struct pending_list *queued_in; /* QUEUED: of its account; NULL: in none */
 	bool leader_only; /* not decided yet: elsewhere it is refused, and nothing was done for it */
 	struct instant patience; /* the deadline once that is decided */
 	bool accepted; /* CHANGE: a leader has it in its log */
@@ -57,11 +63,10 @@ struct pending {
 	unsigned needs; /* WRITE: a feature level that the state had not reached when it came; 0: none */
 	uint64_t newcomer; /* CHANGE: the incarnation that is being added; 0: not known yet */
 	struct blob *data; /* WRITE: the command; READ: the txn; TRANSFER: an id; CHANGE: a member_change */
-	TAILQ_ENTRY(pending) in_stage;
+	TAILQ_ENTRY(pending) in_stage, in_queue;
 	LIST_ENTRY(pending) in_wheel;
 	UT_hash_handle by_number, by_client;
 };
-TAILQ_HEAD(pending_list, pending);
 LIST_HEAD(pending_slot, pending);
 
 #define WHEEL_SLOTS 256
@@ -75,6 +80,7 @@ struct pendings {
 	int64_t wheel_at; /* the slot time up to which everything expired was taken */
 	uint64_t next_number;
 	uint32_t count;
+	uint32_t big_asked; /* big ones in STAGE_ASKED */
 	uint64_t bytes;
 };
 

@@ -10,6 +10,7 @@
 
 /* A replica's life, its turn, and what comes to it from the network. */
 
+#define RESULT_BYTES (64 * 1024 * 1024)
 #define LANE_PART_SHIFT 16 /* the error below, its part above */
 
 static enum replica_part lanes_part(struct replica *r)
@@ -72,6 +73,8 @@ bool send_frame(struct replica *r, uint64_t to)
 static void copy_options(struct replica *r, const struct replica_options *o)
 {
 	r->o = *o;
+	if (r->o.result_bytes == 0)
+		r->o.result_bytes = RESULT_BYTES;
 	r->o.id = xstrdup(o->id);
 	r->o.peer = xstrdup(o->peer);
 	r->o.http = xstrdup(o->http);
@@ -128,6 +131,7 @@ enum err replica_open(
 	measure_init(&r->measure, env->metrics);
 	STAILQ_INIT(&r->receiving.out);
 	STAILQ_INIT(&r->receiving.over);
+	reads_init(r);
 	slow_init(r);
 	upkeep_init(r);
 	agreement_init(r);
@@ -183,6 +187,7 @@ void replica_close(struct replica *r)
 	tables_close(r->env.tables, r->table);
 	kv_changes_free(r->changes);
 	pendings_fini(&r->pendings);
+	reads_fini(r);
 	slow_fini(r);
 	measure_fini(&r->measure);
 	formation_fini(r);
@@ -340,6 +345,7 @@ static bool anything_waits(const struct replica *r)
 {
 	return pending_first(&r->pendings, STAGE_ROUTE) != NULL ||
 	       pending_first(&r->pendings, STAGE_ASKED) != NULL ||
+	       pending_first(&r->pendings, STAGE_QUEUED) != NULL ||
 	       pending_first(&r->pendings, STAGE_INDEX) != NULL ||
 	       pending_first(&r->pendings, STAGE_INDEXING) != NULL;
 }
@@ -450,6 +456,7 @@ void replica_flush(struct replica *r, struct instant now)
 		note_change(r);
 	cut_turn(r);
 	slow_turn(r);
+	reads_begin_turn(r);
 	route_new(r);
 	health_question(r);
 	/* Who finds itself out in this turn still says what it has to, as that another one should lead. */
@@ -459,7 +466,7 @@ void replica_flush(struct replica *r, struct instant now)
 		run_raft(r);
 		image_send_turn(r);
 	}
-	state_read(r);
+	reads_turn(r);
 	backup_turn(r);
 	health_answer(r);
 	answer_prompts(r);

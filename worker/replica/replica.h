@@ -22,6 +22,8 @@ struct replica;
 /* What of a node lies on its disk. */
 enum replica_part { PART_NONE, PART_IDENTITY, PART_LOG, PART_STATE };
 
+struct unsent;
+
 struct replica_env {
 	struct disk *disk; /* the data directory; locked by the caller */
 	struct ballast
@@ -32,6 +34,9 @@ struct replica_env {
 	/* Exactly one call for each request, several for a stream; the answer is borrowed for the call. Not called from within
 	 * replica_request(). */
 	void (*answer)(void *arg, uint32_t client, const struct ipc_answer *answer);
+	/* What this client has been answered and not everybody who asked it has yet. NULL: answers are there at once. A turn
+	 * of the loop follows when it gets less. */
+	void (*unsent)(void *arg, uint32_t client, struct unsent *out);
 	/* The node cannot go on (a sync failed, the state is damaged): called from the loop's thread, once. The worker
 	 * ends with the status (sysexits.h); the simulator ends this life of the node. */
 	void (*fatal)(void *arg, int status, const char *why);
@@ -43,6 +48,10 @@ struct replica_env {
 	struct metrics *metrics; /* what the replica counts; NULL: nobody wants to know */
 	struct instant (*clock)(
 	    void); /* for what is measured on lanes, from their threads; NULL: no time passes */
+};
+
+struct unsent {
+	size_t all, here; /* bytes of results; of those the ones in this process */
 };
 
 /* Borrowed for replica_open(). */
@@ -67,6 +76,9 @@ struct replica_options {
 	uint64_t log_budget, image_budget;
 	uint32_t requests_max; /* in flight */
 	uint64_t request_bytes_max;
+	uint64_t result_bytes; /* of reads, on their way to whoever asked; 0: the default */
+	size_t
+	    lane_bytes; /* of reads, that the state lane makes before the loop takes them; 0: the default */
 	uint64_t cache_bytes; /* entries kept in memory for lagging followers */
 	uint64_t image_rate; /* bytes a second of an image to another node; 0: as fast as it goes */
 	/* Of entries in one message, on their way to one follower, and not committed yet; 0: the default. */

@@ -121,6 +121,7 @@ struct pending *request_take(
 	p->kind = (enum request_kind)q->kind;
 	p->level = (enum read_level)q->level;
 	p->min_revision = q->min_revision;
+	p->big = p->kind == REQUEST_READ && reads_is_big(q->operation);
 	if (q->leader_only != 0)
 		elsewhere_begin(r, p);
 	return p;
@@ -170,6 +171,7 @@ void replica_forget(struct replica *r, uint32_t client)
 		if (r->prompts[i].client != client)
 			r->prompts[kept++] = r->prompts[i];
 	r->prompt_count = kept;
+	reads_forget(r, client);
 	backup_forget(r, client);
 	health_forget(r, client);
 }
@@ -255,6 +257,7 @@ void request_lose_state(struct replica *r, const char *why)
 	move_all(r, STAGE_INDEX, STAGE_NEW);
 	move_all(r, STAGE_INDEXING, STAGE_NEW);
 	move_all(r, STAGE_APPLIED, STAGE_NEW);
+	move_all(r, STAGE_QUEUED, STAGE_NEW);
 }
 
 void request_removed(struct replica *r)
@@ -265,12 +268,29 @@ void request_removed(struct replica *r)
 	move_all(r, STAGE_HANDED, STAGE_NEW);
 }
 
-static void retry(struct replica *r, enum stage from, enum stage to)
+static void retry_indexing(struct replica *r)
 {
-	struct pending *p = pending_first(&r->pendings, from);
+	struct pending *p = pending_first(&r->pendings, STAGE_INDEXING);
 
 	if (p != NULL && instant_passed(instant_add(p->asked, r->o.election), r->now))
-		move_all(r, from, to);
+		move_all(r, STAGE_INDEXING, STAGE_INDEX);
+}
+
+/* While answers come, those that are not there yet are behind them: asked again, they would only take longer. */
+#define PATIENCE_WHILE_TOLD 4
+
+static void retry_asked(struct replica *r)
+{
+	bool told = !instant_passed(instant_add(r->reads.told, r->o.election), r->now);
+	struct span patience = span_times(r->o.election, told ? PATIENCE_WHILE_TOLD : 1);
+	struct pending *p, *next;
+
+	for (p = pending_first(&r->pendings, STAGE_ASKED); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, in_stage);
+		if (!instant_passed(instant_add(p->asked, patience), r->now))
+			return; /* in the order in which they were asked */
+		try_again(r, p);
+	}
 }
 
 /* Messages may be lost without a sign: what found no way or no answer tries once more. */
@@ -280,8 +300,8 @@ void request_again(struct replica *r)
 		return;
 	r->again_at = instant_add(r->now, r->o.heartbeat);
 	try_routes(r);
-	retry(r, STAGE_INDEXING, STAGE_INDEX);
-	retry(r, STAGE_ASKED, STAGE_NEW);
+	retry_indexing(r);
+	retry_asked(r);
 }
 
 /* The log's terms never fall: behind an entry of this term no attempt of an earlier term can follow. */
@@ -355,6 +375,10 @@ static void expire(struct replica *r, struct pending *p)
 	case STAGE_INDEXING:
 		answer_error(r, p, leaderless ? ERR_NO_LEADER : ERR_TIMEOUT, APPLIED_NO,
 		    leaderless ? miss_leader(r, p) : "the leader did not answer in time");
+		break;
+	case STAGE_QUEUED:
+		answer_error(r, p, ERR_BUSY, APPLIED_NO,
+		    "the results that other clients have not taken yet fill [limits] result_bytes");
 		break;
 	case STAGE_APPLIED:
 	case STAGE_READING:

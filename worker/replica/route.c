@@ -116,6 +116,8 @@ void route_ask(struct replica *r, struct pending *p, uint64_t whom, enum read_le
 	struct reader command = reader_of(m.operation);
 	struct kv_command c;
 
+	if (p->kind == REQUEST_READ && !reads_may_ask(r, p))
+		return;
 	if (p->kind == REQUEST_WRITE && kv_command_get(&command, &c)) {
 		m.operation = c.txn;
 		m.token = c.token;

@@ -34,8 +34,10 @@ static void keep_result(struct state_job *j, const struct entry *e, size_t from)
 	struct kv_command c;
 
 	if (e->type == ENTRY_WRITE && kv_command_get(&reader, &c) && is_mine(j->r, &c))
-		add_outcome(
-		    j, (struct outcome){ c.origin_number, e->pos.index, NULL, from, j->results.size - from });
+		add_outcome(j, (struct outcome){ .number = c.origin_number,
+				   .index = e->pos.index,
+				   .from = from,
+				   .size = j->results.size - from });
 	else
 		j->results.size = from;
 }
@@ -88,9 +90,12 @@ static enum err do_reads(struct state_job *j)
 	for (size_t i = 0; e == ERR_OK && i < j->outcome_count; i++) {
 		struct outcome *o = &j->outcomes[i];
 
+		if ((o->undone = !reads_lane_has_room(j->r)))
+			continue;
 		o->from = j->results.size;
 		e = kv_read(j->r->kv, blob_bytes(o->txn), &j->results);
 		o->size = j->results.size - o->from;
+		atomic_fetch_add(&j->r->reads.lane_bytes, o->size);
 	}
 	return e;
 }
@@ -229,35 +234,34 @@ void state_distrust(struct replica *r, const char *why)
 }
 
 /* The lane works in order: a read behind the job that applies its index sees it. */
-void state_read(struct replica *r)
+void state_job_read(struct state_job *j, struct pending *p)
 {
-	struct state_job *j = NULL;
-	struct pending *p, *next;
-
-	for (p = pending_first(&r->pendings, STAGE_APPLIED); p != NULL; p = next) {
-		next = TAILQ_NEXT(p, in_stage);
-		if (p->index > r->submitted || p->min_revision > r->submitted)
-			continue;
-		if (j == NULL)
-			j = state_job_new(r, STATE_READ);
-		add_outcome(j, (struct outcome){ p->number, 0, blob_ref(p->data), 0, 0 });
-		pending_move(&r->pendings, p, STAGE_READING);
-	}
-	if (j != NULL)
-		state_job_submit(j);
+	add_outcome(j, (struct outcome){ .number = p->number, .txn = blob_ref(p->data) });
+	pending_move(&j->r->pendings, p, STAGE_READING);
 }
 
 static void give_outcome(struct replica *r, const struct state_job *j, const struct outcome *o)
 {
 	struct pending *p = pending_find(&r->pendings, o->number);
 
-	if (p == NULL || p->stage != (j->kind == STATE_APPLY ? STAGE_WRITTEN : STAGE_READING))
+	if (p == NULL || p->stage != (j->kind == STATE_APPLY ? STAGE_WRITTEN : STAGE_READING) || o->undone)
 		return;
 	if (!request_may_answer(r, p))
 		return;
 	if (j->kind == STATE_APPLY)
 		p->index = o->index;
 	answer_result(r, p, bytes_of(j->results.data + o->from, o->size), j->meta.applied_index);
+}
+
+/* In the order in which they were. */
+static void put_back_undone(struct replica *r, const struct state_job *j)
+{
+	for (size_t i = j->outcome_count; i-- > 0 && j->outcomes[i].undone;) {
+		struct pending *p = pending_find(&r->pendings, j->outcomes[i].number);
+
+		if (p != NULL && p->stage == STAGE_READING)
+			reads_put_back(r, p);
+	}
 }
 
 static void take_applied(struct replica *r, const struct state_job *j)
@@ -288,6 +292,8 @@ static void take_job(struct replica *r, struct state_job *j)
 		take_applied(r, j);
 		break;
 	case STATE_READ:
+		put_back_undone(r, j);
+		reads_take_job(r, j);
 		break;
 	case STATE_DISTRUST:
 		agreement_distrusted(r);
