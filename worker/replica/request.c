@@ -66,7 +66,7 @@ static bool is_change(struct bytes operation)
 	struct reader reader = reader_of(operation);
 	struct member_change c;
 
-	return member_change_get(&reader, &c) && reader_done(&reader);
+	return member_change_get(&reader, &c); /* what a later version appends is left unread */
 }
 
 /* What the state's feature level does not know may be known where this operation gets to (route_write()). */
