@@ -29,6 +29,7 @@ struct lane_thread {
 	pthread_cond_t wake;
 	struct jobs queued, over;
 	bool ending;
+	bool waits_outside;
 	int over_fd;
 	struct loop_io *io;
 	atomic_int_least64_t turn_ns; /* the instant at which the turn under way began; 0: none is */
@@ -176,6 +177,11 @@ struct lane *lane_thread_new(struct loop *l, const char *name, struct lane_work 
 	return &t->lane;
 }
 
+void lane_thread_waits_outside(struct lane *l)
+{
+	self(l)->waits_outside = true;
+}
+
 struct span lane_thread_stuck(struct instant now)
 {
 	struct span longest = span_ms(0);
@@ -184,7 +190,7 @@ struct span lane_thread_stuck(struct instant now)
 	LIST_FOREACH (t, &lanes, link) {
 		struct instant began = { atomic_load(&t->turn_ns) };
 
-		if (began.ns != 0 && instant_between(began, now).ns > longest.ns)
+		if (!t->waits_outside && began.ns != 0 && instant_between(began, now).ns > longest.ns)
 			longest = instant_between(began, now);
 	}
 	return longest;

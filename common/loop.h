@@ -70,8 +70,10 @@ struct lane;
 struct lane_work;
 struct lane_maker;
 struct lane *lane_thread_new(struct loop *l, const char *name, struct lane_work work);
-/* For how long that lane of this process which has been longest at one turn has been at it; zero when none is at
- * work. On the loop's thread. */
+/* What this lane waits for is another machine: that a turn of it takes long does not mean that this process hangs. */
+void lane_thread_waits_outside(struct lane *l);
+/* For how long that lane of this process which has been longest at one turn has been at it, of those that wait for
+ * nothing outside; zero when none is at work. On the loop's thread. */
 struct span lane_thread_stuck(struct instant now);
 /* Makes such lanes; valid as long as the loop, freed with it. */
 struct lane_maker *loop_lane_maker(struct loop *l);

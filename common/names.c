@@ -129,9 +129,11 @@ struct lookup *names_ask(struct names *n, const char *text, lookup_answer *answe
 	q->answer = answer;
 	q->arg = arg;
 	LIST_INSERT_HEAD(&n->lookups, q, link);
-	if (n->lane == NULL)
+	if (n->lane == NULL) {
 		n->lane = lane_thread_new(
 		    n->loop, "names", (struct lane_work){ .turn = look_up, .done = tell, .arg = n });
+		lane_thread_waits_outside(n->lane);
+	}
 	lane_submit(n->lane, &q->job);
 	return q;
 }

@@ -367,6 +367,7 @@ struct join *join_start(struct loop *l, const struct conf *c, const struct join_
 	j->wish.addresses = NULL;
 	j->timer = loop_timer_new(l, on_time, j);
 	j->lane = lane_thread_new(l, "join", (struct lane_work){ on_turn, on_done, j });
+	lane_thread_waits_outside(j->lane);
 	if (wish->purpose != JOIN_COMPARE)
 		log_info("joins a cluster, asking %s", wish->addresses);
 	if (j->count > 0 || wish->purpose == JOIN_FOUND)

@@ -150,6 +150,21 @@ def test_systemd_is_asked_for_time_while_a_name_is_waited_for(nodes, names):
     assert n.stop() == 0
 
 
+def test_a_resolver_that_does_not_answer_is_no_reason_for_the_watchdog(nodes, names):
+    """systemd would kill the node, and its successor, as long as the name server is down."""
+    listener = Listener(os.path.join(nodes.directory, "notify"))
+    names.say("hang")
+    n = nodes.node()
+    n.options["members"] = f"n1={n.peer}, n2=n2.test:1, n3=n3.test:1"
+    n.start(**names.environment(), NOTIFY_SOCKET=listener.path, WATCHDOG_USEC="300000")
+    listener.wait("READY=1")
+    for _ in range(15):  # said three times in that time
+        listener.wait("WATCHDOG=1")
+    assert asks(n, "consensus")
+    listener.socket.close()
+    assert n.stop() == 0
+
+
 def test_members_whose_names_resolve_later_form_their_cluster(nodes, names):
     made = [nodes.node(f"n{i}") for i in (1, 2, 3)]
     for n in made:

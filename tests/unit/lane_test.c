@@ -196,6 +196,23 @@ static void two_lanes_work_side_by_side(void **state)
 	end(&two);
 }
 
+static void a_lane_that_waits_for_another_machine_does_not_count_as_stuck(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, 1, "outside");
+	pthread_mutex_lock(&w.gate);
+	submit_next(&w);
+	while (lane_thread_stuck(clock_now()).ns == 0)
+		sched_yield();
+	lane_thread_waits_outside(w.lane);
+	assert_int_equal(lane_thread_stuck(clock_now()).ns, 0);
+	pthread_mutex_unlock(&w.gate);
+	loop_run(w.loop);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +222,7 @@ int main(void)
 		cmocka_unit_test(freeing_an_idle_lane_ends_it),
 		cmocka_unit_test(a_lane_has_a_name_and_takes_no_signals),
 		cmocka_unit_test(two_lanes_work_side_by_side),
+		cmocka_unit_test(a_lane_that_waits_for_another_machine_does_not_count_as_stuck),
 	};
 
 	return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
