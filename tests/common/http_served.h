@@ -49,9 +49,10 @@ void expect(struct fixture *f, int fd, const char *wanted);
 /* Turns until the server has closed without another word, and closes. */
 void expect_end(struct fixture *f, int fd);
 
-#define OK(size, body) "HTTP/1.1 200 OK\r\nContent-Length: " size "\r\n\r\n" body
+#define NO_STORE "Cache-Control: no-store\r\n"
+#define OK(size, body) "HTTP/1.1 200 OK\r\n" NO_STORE "Content-Length: " size "\r\n\r\n" body
 #define CLOSING(status, size, body)                                                                          \
-	"HTTP/1.1 " status "\r\nContent-Length: " size "\r\nConnection: close\r\n\r\n" body
+	"HTTP/1.1 " status "\r\n" NO_STORE "Content-Length: " size "\r\nConnection: close\r\n\r\n" body
 #define REFUSED CLOSING("400 Bad Request", "11", "bad_request")
 
 #endif

@@ -25,8 +25,9 @@ static void requests_are_answered_in_order(void **state)
 	say(fd,
 	    bytes_text("\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\nPUT /c HTTP/1.1\r\nHost: h\r\nContent-Length: "
 		       "2\r\n\r\nxyGET /none HTTP/1.1\r\nHost: h\r\n\r\nGET /d HTTP/1.1\r\nHost: h\r\n\r\n"));
-	expect(
-	    f, fd, OK("5", "GET/b") OK("7", "PUT/cxy") "HTTP/1.1 304 Not Modified\r\n\r\n" OK("5", "GET/d"));
+	expect(f, fd,
+	    OK("5", "GET/b") OK("7", "PUT/cxy") "HTTP/1.1 304 Not Modified\r\n" NO_STORE
+						"\r\n" OK("5", "GET/d"));
 	close(fd);
 	close_fixture(f);
 }
@@ -189,6 +190,36 @@ static void a_body_over_the_limit_is_refused_before_it_is_read(void **state)
 	close_fixture(f);
 }
 
+/* A cache that is told nothing may answer by itself: reads that were stale, and writes by GET that were none. */
+static void no_answer_may_be_kept_by_a_cache(void **state)
+{
+	static const char *const requests[] = {
+		"GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
+		"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /none HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /a HTTP/1.0\r\n\r\n",
+		"GET / HTTP/1.1\n\n",
+	};
+	struct server_options o = calm();
+	struct fixture *f = open_fixture(&o);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		int fd = connect_client(f);
+		struct buf heard = { 0 };
+
+		say(fd, bytes_text(requests[i]));
+		for (int n = 0; n < 2000 && strstr(buf_text(&heard), "\r\n\r\n") == NULL; n++) {
+			turn(f);
+			hear(fd, &heard);
+		}
+		assert_non_null(strstr(buf_text(&heard), "\r\nCache-Control: no-store\r\n"));
+		buf_free(&heard);
+		close(fd);
+	}
+	close_fixture(f);
+}
+
 static void a_head_over_the_limit_is_refused(void **state)
 {
 	struct server_options o = calm();
@@ -248,7 +279,8 @@ static void a_client_decides_how_long_it_stays(void **state)
 
 	(void)state;
 	say(fd, bytes_text("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
-	expect(f, fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nGET/a");
+	expect(
+	    f, fd, "HTTP/1.1 200 OK\r\n" NO_STORE "Content-Length: 5\r\nConnection: keep-alive\r\n\r\nGET/a");
 	say(fd, bytes_text("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
 	expect(f, fd, CLOSING("200 OK", "5", "GET/a"));
 	expect_end(f, fd);
@@ -468,6 +500,7 @@ int main(void)
 		cmocka_unit_test(large_bodies_arrive_whole),
 		cmocka_unit_test(a_client_may_ask_before_it_sends_its_body),
 		cmocka_unit_test(a_body_over_the_limit_is_refused_before_it_is_read),
+		cmocka_unit_test(no_answer_may_be_kept_by_a_cache),
 		cmocka_unit_test(a_head_over_the_limit_is_refused),
 		cmocka_unit_test(what_is_malformed_is_refused_and_ends_the_connection),
 		cmocka_unit_test(a_client_decides_how_long_it_stays),

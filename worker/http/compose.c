@@ -41,6 +41,8 @@ void server_compose(struct server *s, const struct conn *c, const struct respons
 	buf_append_text(out, reason_of(r->status));
 	buf_append_text(out, "\r\n");
 	put_date(s);
+	/* Caches would keep what says nothing of it, and answer reads, and m2's GET /set, by themselves. */
+	buf_append_text(out, "Cache-Control: no-store\r\n");
 	if (r->stream) {
 		if (!c->framing.http_1_0)
 			buf_append_text(out, "Transfer-Encoding: chunked\r\n");
