@@ -214,6 +214,9 @@ def check_node(c):
     for m in expect_ok(c.get("/v1/members"))["members"]:
         assert m["id"] and m["incarnation"] and m["peer"] and m["http"] and m["role"] == "voter" and m["version"]
         assert (m["match"] is not None) == (m["lag"] is not None) == (m["contact_ms"] is not None) == leads
+        assert leads or "the leader" in m["lag_why"]
+    assert said["lag"] == said["commit"] - said["applied"]
+    wait_until(lambda: (s := c.get("/v1/status").json())["ballast_bytes"] == s["ballast_whole"] > 0, "the ballast")
     assert c.get("/livez").text == "live\n" and c.get("/readyz").text == "ready\n"
     assert len(c.get("/readyz?verbose").text.splitlines()) > 2
     assert c.get("/leader").status_code == (200 if leads else 503)
@@ -265,6 +268,22 @@ def test_delete_of_a_prefix_that_is_too_large_names_the_limit_and_does_nothing(n
     expect_error(c.delete("/v1/kv"), 400, "bad_request", "no")
     assert expect_ok(c.delete("/v1/kv?prefix=b/0"))["deleted"] == 10
     assert expect_ok(c.delete("/v1/kv?prefix="))["deleted"] == 6
+
+
+def test_prefix_that_is_too_large_is_deleted_part_by_part(client):
+    put_many(client, "n/", range(10001))
+    client.put("/v1/kv/o", b"1")
+    wait_until(lambda: client.get("/v1/status").json()["feature_level"] > 0, "limit= to be understood")
+    expect_error(client.delete("/v1/kv?prefix=n/"), 413, "too_large", "no")
+    parts = [expect_ok(client.delete(f"/v1/kv?prefix=n/&limit={n}")) for n in (1, 4000, 99999)]
+    assert [(p["deleted"], p["more"]) for p in parts] == [(1, True), (4000, True), (6000, False)]
+    left = expect_ok(client.get("/v1/kv?prefix="))["keys"]
+    assert [k["key"] for k in left] == ["o"]
+    again = [client.delete("/v1/kv?prefix=o&limit=1", Idempotency_Key="t") for _ in range(2)]
+    assert [a.json() for a in again] == 2 * [{"revision": again[0].json()["revision"], "deleted": 1, "more": False}]
+    for wrong in ("0", "-1", "x", ""):
+        expect_error(client.delete(f"/v1/kv?prefix=o&limit={wrong}"), 400, "bad_request", "no")
+    expect_error(client.delete("/v1/kv?prefix=o&limit=1", If_Match="*"), 400, "bad_request", "no")
 
 
 def test_read_your_writes_anywhere(nodes):

@@ -355,6 +355,8 @@ static void take_status_line(struct golden *g, const char *line)
 		.full = (uint8_t)take_number(g, line, "full"),
 		.free_bytes = take_number(g, line, "free_bytes"),
 		.free_mark = take_number(g, line, "free_mark"),
+		.ballast = take_number(g, line, "ballast"),
+		.ballast_whole = take_number(g, line, "ballast_whole"),
 		.foreign = take_bytes(g, line, "foreign"),
 		.warnings = take_bytes(g, line, "warnings"),
 		.agreed = take_number(g, line, "agreed"),

@@ -57,6 +57,19 @@ static json_t *hex_json(uint64_t high, const uint64_t *low)
 	return made;
 }
 
+/* How many entries of the leader's log it is not known to have. */
+static uint64_t lag_of(const struct status_member *m, const struct status_node *n)
+{
+	return m->match < n->last ? n->last - m->match : 0;
+}
+
+/* Why this node cannot say it. */
+static const char *lag_why(const struct status_node *n)
+{
+	return n->leader != 0 ? "only the leader knows it; ask its /v1/status"
+			      : "no leader is known, and only a leader would know it";
+}
+
 static json_t *member_json(const struct status_member *m, const struct status_node *n)
 {
 	bool leads = n->role == ROLE_LEADER;
@@ -70,8 +83,9 @@ static json_t *member_json(const struct status_member *m, const struct status_no
 	json_object_set_new(object, "leader", json_boolean(m->incarnation == n->leader));
 	json_object_set_new(object, "connected", json_boolean(m->connected != 0));
 	json_object_set_new(object, "match", number_json(leads ? m->match : UINT64_MAX));
-	json_object_set_new(
-	    object, "lag", number_json(leads && m->match <= n->last ? n->last - m->match : UINT64_MAX));
+	json_object_set_new(object, "lag", number_json(leads ? lag_of(m, n) : UINT64_MAX));
+	if (!leads)
+		json_object_set_new(object, "lag_why", json_string(lag_why(n)));
 	json_object_set_new(object, "contact_ms", number_json(leads ? m->contact_ms : UINT64_MAX));
 	json_object_set_new(object, "feature_level_most", number_json(m->level_most));
 	json_object_set_new(object, "version", m->build.size > 0 ? text_json(m->build) : json_null());
@@ -169,6 +183,8 @@ void native_render_status(const struct answer *a, struct response *out)
 	json_object_set_new(document, "warnings", warnings_json(n));
 	json_object_set_new(document, "commit", number_json(n->commit));
 	json_object_set_new(document, "applied", number_json(n->applied));
+	json_object_set_new(
+	    document, "lag", number_json(n->commit > n->applied ? n->commit - n->applied : 0));
 	json_object_set_new(document, "hash", hex_json(n->hash_high, &n->hash_low));
 	json_object_set_new(document, "agreed", agreed_json(n));
 	json_object_set_new(document, "disputed", n->disputed != 0 ? number_json(n->disputed) : json_null());
@@ -181,6 +197,8 @@ void native_render_status(const struct answer *a, struct response *out)
 	json_object_set_new(document, "full", json_boolean(n->full != 0));
 	json_object_set_new(document, "free_bytes", number_json(n->free_bytes));
 	json_object_set_new(document, "free_mark", number_json(n->free_mark));
+	json_object_set_new(document, "ballast_bytes", number_json(n->ballast));
+	json_object_set_new(document, "ballast_whole", number_json(n->ballast_whole));
 	json_object_set_new(document, "feature_level", number_json(n->level));
 	json_object_set_new(document, "feature_level_most", number_json(n->level_most));
 	json_object_set_new(document, "members", members_json(n));

@@ -164,6 +164,8 @@ void status_put(struct replica *r, struct buf *out)
 	s.full = r->space.room != RAFT_ROOM_ENOUGH;
 	s.free_bytes = r->space.seen.free;
 	s.free_mark = r->space.marks.full;
+	s.ballast = r->space.seen.held;
+	s.ballast_whole = r->space.marks.ballast;
 	s.foreign = bytes_text(problem(r));
 	s.agreed = points_last(&r->agreement.right).index;
 	s.agreed_high = points_last(&r->agreement.right).hash.high;
