@@ -130,6 +130,24 @@ static void the_lane_makes_no_more_than_the_loop_has_room_for(void **state)
 	alone_free(a);
 }
 
+static void gets_that_the_lane_has_no_room_for_are_done_next(void **state)
+{
+	struct alone *a = begin();
+
+	(void)state;
+	a->replica->o.lane_bytes = 1;
+	a->state_waits = true;
+	for (uint64_t id = 1; id <= 5; id++)
+		alone_read(a, id, LEVEL_STALE, "key");
+	a->state_waits = false;
+	alone_pass(a, 1);
+	for (uint64_t id = 1; id <= 5; id++) {
+		assert_non_null(alone_answered(a, id));
+		assert_int_equal(alone_answered(a, id)->error, ERR_OK);
+	}
+	alone_free(a);
+}
+
 /* It goes before the lists that came earlier. */
 static void a_get_waits_for_one_turn_of_lists_at_most(void **state)
 {
@@ -276,6 +294,7 @@ int main(void)
 		cmocka_unit_test(a_list_that_waits_in_vain_is_answered_in_time),
 		cmocka_unit_test(readers_of_one_worker_do_not_hold_up_another),
 		cmocka_unit_test(the_lane_makes_no_more_than_the_loop_has_room_for),
+		cmocka_unit_test(gets_that_the_lane_has_no_room_for_are_done_next),
 		cmocka_unit_test(a_get_waits_for_one_turn_of_lists_at_most),
 		cmocka_unit_test(lists_whose_client_goes_are_forgotten),
 		cmocka_unit_test(few_lists_at_a_time_are_asked_of_the_leader),
