@@ -9,8 +9,10 @@ import collections
 import struct
 
 FORMAT = 1
+FORMAT_LEVEL = 2  # of a state above feature level 0: its head says the level
 HEAD, RECORD, END = 1, 2, 3
 KEYS = 1  # the table of keys (worker/kv/table.h)
+SETTINGS = 3
 
 Record = collections.namedtuple("Record", "create modify version content_type value")
 
@@ -90,7 +92,7 @@ def read_record(data):
 
 class Backup:
     def __init__(self):
-        self.cluster = self.term = self.index = self.time_ms = self.tokens = self.hash = None
+        self.cluster = self.term = self.index = self.time_ms = self.tokens = self.hash = self.level = None
         self.tables = collections.defaultdict(dict)  # number -> {key: bytes of the record}
         self.keys = {}
         self.records = self.bytes = 0
@@ -99,10 +101,13 @@ class Backup:
 
     def take_head(self, r):
         demand(self.index is None, "a second head")
-        demand(r.number("B") == FORMAT, "another format")
+        form = r.number("B")
+        demand(form in (FORMAT, FORMAT_LEVEL), "another format")
         self.cluster, self.term, self.index, self.time_ms, self.tokens = (r.number("Q") for _ in range(5))
         low, high = r.number("Q"), r.number("Q")
         self.hash = f"{high:016x}{low:016x}"
+        self.level = r.number("H") if form == FORMAT_LEVEL else 0
+        demand((form == FORMAT_LEVEL) == (self.level > 0), "a format that is not that of its level")
 
     def take_record(self, r):
         table, key, record = r.number("B"), r.bytes(), r.bytes()
@@ -116,6 +121,8 @@ class Backup:
 
     def take_end(self, r):
         demand(r.number("Q") == self.records and r.number("Q") == self.bytes, "the sums at the end")
+        kept = self.tables[SETTINGS].get(b"level", bytes([1, 0]))
+        demand(kept == bytes([1, self.level]), "a feature level that is not the state's")
         self.ended = True
 
     def take(self, payload):

@@ -499,8 +499,8 @@ char *level_refusal(const struct replica *r, unsigned needed);
 /* The leader logs what members announce, and raises the level when all know a higher one. */
 void level_tick(struct replica *r);
 void level_leader_changed(struct replica *r);
-/* Something was applied, before which the state was of this level. */
-void level_applied(struct replica *r, unsigned before);
+/* Something was applied, before which the state was this. */
+void level_applied(struct replica *r, const struct kv_meta *before);
 
 /* between.c */
 /* Says that it was not proposed and never will be. */

@@ -268,9 +268,9 @@ void level_leader_changed(struct replica *r)
 	r->level_tell_at = instant_add(r->now, span_times(r->o.election, TELL_ELECTIONS));
 }
 
-void level_applied(struct replica *r, unsigned before)
+/* A cluster that begins at its level says nothing of it. */
+void level_applied(struct replica *r, const struct kv_meta *before)
 {
-	if (r->meta.level > before)
-		log_info("the feature level is %u now (%s) index=%" PRIu64, r->meta.level,
-		    feature_text(r->meta.level), r->meta.applied_index);
+	if (r->meta.level > before->level && before->applied_index > 0)
+		log_info("the feature level is %u now (%s)", r->meta.level, feature_text(r->meta.level));
 }

@@ -274,15 +274,15 @@ static void take_applied(struct replica *r, const struct state_job *j)
 
 static void take_job(struct replica *r, struct state_job *j)
 {
-	unsigned level;
+	struct kv_meta before;
 
 	if (j->error != ERR_OK) {
 		fail_by(r, j->error, "the state");
 		return;
 	}
-	level = r->meta.level;
+	before = r->meta;
 	r->meta = j->meta;
-	level_applied(r, level);
+	level_applied(r, &before);
 	for (size_t i = 0; i < j->points.count; i++)
 		agreement_note(r, j->points.list[i]);
 	for (size_t i = 0; i < j->outcome_count; i++)
