@@ -125,6 +125,30 @@ static enum err error_told(struct alone *a)
 	return (enum err)m.error;
 }
 
+/* Both sides counted the same time: the asker often answered by itself that nobody knows. */
+static void who_asks_hears_why_before_its_own_time_is_up(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	struct buf frame = { 0 }, steps = { 0 }, operation = { 0 };
+	struct peer_ask m = { .number = 5, .time_ms = 1000, .kind = REQUEST_WRITE };
+
+	(void)state;
+	alone_form(a); /* nobody leads */
+	kv_delete_step(&steps, bytes_text("key"));
+	kv_txn_put(&operation, &(struct kv_txn){ .steps = buf_bytes(&steps) });
+	m.operation = buf_bytes(&operation);
+	wire_put_u8(&frame, PEER_ASK);
+	peer_ask_put(&frame, &m);
+	receive(a, 2, &frame);
+	alone_pass(a, 500);
+	assert_int_equal(alone_sent(a, PEER_TELL), 0);
+	alone_pass(a, 480);
+	assert_int_equal(error_told(a), ERR_NO_LEADER);
+	buf_free(&steps);
+	buf_free(&operation);
+	alone_free(a);
+}
+
 static void leader_answers_what_others_ask(void **state)
 {
 	struct alone *a = alone_new(LIST);
@@ -518,6 +542,7 @@ int main(void)
 		cmocka_unit_test(unformed_node_sends_nobody_away),
 		cmocka_unit_test(read_of_level_leader_is_asked_of_the_leader),
 		cmocka_unit_test(leader_that_leads_no_more_is_not_the_last_word),
+		cmocka_unit_test(who_asks_hears_why_before_its_own_time_is_up),
 		cmocka_unit_test(leader_answers_what_others_ask),
 		cmocka_unit_test(follower_tells_that_it_does_not_lead),
 		cmocka_unit_test(refused_write_goes_to_the_next_leader_or_is_answered),

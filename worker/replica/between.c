@@ -43,13 +43,14 @@ void send_refuse(struct replica *r, uint64_t to, uint64_t term, uint64_t number,
 	send_frame(r, to);
 }
 
-/* A part of it is left for the way back: the origin must hear of a refusal before it answers by itself that nobody
- * knows. It is a duration, so the nodes' clocks need not agree. */
-static struct span time_left(const struct replica *r, const struct peer_forward *m)
+/* How long to work on what another node passed on. A part of the time that it said is left for the way back: it must
+ * hear of a refusal before it answers by itself that nobody knows. It is a duration, so the nodes' clocks need not
+ * agree. 0 says nothing. */
+static struct span time_here(const struct replica *r, uint32_t said_ms)
 {
-	struct span said = span_ms(m->time_ms);
+	struct span said = span_ms(said_ms);
 
-	if (m->time_ms == 0 || said.ns > r->o.request.ns)
+	if (said_ms == 0 || said.ns > r->o.request.ns)
 		said = r->o.request;
 	return (struct span){ said.ns / 10 * 9 };
 }
@@ -87,7 +88,7 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 		return;
 	}
 	*f = (struct forwarder){ from, c.origin_start, m->term, m->number };
-	left = time_left(r, m);
+	left = time_here(r, m->time_ms);
 	if (route_is_vain(r, left)) {
 		send_refuse(r, from, m->term, m->number, ERR_BUSY);
 		return;
@@ -178,7 +179,7 @@ void on_ask(struct replica *r, uint64_t from, const struct peer_ask *m)
 	struct acquaintance *a = acquaintance_find(r, from);
 	struct ipc_request q = { .kind = m->kind,
 		.level = m->level,
-		.time_ms = m->time_ms,
+		.time_ms = (uint32_t)span_to_ms(time_here(r, m->time_ms)),
 		.min_revision = m->min_revision,
 		.token = m->token,
 		.operation = m->operation };
