@@ -95,11 +95,11 @@ static void leader_that_leads_no_more_is_not_the_last_word(void **state)
 	alone_free(a);
 }
 
-static void ask(struct alone *a, uint64_t from, uint64_t number, bool sound)
+static void ask_within(struct alone *a, uint64_t from, uint64_t number, bool sound, uint32_t time_ms)
 {
 	struct buf steps = { 0 }, operation = { 0 }, frame = { 0 };
 	struct peer_ask m = {
-		.number = number, .time_ms = 60000, .kind = REQUEST_READ, .level = LEVEL_LEADER
+		.number = number, .time_ms = time_ms, .kind = REQUEST_READ, .level = LEVEL_LEADER
 	};
 
 	kv_get_step(&steps, bytes_text("key"));
@@ -111,6 +111,11 @@ static void ask(struct alone *a, uint64_t from, uint64_t number, bool sound)
 	receive(a, from, &frame);
 	buf_free(&steps);
 	buf_free(&operation);
+}
+
+static void ask(struct alone *a, uint64_t from, uint64_t number, bool sound)
+{
+	ask_within(a, from, number, sound, 60000);
 }
 
 static enum err error_told(struct alone *a)
@@ -146,6 +151,28 @@ static void who_asks_hears_why_before_its_own_time_is_up(void **state)
 	assert_int_equal(error_told(a), ERR_NO_LEADER);
 	buf_free(&steps);
 	buf_free(&operation);
+	alone_free(a);
+}
+
+/* What nobody waits for any more is not read. */
+static void read_that_is_passed_on_has_the_time_that_its_asker_said(void **state)
+{
+	struct alone *a = alone_new(LIST);
+
+	(void)state;
+	alone_form(a);
+	alone_elect(a);
+	alone_accept(a, 2);
+	alone_hello(a, 2, replica_view(a->replica).cluster, false);
+	a->state_waits = true;
+	ask_within(a, 2, 8, true, 150);
+	alone_clear(a);
+	alone_pass(a, 100);
+	assert_int_equal(alone_sent(a, PEER_TELL), 0);
+	alone_pass(a, 200);
+	assert_int_equal(alone_sent(a, PEER_TELL), 1);
+	assert_int_equal(error_told(a), ERR_TIMEOUT);
+	assert_int_equal(replica_view(a->replica).requests, 0);
 	alone_free(a);
 }
 
@@ -544,6 +571,7 @@ int main(void)
 		cmocka_unit_test(leader_that_leads_no_more_is_not_the_last_word),
 		cmocka_unit_test(who_asks_hears_why_before_its_own_time_is_up),
 		cmocka_unit_test(leader_answers_what_others_ask),
+		cmocka_unit_test(read_that_is_passed_on_has_the_time_that_its_asker_said),
 		cmocka_unit_test(follower_tells_that_it_does_not_lead),
 		cmocka_unit_test(refused_write_goes_to_the_next_leader_or_is_answered),
 		cmocka_unit_test(unknown_error_is_taken_for_busy),

@@ -150,6 +150,16 @@ static struct pending *next_of(struct replica *r, enum read_queue queue)
 	return NULL;
 }
 
+const char *reads_why_waiting(struct replica *r, const struct pending *p)
+{
+	const struct read_account *a = account_of(r, p);
+
+	return (p->big ? a->takes_big : a->takes_small)
+		   ? "other reads with large results came before this one: try again"
+		   : "clients have not taken the results of their reads, which fill [limits] result_bytes: "
+		     "try again";
+}
+
 /* --- those that other nodes are asked for --- */
 
 static bool may_ask_more(const struct replica *r)

@@ -377,8 +377,7 @@ static void expire(struct replica *r, struct pending *p)
 		    leaderless ? miss_leader(r, p) : "the leader did not answer in time");
 		break;
 	case STAGE_QUEUED:
-		answer_error(r, p, ERR_BUSY, APPLIED_NO,
-		    "the results that other clients have not taken yet fill [limits] result_bytes");
+		answer_error(r, p, ERR_BUSY, APPLIED_NO, reads_why_waiting(r, p));
 		break;
 	case STAGE_APPLIED:
 	case STAGE_READING:
