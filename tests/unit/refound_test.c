@@ -160,6 +160,7 @@ static void m9_the_state_has_the_new_members_and_goes_on_once(void **state)
 		assert_true(kv_meta(d.kv)->applied_index == r.base.index && kv_meta(d.kv)->applied_term == 8);
 	}
 	assert_true(hash.low != kv_meta(d.kv)->hash.low);
+	assert_int_equal(kv_meta(d.kv)->level, FEATURE_LEVEL_MOST);
 	assert_int_equal(kv_members(d.kv, &index, &members), ERR_OK);
 	assert_true(index == r.base.index && bytes_equal(buf_bytes(&members), blob_bytes(r.next.founding)));
 	assert_true(drive_get(&d, bytes_text("k"), &k) && k.modify == 1);
