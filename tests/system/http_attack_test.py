@@ -126,7 +126,7 @@ MISTAKES = [
     ("unknown route", get("/v2/nothing"), 404, "not_found", False),
     ("wrong method", head("POST /v1/status HTTP/1.1", "Host: h"), 405, "Allow: GET, HEAD", False),
     ("method of another protocol", head("PATCH /v1/kv/a HTTP/1.1", "Host: h"), 405, "Allow: GET, HEAD, PUT, DELETE", False),
-    ("key too long", get(f"/v1/kv/{LONG}"), 414, "the limit is 4096", False),
+    ("key too long", get(f"/v1/kv/{LONG}"), 414, "5000 bytes, the limit is 4096 ([limits] key)", False),
     ("key too long, write", put(f"/v1/kv/{LONG}", b"1"), 414, '"applied":"no"', False),
     ("key too long, in a body", batch(b'[{"delete":{"key":"%s"}}]' % LONG.encode()), 413, "step 0", False),
     ("target without end", b"GET /v1/kv/" + b"k" * 100000, 414, "32 KiB", True),

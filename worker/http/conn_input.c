@@ -51,9 +51,10 @@ static void hold(struct conn *c)
 
 static void refuse_large(struct conn *c, const struct request *q)
 {
-	char text[96];
+	char text[192];
 
-	snprintf(text, sizeof(text), "the body has %llu bytes, the limit is %zu",
+	snprintf(text, sizeof(text),
+	    "the body has %llu bytes, the limit is %zu ([limits] value for a value, else [http] body_max)",
 	    (unsigned long long)c->framing.body_bytes, c->body_max);
 	conn_refuse(c, q, ERR_TOO_LARGE, bytes_text(text));
 }
@@ -185,7 +186,7 @@ void conn_refuse_body(struct conn *c, enum err e, const char *text)
 
 static bool take_body(struct conn *c)
 {
-	char text[96];
+	char text[192];
 
 	if (c->server->paused) {
 		hold(c);
@@ -203,14 +204,21 @@ static bool take_body(struct conn *c)
 		conn_acknowledge(c);
 		if (conn_charge(c))
 			return false;
-		conn_refuse_body(c, ERR_BUSY, "too many bodies of requests are arriving");
+		snprintf(text, sizeof(text),
+		    "bodies and unsent answers hold %zu bytes here, the limit is %zu ([limits] "
+		    "request_bytes); repeat it later",
+		    c->server->buffered, c->server->options.buffered_max);
+		conn_refuse_body(c, ERR_BUSY, text);
 		return true;
 	case CHUNK_BAD:
 		conn_refuse_body(
 		    c, ERR_BAD_REQUEST, "the chunks of the body are malformed, or have trailers");
 		return true;
 	case CHUNK_TOO_LARGE:
-		snprintf(text, sizeof(text), "the body has more than %zu bytes, the limit", c->body_max);
+		snprintf(text, sizeof(text),
+		    "the body has more than %zu bytes, the limit ([limits] value for a value, else [http] "
+		    "body_max)",
+		    c->body_max);
 		conn_refuse_body(c, ERR_TOO_LARGE, text);
 		return true;
 	}

@@ -64,7 +64,7 @@ static int on_header_field(http_parser *parser, const char *at, size_t size)
 	struct parse *p = parser->data;
 
 	if (p->q->header_count == REQUEST_HEADERS_MAX)
-		return refuse(p, ERR_HEADER_TOO_LARGE, "the request has more than 64 headers");
+		return refuse(p, ERR_HEADER_TOO_LARGE, "the request has more than 64 headers, the limit");
 	if (!is_token(bytes_of(at, size)))
 		return refuse(p, ERR_BAD_REQUEST, "the name of a header has a byte that must not be there");
 	p->q->headers[p->q->header_count++] = (struct header){ .name = bytes_of(at, size) };

@@ -111,7 +111,8 @@ static enum err take_query_bytes(struct operation *op, struct bytes value, struc
 		    op, ERR_BAD_REQUEST, "in the query a %% is not followed by two hexadecimal digits");
 	if (to->size > op->limits->key_bytes)
 		return operation_refuse(op, ERR_KEY_TOO_LONG,
-		    "a key in the query has %zu bytes, the limit is %zu", to->size, op->limits->key_bytes);
+		    "a key in the query has %zu bytes, the limit is %zu ([limits] key)", to->size,
+		    op->limits->key_bytes);
 	return ERR_OK;
 }
 

@@ -63,14 +63,16 @@ enum err operation_check_key(struct operation *op, struct bytes key, bool in_pat
 		return operation_refuse(op, ERR_BAD_REQUEST, "the key is empty");
 	if (key.size > op->limits->key_bytes)
 		return operation_refuse(op, in_path ? ERR_KEY_TOO_LONG : ERR_TOO_LARGE,
-		    "the key has %zu bytes, the limit is %zu", key.size, op->limits->key_bytes);
+		    "the key has %zu bytes, the limit is %zu ([limits] key)", key.size,
+		    op->limits->key_bytes);
 	return ERR_OK;
 }
 
 enum err operation_check_value(struct operation *op, size_t size)
 {
 	if (size > op->limits->value_bytes)
-		return operation_refuse(op, ERR_TOO_LARGE, "the value has %zu bytes, the limit is %zu", size,
+		return operation_refuse(op, ERR_TOO_LARGE,
+		    "the value has %zu bytes, the limit is %zu ([limits] value)", size,
 		    op->limits->value_bytes);
 	return ERR_OK;
 }

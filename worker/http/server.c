@@ -135,9 +135,11 @@ void server_remove(struct server *s, struct conn *c)
 static void refuse_connection(struct server *s, struct conn *c)
 {
 	static const struct request unknown = { .method = METHOD_OTHER };
-	char text[96];
+	char text[160];
 
-	snprintf(text, sizeof(text), "this process has the %zu connections that are its limit",
+	snprintf(text, sizeof(text),
+	    "this process has the %zu connections that are its limit ([http] connections_max); connect "
+	    "later, or to another node",
 	    s->options.connections_max);
 	conn_refuse(c, &unknown, ERR_BUSY, bytes_text(text));
 }
