@@ -266,7 +266,7 @@ static void print_8_end(void)
 	      ".SH EXIT STATUS\n"
 	      ".TP\n.B 0\nstopped as asked\n"
 	      ".TP\n.B 64\nusage; a recovery that was not told yes\n"
-	      ".TP\n.B 65\nthe backup is damaged\n"
+	      ".TP\n.B 65\nthe backup is damaged, or of a later version\n"
 	      ".TP\n.B 66\nthe backup, or the directory to recover, is not there\n"
 	      ".TP\n.B 69\nno worker stays up; a recovery found another member alive\n"
 	      ".TP\n.B 73\nthe data directory cannot be made, belongs to another user, holds files that are "
@@ -275,7 +275,8 @@ static void print_8_end(void)
 	      ".TP\n.B 75\nit, or the port, is in use\n"
 	      ".TP\n.B 77\nnot permitted\n"
 	      ".TP\n.B 78\nthe configuration is wrong; the message names file and line.\n"
-	      "The directory is another node's, or a restore or a recovery there is not finished\n"
+	      "The directory is another node's, or a restore or a recovery there is not finished.\n"
+	      "Or the data, or the cluster, are of a later version: upgrade this node\n"
 	      ".SH SEE ALSO\n"
 	      ".BR holdfast.conf (5),\n"
 	      ".BR systemctl (1)\n",
