@@ -216,6 +216,22 @@ static void tell_replay(struct consensus *c)
 	}
 }
 
+static void ask_about_cluster(struct consensus *c, enum join_purpose purpose, const char *addresses);
+
+/* One that was added since it started asks for the members, too, once it has lost them. */
+static void look_for_members(struct consensus *c)
+{
+	const struct conf *conf = c->worker->conf;
+	const struct replica_view v = replica_view(c->replica);
+
+	if (c->join != NULL && c->join_purpose != JOIN_COMPARE && v.cluster != 0)
+		end_join(c);
+	if (c->join == NULL && v.astray && !v.removed && !c->stopping && conf->cluster_join[0] != '\0')
+		ask_about_cluster(c, JOIN_COMPARE, conf->cluster_join);
+	if (c->join != NULL)
+		join_set_astray(c->join, v.astray);
+}
+
 /* Everything that came in during this turn leads to one batch each for the log, the state, the peers and the HTTP
  * workers. What is sent here leaves in the same turn. */
 static void on_turn_end(void *arg)
@@ -227,8 +243,7 @@ static void on_turn_end(void *arg)
 	count_traffic(c);
 	if (c->replay_to > c->replay_from)
 		tell_replay(c);
-	if (c->join != NULL && c->join_purpose != JOIN_COMPARE && replica_view(c->replica).cluster != 0)
-		end_join(c);
+	look_for_members(c);
 	next = replica_deadline(c->replica);
 	if (next.ns != c->armed.ns) {
 		c->armed = next;
@@ -385,9 +400,17 @@ static void on_join_elsewhere(void *arg, const char *address, uint64_t cluster)
 	replica_warn_of_cluster(c->replica, address, cluster);
 }
 
+static void on_join_told(void *arg, const struct bytes *peers, size_t count)
+{
+	struct consensus *c = arg;
+
+	replica_hint(c->replica, peers, count, now(c));
+}
+
 static void ask_about_cluster(struct consensus *c, enum join_purpose purpose, const char *addresses)
 {
-	static const struct join_hooks hooks = { on_join_refused, on_join_alone, on_join_elsewhere };
+	static const struct join_hooks hooks = { on_join_refused, on_join_alone, on_join_elsewhere,
+		on_join_told };
 	const struct replica_view v = replica_view(c->replica);
 
 	c->join_purpose = purpose;

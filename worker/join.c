@@ -35,6 +35,7 @@ struct join {
 	char *id, *body;
 	int64_t pause_ms;
 	bool asking, ending;
+	bool astray; /* join_set_astray() */
 	bool looks; /* what is asked is GET /v1/status, else POST /v1/members */
 	/* What the lane leaves. */
 	struct asked asked;
@@ -289,6 +290,32 @@ static bool find_uncompared(struct join *j)
 	return false;
 }
 
+/* What the one that was asked says of itself comes first: what it knows of the others may be as old as what this node does. */
+static void pass_on_peers(struct join *j)
+{
+	json_t *document = document_of(&j->asked), *member;
+	struct bytes peers[RAFT_MEMBERS_MAX + 1];
+	const char *peer = json_string_value(json_object_get(document, "peer"));
+	size_t count = 0, i;
+
+	if (peer != NULL)
+		peers[count++] = bytes_text(peer);
+	json_array_foreach(json_object_get(document, "members"), i, member)
+	{
+		peer = json_string_value(json_object_get(member, "peer"));
+		if (peer != NULL && count < sizeof(peers) / sizeof(peers[0]))
+			peers[count++] = bytes_text(peer);
+	}
+	j->wish.hooks->told(j->wish.arg, peers, count);
+	json_decref(document);
+}
+
+static void forget_compared(struct join *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		j->seeds[i].compared = false;
+}
+
 static void on_place_to_compare(struct join *j)
 {
 	struct seed *s = &j->seeds[j->next];
@@ -297,8 +324,15 @@ static void on_place_to_compare(struct join *j)
 	s->compared = cluster != 0;
 	if (cluster != 0 && cluster != j->wish.cluster)
 		j->wish.hooks->elsewhere(j->wish.arg, s->address, cluster);
-	if (find_uncompared(j))
-		rest(j, COMPARE_PAUSE_MOST_MS);
+	else if (cluster != 0)
+		pass_on_peers(j);
+	if (j->astray && !find_uncompared(j)) {
+		forget_compared(j);
+		find_uncompared(j);
+		rest(j, PAUSE_MOST_MS);
+	} else if (j->astray || find_uncompared(j)) {
+		rest(j, j->astray ? PAUSE_MOST_MS : COMPARE_PAUSE_MOST_MS);
+	}
 }
 
 static void on_done(void *arg, struct job *job)
@@ -373,6 +407,19 @@ struct join *join_start(struct loop *l, const struct conf *c, const struct join_
 	if (j->count > 0 || wish->purpose == JOIN_FOUND)
 		ask_in(j, 0);
 	return j;
+}
+
+void join_set_astray(struct join *j, bool astray)
+{
+	if (j->astray == astray || j->wish.purpose != JOIN_COMPARE || j->count == 0)
+		return;
+	j->astray = astray;
+	if (!astray)
+		return;
+	forget_compared(j);
+	j->pause_ms = PAUSE_LEAST_MS;
+	if (!j->asking)
+		ask_in(j, 0);
 }
 
 void join_end(struct join *j)

@@ -28,6 +28,8 @@ struct join_hooks {
 	void (*alone)(void *arg);
 	/* COMPARE: this address belongs to another cluster. */
 	void (*elsewhere)(void *arg, const char *address, uint64_t cluster);
+	/* COMPARE: a node of this cluster says where it listens for other nodes, and where the members do. Borrowed. */
+	void (*told)(void *arg, const struct bytes *peers, size_t count);
 };
 
 struct join_wish {
@@ -43,6 +45,8 @@ struct join;
 
 /* Begins at once; what it needs of the configuration is copied. Ends the process where there is nobody to ask to be added by. */
 struct join *join_start(struct loop *l, const struct conf *c, const struct join_wish *wish);
+/* COMPARE: this node knows no leader (or does again), so that each address is asked again and again where the members are. */
+void join_set_astray(struct join *j, bool astray);
 /* Asks no more. Does not wait for a request that is out: frees everything when that is over. Accepts NULL. */
 void join_end(struct join *j);
 

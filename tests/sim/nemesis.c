@@ -38,6 +38,7 @@ static bool (*const strikes[FAULTS])(struct universe *u) = {
 	[FAULT_COPY] = strike_copy,
 	[FAULT_CLONE] = strike_clone,
 	[FAULT_UPGRADE] = strike_upgrade,
+	[FAULT_MOVE] = strike_move,
 };
 
 void nemesis_count(struct universe *u, enum fault f)

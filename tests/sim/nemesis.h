@@ -99,4 +99,10 @@ bool strike_clone(struct universe *u);
 
 bool strike_upgrade(struct universe *u);
 
+/* ---- moves.c ---- */
+
+bool strike_move(struct universe *u);
+/* What worker/join.c does for a node that has lost the others. */
+void moves_tell(struct universe *u, struct node *n);
+
 #endif

@@ -123,6 +123,29 @@ static bool wire_whole(const struct universe *u, int a, int b)
 	return !u->net.cut[a][b] && !u->net.cut[b][a];
 }
 
+static struct peer_hello read_hello(struct bytes from)
+{
+	struct reader r = reader_of(from);
+	struct peer_hello h;
+	bool whole = peer_hello_get(&r, &h);
+
+	assert(whole);
+	return h;
+}
+
+static struct blob *hello_to(struct node *near, const struct node *far)
+{
+	struct peer_hello hello = read_hello(buf_bytes(&near->transport.hello));
+	struct buf made = { 0 };
+	struct blob *data;
+
+	hello.dialed = bytes_text(far->address);
+	peer_hello_put(&made, &hello);
+	data = blob_new(buf_bytes(&made));
+	buf_free(&made);
+	return data;
+}
+
 static void on_dial(struct universe *u, const struct event *e)
 {
 	struct node *near, *far;
@@ -145,8 +168,7 @@ static void on_dial(struct universe *u, const struct event *e)
 	l->in_flight = 0;
 	l->last = u->now;
 	l->dialing = true;
-	add_for(
-	    u, &hello_kind, to, from, to, latency(u, from, to), blob_new(buf_bytes(&near->transport.hello)));
+	add_for(u, &hello_kind, to, from, to, latency(u, from, to), hello_to(near, far));
 	/* Whatever becomes of it, the dialer does not wait for ever. */
 	add_for(u, &stall_kind, from, from, to, span_ms(1000), NULL);
 }
@@ -164,16 +186,6 @@ static void on_stall(struct universe *u, const struct event *e)
 	break_link(u, from, to, span_ms(10));
 	l->generation++;
 	dial_later(u, from, to, span_ms(5), span_ms(200));
-}
-
-static struct peer_hello read_hello(struct bytes from)
-{
-	struct reader r = reader_of(from);
-	struct peer_hello h;
-	bool whole = peer_hello_get(&r, &h);
-
-	assert(whole);
-	return h;
 }
 
 static enum hello_verdict judge(struct universe *u, int here, int there, const struct peer_hello *theirs)
@@ -411,22 +423,47 @@ static void sim_set_hello(struct transport *transport, const struct peer_hello *
 	}
 }
 
+static bool is_wanted(const struct sim_transport *t, const char *address)
+{
+	struct buf line = { 0 };
+	bool found;
+
+	buf_printf(&line, "\n%s\n", address);
+	found = t->wanted.size > 0 && strstr(buf_text((struct buf *)&t->wanted), buf_text(&line)) != NULL;
+	buf_free(&line);
+	return found;
+}
+
+static void dial_wanted(struct universe *u, const struct node *n)
+{
+	for (int other = 0; other < u->plan.nodes; other++) {
+		struct link *l = &u->net.links[n->number][other];
+
+		l->wanted = other != n->number && is_wanted(&n->transport, u->nodes[other].address);
+		if (!l->wanted && l->dialed_up)
+			break_link(u, n->number, other, span_us(100));
+		dial_later(u, n->number, other, span_us(10), span_ms(1));
+	}
+}
+
 static void sim_set_peers(struct transport *transport, const struct bytes *addresses, size_t count)
 {
 	struct sim_transport *t = transport_of(transport);
-	struct universe *u = t->node->universe;
 
-	for (int other = 0; other < u->plan.nodes; other++) {
-		struct link *l = &u->net.links[t->node->number][other];
-
-		l->wanted = false;
-		for (size_t i = 0; i < count; i++)
-			if (bytes_equal(addresses[i], bytes_text(u->nodes[other].address)))
-				l->wanted = true;
-		if (!l->wanted && l->dialed_up)
-			break_link(u, t->node->number, other, span_us(100));
-		dial_later(u, t->node->number, other, span_us(10), span_ms(1));
+	buf_clear(&t->wanted);
+	buf_append_text(&t->wanted, "\n");
+	for (size_t i = 0; i < count; i++) {
+		buf_append(&t->wanted, addresses[i]);
+		buf_append_text(&t->wanted, "\n");
 	}
+	dial_wanted(t->node->universe, t->node);
+}
+
+void net_readdress(struct universe *u)
+{
+	for (int i = 0; i < u->plan.nodes; i++)
+		if (node_up(&u->nodes[i]))
+			dial_wanted(u, &u->nodes[i]);
 }
 
 static bool sim_send(struct transport *transport, uint64_t incarnation, struct bytes frame)
@@ -481,6 +518,7 @@ void net_detach(struct universe *u, struct node *n, bool power)
 		break_link(u, other, n->number, most);
 	}
 	buf_free(&n->transport.hello);
+	buf_free(&n->transport.wanted);
 }
 
 void net_forget(struct universe *u, const struct node *n)

@@ -39,6 +39,8 @@ struct sim_transport {
 	struct node *node;
 	struct buf hello; /* encoded; empty: none was set */
 	uint64_t cluster, visits;
+	struct buf
+	    wanted; /* the addresses that it was told to keep a connection to, each with an end of line */
 };
 
 struct net {
@@ -57,6 +59,8 @@ void net_attach(struct universe *u, struct node *n);
 /* The node died: its ends are gone, the others hear of it soon, or with the power late. */
 void net_detach(struct universe *u, struct node *n, bool power);
 
+/* Nodes have other addresses than before: who dials whom. */
+void net_readdress(struct universe *u);
 /* The node begins anew, as somebody else: what was heard of it is nobody's. */
 void net_forget(struct universe *u, const struct node *n);
 /* A process on an older copy of the node's data directory says hello to everybody. False: nobody was there who had heard

@@ -108,6 +108,7 @@ static void end_turn(struct node *n)
 	struct universe *u = n->universe;
 
 	n->turn_open = false;
+	moves_tell(u, n);
 	replica_flush(n->replica, node_now(n));
 	u->deeds.turns++;
 	if (bury(n))

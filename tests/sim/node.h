@@ -32,7 +32,9 @@ struct sim_lane {
 struct node {
 	struct universe *universe;
 	int number; /* from 0; shown from 1 */
-	char id[8], address[16], http[24];
+	char id[8], address[24], http[40];
+	unsigned moves; /* how often its addresses have changed */
+	bool told; /* where the others are, since it has lost them */
 	struct random dice;
 	struct disk *disk;
 	struct ballast *ballast; /* of this life */

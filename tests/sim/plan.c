@@ -212,6 +212,13 @@ static void draw_upgrade(struct plan *p, struct random *r)
 		p->deletes = 100000;
 }
 
+/* Whoever has no cluster yet looks for the others where its list has them. */
+static void draw_move(struct plan *p, struct random *r)
+{
+	p->faults[FAULT_MOVE] = p->nodes >= rows[FAULT_MOVE].nodes && !p->faults[FAULT_MEMBERS] &&
+				!p->faults[FAULT_WIPE] && p->members == p->nodes && dice_chance(r, 400000);
+}
+
 void plan_draw(struct plan *p, uint64_t seed, struct span length)
 {
 	struct random r = { seed * 2 + 1 };
@@ -235,6 +242,7 @@ void plan_draw(struct plan *p, uint64_t seed, struct span length)
 	draw_lost(p, &r);
 	draw_clone(p, &r);
 	draw_upgrade(p, &r);
+	draw_move(p, &r);
 	draw_results(p);
 }
 

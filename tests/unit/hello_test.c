@@ -88,9 +88,10 @@ static void golden_bytes(void **state)
 		6, 0, 0, 0, 'n', '1', '=', 'h', ':', '1', /* list */
 		9, 0, 0, 0, 0, 0, 0, 0, 1, /* visits, removed */
 		10, 0, /* level */
+		3, 0, 0, 0, 'g', ':', '2', /* dialed */
 	};
 	struct peer_hello h = { 1, 2, 3, 4, 5, 6, 7, 8, bytes_text("n1"), bytes_text("h:1"),
-		bytes_text("http"), bytes_text("1.0"), bytes_text("n1=h:1"), 9, 1, 10 };
+		bytes_text("http"), bytes_text("1.0"), bytes_text("n1=h:1"), 9, 1, 10, bytes_text("g:2") };
 	struct buf b = { 0 };
 
 	(void)state;

@@ -130,6 +130,8 @@ static void finish(json_t *document, const struct answer *a, struct response *ou
 static void add_place(json_t *document, const struct status_node *n)
 {
 	json_object_set_new(document, "node", text_json(n->id));
+	json_object_set_new(document, "peer", text_json(n->peer));
+	json_object_set_new(document, "http", text_json(n->http));
 	json_object_set_new(document, "incarnation", hex_json(n->incarnation, NULL));
 	json_object_set_new(document, "cluster", n->cluster != 0 ? hex_json(n->cluster, NULL) : json_null());
 	json_object_set_new(document, "starts", number_json(n->start));

@@ -56,8 +56,11 @@ static void on_connected(void *arg, struct channel *c)
 {
 	struct link *l = arg;
 
+	struct peer_hello hello = l->peer->hello;
+
 	l->greeted = true;
-	channel_greet(c, &l->peer->hello);
+	hello.dialed = bytes_text(l->address);
+	channel_greet(c, &hello);
 }
 
 static void replace_link(struct peer *p, struct node *n)

@@ -12,6 +12,7 @@ static void acquaintance_free(struct acquaintance *a)
 	free(a->build);
 	free(a->list);
 	free(a->dialed);
+	free(a->dialed_me);
 	*a = (struct acquaintance){ 0 };
 }
 
@@ -103,5 +104,6 @@ void acquaintance_learn(struct replica *r, const struct peer_hello *hello, const
 		a->reachable = true;
 	} else {
 		a->guest = true;
+		set_text(&a->dialed_me, hello->dialed);
 	}
 }

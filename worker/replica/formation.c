@@ -60,6 +60,7 @@ void formation_fini(struct replica *r)
 	free(r->difference);
 	free(r->unanswered);
 	free(r->foreign);
+	addresses_fini(r);
 }
 
 /* ---- lists that differ ---- */
@@ -230,7 +231,7 @@ void formation_say_hello(struct replica *r)
 }
 
 struct addresses {
-	struct bytes list[RAFT_MEMBERS_MAX * 4 + CHANGE_ASKS_MAX];
+	struct bytes list[RAFT_MEMBERS_MAX * 7 + CHANGE_ASKS_MAX + HINTS_MAX];
 	size_t count;
 };
 
@@ -241,14 +242,26 @@ static void add_listed_addresses(const struct replica *r, struct addresses *a)
 			a->list[a->count++] = bytes_text(r->list.nodes[i].peer);
 }
 
+/* This node's own former address, too: whoever took it over may be a member that is to be found nowhere else. */
 static void add_members(const struct replica *r, const struct raft_config *c, struct addresses *a)
 {
 	struct raft_member m;
 
 	for (size_t i = 0; i < c->count; i++)
-		if (c->members[i] != r->identity.incarnation && raft_config_find(c, c->members[i], &m) &&
-		    !bytes_equal(m.peer, bytes_text(r->o.peer)))
+		if (raft_config_find(c, c->members[i], &m) && !bytes_equal(m.peer, bytes_text(r->o.peer)))
 			a->list[a->count++] = m.peer;
+}
+
+/* A connection to a member stays, wherever that was found. */
+static void add_reached(const struct replica *r, struct addresses *a)
+{
+	for (size_t i = 0; i < r->acquaintance_count; i++) {
+		const struct acquaintance *known = &r->acquaintances[i];
+
+		if (known->reachable && known->dialed != NULL &&
+		    raft_config_has(raft_config(r->raft), known->incarnation))
+			a->list[a->count++] = bytes_text(known->dialed);
+	}
 }
 
 static void add_newcomers(const struct replica *r, struct addresses *a)
@@ -273,6 +286,12 @@ static void add_guests(const struct replica *r, struct addresses *a)
 			a->list[a->count++] = bytes_text(r->acquaintances[i].peer);
 }
 
+static void add_hints(const struct replica *r, struct addresses *a)
+{
+	for (size_t i = 0; i < r->astray.hint_count; i++)
+		a->list[a->count++] = bytes_text(r->astray.hints[i]);
+}
+
 static void add_visited(const struct replica *r, struct addresses *a)
 {
 	for (size_t i = 0; i < r->visit.peer_count; i++)
@@ -293,6 +312,11 @@ void formation_set_peers(struct replica *r)
 			add_members(r, raft_config_committed(r->raft), &a);
 		add_newcomers(r, &a);
 		add_guests(r, &a);
+		add_reached(r, &a);
+		if (r->astray.on) {
+			add_listed_addresses(r, &a);
+			add_hints(r, &a);
+		}
 	}
 	transport_set_peers(r->env.transport, a.list, a.count);
 }

@@ -201,6 +201,7 @@ struct acquaintance {
 	char *id, *peer, *http, *build;
 	char *list; /* of the nodes that form, or formed, its cluster; empty: it says none */
 	char *dialed; /* the address at which this node reached it; NULL: it came by itself */
+	char *dialed_me; /* the address at which it reached this node, as it said; NULL: it did not */
 	uint64_t visits; /* the cluster whose members it asks, being none; 0: it asks nobody */
 	bool removed; /* it knows that it is no member any more */
 	bool reachable; /* the dialed connection is up */
@@ -260,6 +261,17 @@ struct visit {
 	char *why; /* NULL: there is none */
 	char *peers[RAFT_MEMBERS_MAX]; /* the members' addresses */
 	size_t peer_count;
+};
+
+#define HINTS_MAX 32
+
+/* Does this node know a leader, or where the others could be (addresses.c)? */
+struct astray {
+	bool leader; /* one is known */
+	struct instant leader_at; /* since when that is so, or is not; {0}: it was not looked at yet */
+	bool on; /* no leader was known for long */
+	char *hints[HINTS_MAX]; /* peer addresses that others told of */
+	size_t hint_count;
 };
 
 struct replica {
@@ -344,6 +356,7 @@ struct replica {
 	char *distrusted; /* its own state must not be used, and why; NULL: it may */
 	uint64_t passed; /* to whom a request was passed last */
 	struct visit visit;
+	struct astray astray;
 	struct warning_note warnings[WARNING_COUNT]; /* what an operator should look at */
 	struct instant led_since; /* when this node was elected last */
 
@@ -478,6 +491,13 @@ void route_reconnected(struct replica *r, uint64_t peer);
 
 /* It needs a feature level that the cluster does not have. */
 void route_refuse_level(struct replica *r, struct pending *p);
+
+/* addresses.c */
+void addresses_fini(struct replica *r);
+/* On a member: does it know a leader? */
+void addresses_tick(struct replica *r);
+/* On the leader: what members say of their addresses goes into the log. */
+void addresses_follow(struct replica *r);
 
 /* level.c: feature levels (worker/kv/feature.h) */
 /* ERR_VERSION (logged): this program does not know what a state of this level means. */

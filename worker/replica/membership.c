@@ -22,12 +22,22 @@ static bool is_named(const struct raft_member *m, const struct member_change *c)
 	return bytes_equal(m->id, c->id);
 }
 
-static bool is_there(const struct raft_config *config, const struct member_change *c, uint64_t newcomer)
+/* `said`: in a later configuration it may be what the newcomer says of itself, which the leader has taken over by then. */
+static bool is_address(struct bytes is, struct bytes wanted, const char *said)
 {
+	return bytes_equal(is, wanted) || (said != NULL && bytes_equal(is, bytes_text(said)));
+}
+
+static bool is_there(const struct replica *r, const struct raft_config *config, const struct member_change *c,
+    const struct pending *p)
+{
+	const struct acquaintance *a = config->index > p->index ? acquaintance_find(r, p->newcomer) : NULL;
 	struct raft_member m;
 
-	return newcomer != 0 && raft_config_has(config, newcomer) && raft_config_find(config, newcomer, &m) &&
-	       bytes_equal(m.peer, c->peer) && (c->http.size == 0 || bytes_equal(m.http, c->http)) &&
+	return p->newcomer != 0 && raft_config_has(config, p->newcomer) &&
+	       raft_config_find(config, p->newcomer, &m) &&
+	       is_address(m.peer, c->peer, a != NULL ? a->peer : NULL) &&
+	       (c->http.size == 0 || is_address(m.http, c->http, a != NULL ? a->http : NULL)) &&
 	       (!c->wait || (m.roles & RAFT_LEARNER) == 0);
 }
 
@@ -59,7 +69,7 @@ static bool is_done(const struct replica *r, const struct pending *p)
 		return false; /* this node is behind */
 	if (c.kind == MEMBER_REMOVE)
 		return is_away(config, &c);
-	return is_there(config, &c, p->newcomer);
+	return is_there(r, config, &c, p);
 }
 
 static void ask_leader(struct replica *r, struct pending *p, const struct raft_view *v)
@@ -272,7 +282,7 @@ static enum err add(
 		.id = bytes_text(a->id),
 		.peer = c->peer,
 		.http = c->http.size > 0 ? c->http : bytes_text(a->http),
-		.start = a->start,
+		.start = c->http.size == 0 || bytes_equal(c->http, bytes_text(a->http)) ? a->start : 0,
 		.level = a->level };
 	enum err e = raft_change(r->raft, RAFT_ADD, &m, r->now, pos);
 
@@ -401,35 +411,6 @@ static void adopt(struct replica *r)
 	}
 }
 
-/* A member that was started with another peer address, which it says in its hello, and at which it was reached; nobody
- * answers at the one that the configuration has. */
-static bool has_moved(const struct replica *r, const struct raft_member *m, const struct acquaintance *a)
-{
-	return a != NULL && a->reachable && a->dialed != NULL && strcmp(a->dialed, a->peer) == 0 &&
-	       !bytes_equal(m->peer, bytes_text(a->peer)) && acquaintance_at(r, m->peer) == NULL;
-}
-
-/* Addresses are attributes that change through the log like everything of a member. */
-static void follow_moves(struct replica *r)
-{
-	const struct raft_config *config = raft_config_committed(r->raft);
-	struct raft_pos pos;
-	struct raft_member m;
-
-	for (size_t i = 0; i < config->count; i++) {
-		const struct acquaintance *a = acquaintance_find(r, config->members[i]);
-
-		if (!raft_config_find(config, config->members[i], &m) || !has_moved(r, &m, a))
-			continue;
-		m.peer = bytes_text(a->peer);
-		m.http = bytes_text(a->http);
-		if (raft_change(r->raft, RAFT_ADD, &m, r->now, &pos) == ERR_OK)
-			log_info("member %.*s has moved to %s, %s", (int)m.id.size, (const char *)m.id.data,
-			    a->peer, a->http);
-		return; /* one change at a time: what is refused now is looked at again */
-	}
-}
-
 /* ---- on every node ---- */
 
 static void tell_difference(const struct raft_config *was, const struct raft_config *is)
@@ -485,11 +466,12 @@ void membership_tick(struct replica *r)
 	if (!instant_passed(r->adopt_at, r->now))
 		return;
 	r->adopt_at = instant_add(r->now, r->o.heartbeat);
+	addresses_tick(r);
 	if (raft_view(r->raft).role != RAFT_LEADER)
 		return;
 	adopt(r);
 	removal_tick(r);
-	follow_moves(r);
+	addresses_follow(r);
 	level_tick(r);
 }
 

@@ -482,6 +482,7 @@ struct replica_view replica_view(const struct replica *r)
 		.level = r->meta.level,
 		.visits = r->visit.why != NULL,
 		.removed = r->removed != NULL,
+		.astray = r->astray.on,
 		.quarantined = r->distrusted != NULL,
 		.requests = r->pendings.count + r->prompt_count + r->health.count + r->backup.on,
 	};

@@ -137,6 +137,8 @@ void replica_visit(struct replica *r, const struct replica_refusal *refusal, str
 void replica_may_found(struct replica *r, struct instant now);
 /* An address that [cluster] join names belongs to another cluster than this node: said in its log and in its status. */
 void replica_warn_of_cluster(struct replica *r, const char *address, uint64_t cluster);
+/* Members may be found at these peer addresses, which somebody told; they are dialed while no leader is known. Copies. */
+void replica_hint(struct replica *r, const struct bytes *peers, size_t count, struct instant now);
 /* A frame from an accepted connection whose hello named this incarnation. */
 void replica_on_frame(struct replica *r, uint64_t incarnation, struct bytes frame, struct instant now);
 /* The accepted connection from this node closed: nothing comes from it until its next hello. */
@@ -158,6 +160,7 @@ struct replica_view {
 	bool leads;
 	bool visits; /* it passes requests on, being no member (replica_visit) */
 	bool removed; /* it knows that it is no member any more */
+	bool astray; /* it is a member, and has known no leader for some time */
 	bool quarantined; /* its own state is not trusted, and answers nobody */
 	size_t requests; /* not answered yet; those of other nodes included */
 };

@@ -152,6 +152,8 @@ void status_put(struct replica *r, struct buf *out)
 	else if (is_alone(r))
 		put_alone(r, &s, &members);
 	s.id = bytes_text(r->identity.id);
+	s.peer = bytes_text(r->o.peer);
+	s.http = bytes_text(r->o.http);
 	s.incarnation = r->identity.incarnation;
 	s.cluster = r->identity.cluster;
 	s.start = r->identity.start;
