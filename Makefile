@@ -114,6 +114,7 @@ $(call program,$(1),holdfast-load,$(SOURCES_load),$$(EVENT_LIBS) $$(HTTP_PARSER_
 $(call program,$(1),linear,$(SOURCES_linear),)
 $(call program,$(1),etc/print_conf,etc/print_conf.c,$$(INIH_LIBS))
 $(call program,$(1),etc/print_man,etc/print_man.c,$$(INIH_LIBS))
+$(call program,$(1),tests/bench/ipc,tests/bench/ipc.c,$$(EVENT_LIBS) $$(NNG_LIBS))
 $(call program,$(1),tests/nemesis/delay,tests/nemesis/delay.c,-lnetfilter_queue)
 $(call program,$(1),tests/system/tool/rot,tests/system/tool/rot.c $(filter worker/kv/%,$(HEART)) $(wildcard worker/store/*.c),$$(DB_LIBS) $$(XXHASH_LIBS))
 # What stands in for a worker in the tests of the supervisor.
@@ -261,7 +262,7 @@ format: packages-tidy ## formats the C sources in place
 	@clang-format -i $(wildcard */*.[ch] */*/*.[ch])
 
 .PHONY: bench
-bench: all $(filter build/holdfast-load,$(PROGRAMS_build)) | packages-bench ## figures: latency, throughput, time without a leader, idle
+bench: all $(filter build/holdfast-load build/tests/bench/%,$(PROGRAMS_build)) | packages-bench ## figures: latency, throughput, time without a leader, idle
 	@tests/bench/run
 
 .PHONY: demo

@@ -68,7 +68,7 @@ void ipc_close(struct ipc *i)
 
 size_t ipc_waiting(const struct ipc *i)
 {
-	return i->gathered.size - i->left;
+	return i->gathered.size - i->left + i->taken;
 }
 
 void ipc_flush(struct ipc *i)
@@ -126,7 +126,7 @@ static void end_frame(struct ipc *i, size_t start)
 struct bytes ipc_next(const struct ipc *i, size_t most)
 {
 	const uint8_t *from = i->gathered.data + i->left;
-	size_t waiting = ipc_waiting(i), size = 0;
+	size_t waiting = i->gathered.size - i->left, size = 0;
 
 	if (waiting <= most)
 		return bytes_of(from, waiting);
@@ -136,25 +136,43 @@ struct bytes ipc_next(const struct ipc *i, size_t most)
 	return bytes_of(from, size);
 }
 
+void ipc_clear(struct buf *b)
+{
+	buf_clear(b);
+	if (b->room > KEEP_BYTES_MAX)
+		buf_free(b);
+}
+
 static void forget_gathered(struct ipc *i)
 {
 	i->left = 0;
-	buf_clear(&i->gathered);
-	if (i->gathered.room > KEEP_BYTES_MAX)
-		buf_free(&i->gathered);
+	ipc_clear(&i->gathered);
 }
 
 void ipc_left(struct ipc *i, size_t size)
 {
-	assert(size <= ipc_waiting(i));
+	assert(size <= i->gathered.size - i->left);
 	i->left += size;
-	if (ipc_waiting(i) == 0) {
+	if (i->left == i->gathered.size) {
 		forget_gathered(i);
 	} else if (i->left > i->gathered.size / 2) {
 		/* Moves less than has left, so a byte is moved once at most for each time it is sent. */
 		buf_consume(&i->gathered, i->left);
 		i->left = 0;
 	}
+}
+
+struct bytes ipc_take(struct ipc *i, struct buf *into)
+{
+	struct buf emptied = *into;
+	size_t left = i->left;
+
+	assert(i->taken == 0);
+	*into = i->gathered;
+	i->gathered = emptied;
+	forget_gathered(i);
+	i->taken = into->size - left;
+	return bytes_of(into->data + left, i->taken);
 }
 
 static bool take_frame(struct ipc *i, struct reader frame)
@@ -167,6 +185,35 @@ static bool take_frame(struct ipc *i, struct reader frame)
 		return false;
 	}
 	return true;
+}
+
+/* How many bytes there are of whole frames; and of the one behind them, in all: as far as its length is known. False
+ * if that is longer than any can be. */
+static bool measure_frames(const struct ipc *i, struct bytes in, size_t *whole, size_t *next)
+{
+	size_t at = 0, left;
+
+	*next = IPC_FRAME_HEAD;
+	while ((left = in.size - at) >= 4) {
+		uint32_t length = wire_load_u32(in.data + at);
+
+		if (length > i->bytes_max + 1) {
+			log_warnx("message from another process of this node is too long bytes=%u", length);
+			return false;
+		}
+		if (left - 4 < length) {
+			*next = 4 + (size_t)length;
+			break;
+		}
+		at += 4 + (size_t)length;
+	}
+	*whole = at;
+	return true;
+}
+
+bool ipc_dispatch_whole(struct ipc *i, struct bytes in, size_t *taken, size_t *next)
+{
+	return measure_frames(i, in, taken, next) && ipc_dispatch(i, bytes_of(in.data, *taken));
 }
 
 bool ipc_dispatch(struct ipc *i, struct bytes frames)
@@ -188,6 +235,7 @@ void ipc_lose(struct ipc *i)
 		return;
 	i->here = false;
 	i->owes_drained = false;
+	i->taken = 0;
 	forget_gathered(i);
 	if (i->handlers->gone != NULL)
 		i->handlers->gone(i->arg);

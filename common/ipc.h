@@ -8,13 +8,15 @@
 #include "common/wire.h"
 
 /*
- * Messages between the processes of one node: a socketpair between supervisor and worker, NNG between HTTP worker
- * and consensus worker, behind one face. The table ipc.def declares messages, codecs and handlers.
+ * Messages between the processes of one node: a socketpair between supervisor and worker, a byte stream of NNG's
+ * between HTTP worker and consensus worker, behind one face. The table ipc.def declares messages, codecs and handlers.
  *
- * What is sent during a turn of the loop leaves as one message at its end (a round trip over NNG costs the same
- * for one request or a hundred). Every NNG message carries the generations of both ends; what is not for this pair
- * of lives is dropped, and the first message of each is a greeting. With a message in flight what follows is
- * gathered: ipc_waiting() tells how much, so that the sender can stop taking in work.
+ * What is sent during a turn of the loop leaves at its end by one call (a round trip costs nearly the same for one
+ * request or a hundred). What the kernel has no room for is gathered: ipc_waiting() tells how much, so that the sender
+ * can stop taking in work.
+ *
+ * A connection is a session. What was sent in it reaches this life of the peer or nobody: when it ends, what waits is
+ * dropped, also where both processes live on and meet again.
  *
  * An answer may be the first of many, a stream (`more`). What follows is sent as far as the asker has given credit, in
  * bytes, so there is never more of it under way than the asker wants, nor does it take the room of plain answers. It
@@ -58,9 +60,9 @@ enum ipc_type {
 	IPC_TYPE_COUNT
 };
 
-/* A message (its encoded fields) longer than this is a bug of the sender: over a socketpair, and over NNG. */
+/* A message (its encoded fields) longer than this is a bug of the sender: over a socketpair, and in a stream. */
 #define IPC_PAIR_BYTES_MAX (128 * 1024 - 8)
-#define IPC_NNG_BYTES_MAX (64 * 1024 * 1024)
+#define IPC_STREAM_BYTES_MAX (64 * 1024 * 1024)
 
 /* HOLDS is sent again when one of its numbers has changed by this. */
 #define IPC_HOLDS_STEP ((uint64_t)64 * 1024)
@@ -74,11 +76,11 @@ struct ipc_handlers {
 #define MSG(NAME, name, direction, fields) void (*name)(void *arg, const struct ipc_##name *m);
 #include "common/ipc.def"
 #undef MSG
-	/* NNG: the peer is here, from now on messages reach it: after its greeting, and again after each restart of
+	/* A stream's peer is here, from now on messages reach it: after its greeting, and again after each restart of
 	 * it, with its new generation. Of a socketpair the peer is here from the start and this is not called. */
 	void (*here)(void *arg, uint64_t generation);
 	/* The peer is gone, or the connection cannot be trusted any more. What was sent and not answered is lost. A
-	 * socketpair is dead for good, nothing is called after this; NNG waits for the next peer. */
+	 * socketpair is dead for good, nothing is called after this; a stream's end waits for the next peer. */
 	void (*gone)(void *arg);
 	/* Waiting bytes fell to zero again, at the end of a turn or later. (They also do when the peer is gone; then
 	 * this is not called.) Each of these three may be NULL. */
@@ -108,8 +110,7 @@ void ipc_close(struct ipc *i);
 
 /* Gathered bytes that have not left yet. */
 size_t ipc_waiting(const struct ipc *i);
-/* Sends of what is gathered what can leave now instead of at the end of the turn (before _exit). Over NNG a message
- * may take 100 us from here until it has left the process. */
+/* Sends of what is gathered what can leave now instead of at the end of the turn (before _exit). */
 void ipc_flush(struct ipc *i);
 
 /* ipc_send_NAME(i, &message): copies. To a peer that is not here it is dropped. */

@@ -9,8 +9,8 @@
 /* Answers that may wait for one HTTP worker; above, its requests are refused instead of done. */
 #define WAITING_BYTES_MAX (64 * 1024 * 1024)
 /* A request with its operation, and an answer with its result, are messages between processes. */
-_Static_assert(KV_TXN_BYTES_MAX + KV_TOKEN_BYTES_MAX + 1024 <= IPC_NNG_BYTES_MAX, "a request");
-_Static_assert(KV_RESULT_BYTES_MAX + 64 * 1024 <= IPC_NNG_BYTES_MAX, "an answer");
+_Static_assert(KV_TXN_BYTES_MAX + KV_TOKEN_BYTES_MAX + 1024 <= IPC_STREAM_BYTES_MAX, "a request");
+_Static_assert(KV_RESULT_BYTES_MAX + 64 * 1024 <= IPC_STREAM_BYTES_MAX, "an answer");
 /* A client's number: which of its desk's visitors it is, and behind that the desk. */
 #define DESK_BITS 6
 #define DESKS_MAX (1u << DESK_BITS)

@@ -245,7 +245,6 @@ class Nodes:
         """What the processes of this test have in theirs."""
         report = f"log_path={self.directory}/report"
         options = {name: f"{os.environ.get(name, '')}:{report}" for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}
-        options["LSAN_OPTIONS"] = f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0"
         return {"HOLDFAST_TEST": self.mark, **options}
 
     def take_reports(self):

@@ -3,10 +3,13 @@
 #include "common/ipc_inside.h"
 #include "tests/fuzz/common/fuzz.h"
 
+/* Less than a real stream has, so that a length over the limit is common. */
+#define STREAM_BYTES_MAX 1000
+
 /*
- * What processes of one node say to each other: frames as they stand in a packet of the socketpair or behind the
- * envelope of an NNG message. The first byte says which side of which connection hears them. What a handler is given
- * makes, encoded again, the very frames that were taken.
+ * What processes of one node say to each other: frames as they stand in a packet of the socketpair, or in
+ * a stream in whatever pieces they come. The first byte says which side of which connection hears them, and whether in
+ * pieces. What a handler is given makes, encoded again, the very frames that were taken.
  */
 struct hearing {
 	struct ipc ipc;
@@ -34,17 +37,51 @@ static const struct ipc_handlers handlers = {
 #undef MSG
 };
 
+static void hear_packet(struct hearing *h, struct bytes frames)
+{
+	bool whole = ipc_dispatch(&h->ipc, frames);
+
+	assert(h->again.size <= frames.size);
+	assert(bytes_begins(frames, buf_bytes(&h->again)));
+	assert(!whole || h->again.size == frames.size);
+}
+
+/* Each piece is a byte that says how long it is, and that much. */
+static void hear_pieces(struct hearing *h, struct bytes pieces)
+{
+	struct buf all = { 0 };
+	size_t at = 0, next = 1;
+
+	h->ipc.bytes_max = STREAM_BYTES_MAX;
+	while (pieces.size > 0) {
+		size_t size = fuzz_byte(&pieces), taken;
+
+		if (size > pieces.size)
+			size = pieces.size;
+		buf_append(&all, bytes_of(pieces.data, size));
+		pieces = bytes_of(pieces.data + size, pieces.size - size);
+		if (!ipc_dispatch_whole(&h->ipc, bytes_of(all.data + at, all.size - at), &taken, &next))
+			break;
+		at += taken;
+		assert(all.size - at < next && next <= IPC_FRAME_HEAD + STREAM_BYTES_MAX);
+		assert(h->again.size == at);
+	}
+	assert(h->again.size <= all.size);
+	assert(bytes_begins(buf_bytes(&all), buf_bytes(&h->again)));
+	buf_free(&all);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes frames = bytes_of(data, size);
 	struct hearing h = { .ipc = { .handlers = &handlers, .arg = &h } };
-	bool whole;
+	uint8_t how = fuzz_byte(&frames);
 
-	h.ipc.in = (enum ipc_direction)(fuzz_byte(&frames) % 4);
-	whole = ipc_dispatch(&h.ipc, frames);
-	assert(h.again.size <= frames.size);
-	assert(bytes_begins(frames, buf_bytes(&h.again)));
-	assert(!whole || h.again.size == frames.size);
+	h.ipc.in = (enum ipc_direction)(how % 4);
+	if (how & 4)
+		hear_pieces(&h, frames);
+	else
+		hear_packet(&h, frames);
 	buf_free(&h.again);
 	return 0;
 }
