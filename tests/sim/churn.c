@@ -52,13 +52,36 @@ static void try_again(struct universe *u)
 		ask_later(u, span_ms(5), span_ms(1000));
 }
 
+static bool knows(const struct node *n, const struct node *other)
+{
+	const struct raft *r = replica_raft(n->replica);
+	const struct raft_config *c = r == NULL ? NULL : raft_config(r);
+	struct raft_member m;
+
+	for (size_t i = 0; c != NULL && i < c->count; i++)
+		if (raft_config_find(c, c->members[i], &m) && bytes_equal(m.peer, bytes_text(other->address)))
+			return true;
+	return false;
+}
+
+/* One that is out and knows no member any more has nobody to pass a request to: others that are out refuse it. */
+static bool reaches_members(const struct universe *u, const struct node *n)
+{
+	if (!replica_view(n->replica).removed)
+		return true;
+	for (int i = 0; i < u->plan.nodes; i++)
+		if (laws_member(u, &u->nodes[i]) && knows(n, &u->nodes[i]))
+			return true;
+	return false;
+}
+
 static void on_ask(struct universe *u, const struct event *e)
 {
 	struct churn *c = &u->churn;
 	struct node *n = &u->nodes[random_below(dice(u), (uint64_t)u->plan.nodes)];
 
 	(void)e;
-	if (!node_up(n) || replica_view(n->replica).cluster == 0) {
+	if (!node_up(n) || replica_view(n->replica).cluster == 0 || !reaches_members(u, n)) {
 		ask_later(u, span_ms(5), span_ms(200));
 		return;
 	}
@@ -325,18 +348,6 @@ static bool all_is_said(const struct universe *u, const struct raft_config *c)
 		    (raft_config_find(c, c->members[i], &m) && m.roles != RAFT_VOTER))
 			return false;
 	return true;
-}
-
-static bool knows(const struct node *n, const struct node *other)
-{
-	const struct raft *r = replica_raft(n->replica);
-	const struct raft_config *c = r == NULL ? NULL : raft_config(r);
-	struct raft_member m;
-
-	for (size_t i = 0; c != NULL && i < c->count; i++)
-		if (raft_config_find(c, c->members[i], &m) && bytes_equal(m.peer, bytes_text(other->address)))
-			return true;
-	return false;
 }
 
 /* Nobody dials who is out: where it has had nothing of the log yet, or not even noted which cluster had added it, and who
