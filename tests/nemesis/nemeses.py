@@ -12,7 +12,7 @@ from typing import Callable
 
 import requests
 
-from nodes import is_alive
+from nodes import PATIENCE, is_alive
 from under_load import Load, status
 from workloads import LEAST_DURING, WORKLOADS, Verdict, clock_us, count, judge_files
 from world import Clone, kill_at_once
@@ -238,6 +238,43 @@ def clone_of_a_member(world, dice, seconds):
         return nothing
     finally:
         clone.vanish()
+
+
+# --- addresses ---
+
+
+def move(world, victims, dice):
+    """Each comes back at another peer address, and its list says where all are now. Who stays is not told."""
+    kill_at_once(victims)
+    for node in victims:
+        node.peer = f"{node.address}:{dice.randint(9001, 9999)}"
+    for node in victims:
+        node.options["members"] = ", ".join(f"{n.id}={n.peer}" for n in world.all)
+        node.launch()
+
+
+def peers_known(world):
+    """{id: peer address} of the members, as somebody says who is there; None when nobody answers."""
+    for node in world.all:
+        try:
+            answer = requests.get(node.url + "/v1/members", timeout=2)
+            return {m["id"]: m["peer"] for m in answer.json()["members"]}
+        except (requests.RequestException, ValueError):
+            continue
+    return None
+
+
+@nemesis("process", goes_on=False)
+def addresses_change(world, dice, seconds):
+    """A few move, then all at once: they find each other, and the cluster knows where each one is."""
+    move(world, minority(world, dice), dice)
+    time.sleep(seconds / 2)
+    move(world, world.all, dice)
+    time.sleep(seconds / 2)
+    end = time.monotonic() + PATIENCE
+    while (known := peers_known(world)) != {n.id: n.peer for n in world.all} and time.monotonic() < end:
+        time.sleep(0.2)
+    assert known == {n.id: n.peer for n in world.all}, f"the cluster knows {known}"
 
 
 # --- network ---

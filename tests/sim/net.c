@@ -197,7 +197,7 @@ static enum hello_verdict judge(struct universe *u, int here, int there, const s
 		story_tell(u, here, "n%d %s", there + 1, hello_verdict_text(v));
 		return v;
 	}
-	u->net.known[here][there] = (struct hello_known){ theirs->start, theirs->boot };
+	u->net.known[here][there] = (struct hello_known){ .start = theirs->start, .boot = theirs->boot };
 	return v;
 }
 

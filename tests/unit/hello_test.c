@@ -20,28 +20,38 @@ static const struct row {
 	struct hello_known known;
 	enum hello_verdict verdict;
 } rows[] = {
-	{ "never heard before", 3, 5, 7, 7, 222, 1, 22, { 0, 0 }, HELLO_WELCOME },
-	{ "the same life again", 3, 5, 7, 7, 222, 4, 22, { 4, 22 }, HELLO_WELCOME },
-	{ "started anew", 3, 5, 7, 7, 222, 5, 23, { 4, 22 }, HELLO_WELCOME },
+	{ "never heard before", 3, 5, 7, 7, 222, 1, 22, { .start = 0 }, HELLO_WELCOME },
+	{ "the same life again", 3, 5, 7, 7, 222, 4, 22, { .start = 4, .boot = 22 }, HELLO_WELCOME },
+	{ "started anew", 3, 5, 7, 7, 222, 5, 23, { .start = 4, .boot = 22 }, HELLO_WELCOME },
 
-	{ "just touching from below", 1, 3, 7, 7, 222, 1, 22, { 0, 0 }, HELLO_WELCOME },
-	{ "just touching from above", 5, 9, 7, 7, 222, 1, 22, { 0, 0 }, HELLO_WELCOME },
-	{ "too old", 1, 2, 7, 7, 222, 1, 22, { 0, 0 }, HELLO_VERSION },
-	{ "too new", 6, 9, 7, 7, 222, 1, 22, { 0, 0 }, HELLO_VERSION },
-	{ "versions reversed", 5, 3, 7, 7, 222, 1, 22, { 0, 0 }, HELLO_MALFORMED },
+	{ "just touching from below", 1, 3, 7, 7, 222, 1, 22, { .start = 0 }, HELLO_WELCOME },
+	{ "just touching from above", 5, 9, 7, 7, 222, 1, 22, { .start = 0 }, HELLO_WELCOME },
+	{ "too old", 1, 2, 7, 7, 222, 1, 22, { .start = 0 }, HELLO_VERSION },
+	{ "too new", 6, 9, 7, 7, 222, 1, 22, { .start = 0 }, HELLO_VERSION },
+	{ "versions reversed", 5, 3, 7, 7, 222, 1, 22, { .start = 0 }, HELLO_MALFORMED },
 
-	{ "m12: another cluster", 3, 5, 7, 8, 222, 1, 22, { 0, 0 }, HELLO_FOREIGN },
-	{ "an unformed node", 3, 5, 7, 0, 222, 1, 22, { 0, 0 }, HELLO_WELCOME },
-	{ "to an unformed node", 3, 5, 0, 8, 222, 1, 22, { 0, 0 }, HELLO_WELCOME },
-	{ "both unformed", 3, 5, 0, 0, 222, 1, 22, { 0, 0 }, HELLO_WELCOME },
+	{ "m12: another cluster", 3, 5, 7, 8, 222, 1, 22, { .start = 0 }, HELLO_FOREIGN },
+	{ "an unformed node", 3, 5, 7, 0, 222, 1, 22, { .start = 0 }, HELLO_WELCOME },
+	{ "to an unformed node", 3, 5, 0, 8, 222, 1, 22, { .start = 0 }, HELLO_WELCOME },
+	{ "both unformed", 3, 5, 0, 0, 222, 1, 22, { .start = 0 }, HELLO_WELCOME },
 
-	{ "oneself", 3, 5, 7, 7, MINE, 9, MY_BOOT, { 0, 0 }, HELLO_SELF },
-	{ "no incarnation", 3, 5, 7, 7, 0, 1, 22, { 0, 0 }, HELLO_MALFORMED },
+	{ "oneself", 3, 5, 7, 7, MINE, 9, MY_BOOT, { .start = 0 }, HELLO_SELF },
+	{ "no incarnation", 3, 5, 7, 7, 0, 1, 22, { .start = 0 }, HELLO_MALFORMED },
 
-	{ "d13: a copy of this node", 3, 5, 7, 7, MINE, 9, 22, { 0, 0 }, HELLO_COPY },
-	{ "d13: same start, other boot", 3, 5, 7, 7, 222, 4, 23, { 4, 22 }, HELLO_COPY },
-	{ "d13: lower start", 3, 5, 7, 7, 222, 3, 22, { 4, 22 }, HELLO_OLD },
-	{ "d13: lower start, other boot", 3, 5, 7, 7, 222, 3, 23, { 4, 22 }, HELLO_OLD },
+	{ "d13: a copy of this node", 3, 5, 7, 7, MINE, 9, 22, { .start = 0 }, HELLO_COPY },
+	{ "d13: same start, other boot", 3, 5, 7, 7, 222, 4, 23, { .start = 4, .boot = 22 }, HELLO_COPY },
+	{ "d13: lower start", 3, 5, 7, 7, 222, 3, 22, { .start = 4, .boot = 22 }, HELLO_OLD },
+	{ "a later start while the one before is connected", 3, 5, 7, 7, 222, 99, 23,
+	    { 4, 22, 0, 0, true, false }, HELLO_RIVAL },
+	{ "a later start when it is not", 3, 5, 7, 7, 222, 99, 23, { 4, 22, 0, 0, false, true },
+	    HELLO_WELCOME },
+	{ "the one before, back", 3, 5, 7, 7, 222, 4, 22, { 99, 23, 4, 22, false, false }, HELLO_WELCOME },
+	{ "it is not, while the later one is connected", 3, 5, 7, 7, 222, 4, 22,
+	    { 99, 23, 4, 22, false, true }, HELLO_OLD },
+	{ "d13: a copy of the one before", 3, 5, 7, 7, 222, 4, 24, { 99, 23, 4, 22, false, false },
+	    HELLO_OLD },
+	{ "d13: an older copy of it", 3, 5, 7, 7, 222, 3, 22, { 99, 23, 4, 22, false, false }, HELLO_OLD },
+	{ "d13: lower start, other boot", 3, 5, 7, 7, 222, 3, 23, { .start = 4, .boot = 22 }, HELLO_OLD },
 };
 
 static void d13_m12_who_is_welcome(void **state)

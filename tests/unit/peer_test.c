@@ -386,6 +386,56 @@ static void d13_a_lower_start_is_refused(void **state)
 	assert_int_equal(A->dialed, 1);
 }
 
+static bool b_reaches_a(void)
+{
+	return B->dialed >= 1;
+}
+
+static bool b_accepted_c(void)
+{
+	return B->accepted == 2;
+}
+
+static bool b_accepted_a_again(void)
+{
+	return B->accepted == 3;
+}
+
+static bool b_lost_twice(void)
+{
+	return B->lost == 2;
+}
+
+/* Anybody can say it. The connection that lives wins; and when that of the later start is over, the process that was there
+ * before is let in again. */
+static void hello_of_a_later_start_shuts_nobody_out_for_good(void **state)
+{
+	(void)state;
+	join_two();
+	net_dial(B, A);
+	net_await(b_reaches_a);
+	net_open(2);
+	C->hello.incarnation = A->hello.incarnation;
+	C->hello.start = 99;
+	net_speak(C);
+	net_dial(C, B);
+	net_turn_for(200);
+	assert_int_equal(B->accepted, 1);
+	assert_true(net_send(A, B, "it is still heard"));
+	net_await(b_has_a_frame);
+
+	/* Nothing is connected to A for a while. */
+	transport_set_peers(B->transport, NULL, 0);
+	transport_set_peers(A->transport, NULL, 0);
+	net_await(b_accepted_c);
+	net_dial(A, B);
+	net_turn_for(200);
+	assert_int_equal(B->accepted, 2);
+	transport_set_peers(C->transport, NULL, 0);
+	net_await(b_lost_twice);
+	net_await(b_accepted_a_again);
+}
+
 static void two_addresses_of_one_node_settle_on_one(void **state)
 {
 	struct bytes addresses[2];
@@ -479,6 +529,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(own_address_is_refused, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(d13_a_copied_directory_is_refused, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(d13_a_lower_start_is_refused, net_setup, net_teardown),
+		cmocka_unit_test_setup_teardown(
+		    hello_of_a_later_start_shuts_nobody_out_for_good, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(
 		    two_addresses_of_one_node_settle_on_one, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(an_address_no_longer_wanted_is_left, net_setup, net_teardown),

@@ -14,6 +14,7 @@ enum hello_verdict {
 	HELLO_FOREIGN, /* both formed, in different clusters (M12) */
 	HELLO_SELF, /* this very process: it dialed its own address */
 	HELLO_OLD, /* started earlier than a process of this incarnation heard before: a copied directory (D13) */
+	HELLO_RIVAL, /* it says that it was started later than one that this node has reached and is connected to */
 	HELLO_COPY, /* the same start as another process of this incarnation: a copied directory (D13) */
 };
 
@@ -21,6 +22,12 @@ enum hello_verdict {
  * first hello, so two boots of one start cannot be one directory, whether or not the first still lives. */
 struct hello_known {
 	uint64_t start, boot;
+	/* The life before that one, where this node had reached it. Anybody can say a hello of a later start; when nobody is
+	 * connected who said it, the very process that was there before is welcome again. A copy of its directory has
+	 * another boot. */
+	uint64_t before_start, before_boot;
+	bool lives; /* a connection that this node dialed to it is up */
+	bool connected; /* or any other */
 };
 
 enum hello_verdict hello_check(

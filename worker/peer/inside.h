@@ -27,6 +27,7 @@ struct node {
 	TAILQ_ENTRY(node) entry;
 	uint64_t incarnation;
 	struct hello_known known;
+	bool reached; /* that life, on a connection that this node dialed */
 	struct guest *guest; /* the accepted connection that counts, or NULL */
 	struct link *link; /* the dialed connection that counts, or NULL */
 	struct hush refusals;

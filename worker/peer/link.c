@@ -96,6 +96,7 @@ static void on_hello(void *arg, struct channel *c, const struct peer_hello *hell
 	if (l->node->link != NULL)
 		replace_link(p, l->node);
 	l->node->link = l;
+	l->node->reached = true;
 	l->up_since = loop_now(p->loop);
 	/* This one of its addresses is good: it is the first to be tried again. */
 	l->next = (l->next + l->addresses.count - 1) % l->addresses.count;

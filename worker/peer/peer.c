@@ -47,8 +47,12 @@ static void log_refusal(
 enum hello_verdict peer_judge(struct peer *p, const struct peer_hello *hello, const char *far)
 {
 	struct node *n = peer_find(p, hello->incarnation);
-	enum hello_verdict v =
-	    hello_check(&p->hello, hello, n == NULL ? (struct hello_known){ 0 } : n->known);
+	struct hello_known known = n == NULL ? (struct hello_known){ 0 } : n->known;
+	enum hello_verdict v;
+
+	known.lives = n != NULL && n->link != NULL;
+	known.connected = n != NULL && n->guest != NULL;
+	v = hello_check(&p->hello, hello, known);
 
 	if (v != HELLO_WELCOME)
 		log_refusal(p, n == NULL ? &p->refusals : &n->refusals, hello, far, v);
@@ -93,7 +97,13 @@ struct node *peer_learn(struct peer *p, const struct peer_hello *hello)
 		if (n->link != NULL)
 			channel_fail(n->link->channel, "the node was started anew");
 	}
-	n->known = (struct hello_known){ .start = hello->start, .boot = hello->boot };
+	if (n->reached && n->known.boot != hello->boot) {
+		n->known.before_start = n->known.start;
+		n->known.before_boot = n->known.boot;
+		n->reached = false;
+	}
+	n->known.start = hello->start;
+	n->known.boot = hello->boot;
 	return n;
 }
 

@@ -92,6 +92,7 @@ struct state_job {
 	struct points points; /* APPLY: those that the state came by */
 	struct blob *why; /* DISTRUST */
 	struct kv *kv; /* SWITCH: the new state machine, and its table */
+	bool switched; /* SWITCH: it is in force, and `kv` the old one */
 	struct table *table;
 	/* SCAN_*: of which scan, as of which index */
 	uint64_t scan, scan_index;
@@ -411,6 +412,8 @@ void state_job_submit(struct state_job *j);
 /* A READ does this one, too. */
 void state_job_read(struct state_job *j, struct pending *p);
 void state_job_free(struct state_job *j);
+/* The node ends before it has taken this switch over: of the two states the one that is not in force is closed. */
+void state_close_switch(struct replica *r, struct state_job *j);
 /* From now on the lane applies to this state machine, which holds everything up to `index`. Takes both over. */
 void state_switch(struct replica *r, struct table *table, struct kv *kv, uint64_t index);
 

@@ -175,6 +175,7 @@ void replica_close(struct replica *r)
 	}
 	while ((state = STAILQ_FIRST(&r->state_over)) != NULL) {
 		STAILQ_REMOVE_HEAD(&r->state_over, over);
+		state_close_switch(r, state);
 		state_job_free(state);
 	}
 	image_send_fini(r);

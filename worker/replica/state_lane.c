@@ -69,6 +69,7 @@ static enum err do_switch(struct state_job *j)
 
 	j->r->kv = j->kv;
 	j->kv = old;
+	j->switched = true;
 	return e;
 }
 
@@ -201,6 +202,22 @@ void state_job_free(struct state_job *j)
 	free(j);
 }
 
+/* Done, the state machine is of the new table already; else it still is of the old one. */
+void state_close_switch(struct replica *r, struct state_job *j)
+{
+	struct table *unused = j->table;
+
+	if (j->kind != STATE_SWITCH)
+		return;
+	if (j->switched) {
+		unused = r->table;
+		r->table = j->table;
+	}
+	kv_close(j->kv);
+	j->kv = NULL;
+	tables_close(r->env.tables, unused);
+}
+
 void state_apply(struct replica *r, const struct raft_ready *rd)
 {
 	struct state_job *j = state_job_new(r, STATE_APPLY);
@@ -322,6 +339,8 @@ void state_take_over(struct replica *r)
 		r->measure.state_jobs--;
 		if (!r->failed)
 			take_job(r, j);
+		else
+			state_close_switch(r, j);
 		state_job_free(j);
 	}
 }

@@ -154,9 +154,12 @@ static enum err write_next(struct mark *m, struct mark_place place)
 	unsigned copy = 1 - m->copy;
 
 	encode(content, place);
-	if (pwrite(m->fd, content, sizeof(content), (off_t)copy * COPY_APART) != sizeof(content) ||
-	    fdatasync(m->fd) == -1)
-		return errno == 0 ? ERR_IO : err_from_errno(errno);
+	ssize_t written = pwrite(m->fd, content, sizeof(content), (off_t)copy * COPY_APART);
+
+	if (written != -1 && written != (ssize_t)sizeof(content))
+		return ERR_IO; /* errno is of some earlier call */
+	if (written == -1 || fdatasync(m->fd) == -1)
+		return err_from_errno(errno);
 	m->copy = copy;
 	m->place = pack(place);
 	return ERR_OK;
