@@ -331,6 +331,8 @@ static void take_status_line(struct golden *g, const char *line)
 {
 	g->status = (struct status_node){
 		.id = take_bytes(g, line, "id"),
+		.peer = take_bytes(g, line, "peer"),
+		.http = take_bytes(g, line, "http"),
 		.incarnation = take_number(g, line, "incarnation"),
 		.cluster = take_number(g, line, "cluster"),
 		.start = take_number(g, line, "start"),
