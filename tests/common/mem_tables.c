@@ -15,6 +15,7 @@ struct mem_tables {
 	struct tables tables;
 	struct table *in_force; /* NULL: there is none */
 	LIST_HEAD(, beside) beside;
+	bool open; /* that one */
 	size_t adopted;
 	enum err error;
 };
@@ -61,6 +62,8 @@ static enum err mem_open(struct tables *ts, struct table **out)
 {
 	forget_beside(mem_of(ts));
 	*out = mem_tables_in_force(ts);
+	assert(!mem_of(ts)->open); /* whoever had it open has closed it */
+	mem_of(ts)->open = true;
 	return ERR_OK;
 }
 
@@ -84,12 +87,15 @@ static enum err mem_adopt(struct tables *ts, struct table *t)
 	if (before != NULL)
 		put_beside(m, before);
 	m->adopted++;
+	m->open = true;
 	return ERR_OK;
 }
 
 static void mem_close(struct tables *ts, struct table *t)
 {
-	(void)ts;
+	struct mem_tables *m = mem_of(ts);
+
+	m->open = m->open && t != m->in_force;
 	mem_table_take_back(t);
 }
 
@@ -112,6 +118,7 @@ static enum err mem_set_aside(struct tables *ts, const char *suffix)
 		return ERR_NOT_FOUND;
 	mem_table_free(m->in_force);
 	m->in_force = NULL;
+	m->open = false;
 	return ERR_OK;
 }
 

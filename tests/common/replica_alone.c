@@ -307,6 +307,12 @@ void alone_state_turn(struct alone *a)
 	settle(a);
 }
 
+void alone_state_then_kill(struct alone *a)
+{
+	work_off(&a->lanes[LANE_STATE], SIZE_MAX);
+	alone_kill(a);
+}
+
 void alone_upkeep_then_state(struct alone *a)
 {
 	work_off(&a->lanes[LANE_UPKEEP], SIZE_MAX);

@@ -94,6 +94,8 @@ void alone_pass(struct alone *a, int64_t ms);
 /* The log lane does the oldest of the jobs that wait for it, and no more. */
 void alone_log_turn(struct alone *a);
 void alone_state_turn(struct alone *a);
+/* The state lane does all that waits for it, and the loop hears nothing of that before the process is killed. */
+void alone_state_then_kill(struct alone *a);
 /* The maintenance lane, then the state lane does all that waits for it, before the loop hears of either. */
 void alone_upkeep_then_state(struct alone *a);
 /* The node at the other end says who it is: n2 or n3, of this cluster, on the connection dialed or accepted. */

@@ -488,6 +488,22 @@ static void s2_crash_in_the_switch_leaves_the_old_or_the_new(void **state)
 	assert_true(between > 2);
 }
 
+/* The table that it had before is another one than the state machine works on. mem_tables opens none that is open. */
+static void s2_switch_that_was_not_taken_over_leaves_no_state_open(void **state)
+{
+	struct scene s = begin();
+
+	(void)state;
+	send(&s, 0, s.count - 1);
+	s.a->state_waits = true;
+	send(&s, s.count - 1, s.count);
+	assert_int_equal(mem_tables_adopted(s.a->tables), 1);
+	alone_state_then_kill(s.a);
+	s.a->state_waits = false;
+	assert_taken_over(&s);
+	end(&s);
+}
+
 static void d10_write_that_may_be_in_the_image_is_not_tried_again(void **state)
 {
 	(void)state;
@@ -526,6 +542,7 @@ int main(void)
 		cmocka_unit_test(s1_image_that_is_no_news_changes_nothing),
 		cmocka_unit_test(s4_receiver_that_dies_begins_anew),
 		cmocka_unit_test(s2_crash_in_the_switch_leaves_the_old_or_the_new),
+		cmocka_unit_test(s2_switch_that_was_not_taken_over_leaves_no_state_open),
 		cmocka_unit_test(d10_write_that_may_be_in_the_image_is_not_tried_again),
 	};
 

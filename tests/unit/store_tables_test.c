@@ -28,6 +28,7 @@
 #include "tests/common/kv_random.h"
 #include "tests/common/mem_table.h"
 #include "tests/common/store_case.h"
+#include "worker/store/mark.h"
 #include "worker/store/store.h"
 
 #define T(text) bytes_text(text)
@@ -39,6 +40,7 @@
 static struct {
 	uint64_t syncs_left; /* until one fails; 0: none */
 	bool full; /* no write finds space */
+	bool short_of_space; /* only half of a write does */
 	unsigned relieved;
 	/* Paths with something that no sync covers: content of files, names in directories. */
 	char *unsynced[FILES_MAX];
@@ -90,7 +92,9 @@ ssize_t write(int fd, const void *from, size_t size)
 
 ssize_t pwrite(int fd, const void *from, size_t size, off_t offset)
 {
-	return fails_to_write(fd) ? -1 : syscall(SYS_pwrite64, fd, from, size, offset);
+	return fails_to_write(fd)
+		   ? -1
+		   : syscall(SYS_pwrite64, fd, from, disk.short_of_space ? size / 2 : size, offset);
 }
 
 static int sync_by(long call, int fd)
@@ -573,10 +577,27 @@ static void s6_an_image_goes_from_one_state_into_another_on_disk(void **state)
 	buf_free(&two);
 }
 
+/* A short write sets no errno: what is there is of some earlier call. */
+static void short_write_of_the_mark_is_not_blamed_on_an_earlier_error(void **state)
+{
+	struct mark *m;
+
+	(void)state;
+	assert_int_equal(mark_make(store_dir), ERR_OK);
+	assert_int_equal(mark_open(&m, store_dir), ERR_OK);
+	disk.short_of_space = true;
+	errno = ENOENT;
+	assert_int_equal(mark_raise(m, (struct mark_place){ 1, 2 }), ERR_IO);
+	disk.short_of_space = false;
+	assert_int_equal(mark_raise(m, (struct mark_place){ 1, 2 }), ERR_OK);
+	mark_close(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, store_teardown)
+		TEST(short_write_of_the_mark_is_not_blamed_on_an_earlier_error),
 		TEST(an_adopted_state_takes_the_place_of_the_other),
 		TEST(what_was_not_adopted_is_gone),
 		TEST(d14_a_state_is_synced_before_the_link_names_it),
