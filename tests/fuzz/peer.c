@@ -87,7 +87,7 @@ static void on_hello(void *arg, struct channel *c, const struct peer_hello *hell
 		.incarnation = 1,
 		.start = 1 };
 	struct hearing *h = arg;
-	enum hello_verdict v = hello_check(&mine, hello, (struct hello_known){ 2, 3 });
+	enum hello_verdict v = hello_check(&mine, hello, (struct hello_known){ .start = 2, .boot = 3 });
 
 	buf_printf(&h->seen, "hello %s\n", v == HELLO_WELCOME ? "" : hello_verdict_text(v));
 	peer_hello_put(&h->seen, hello);
