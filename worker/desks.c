@@ -1,6 +1,7 @@
 #include "worker/desks.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/log.h"
@@ -50,10 +51,16 @@ struct desks *desks_new(struct worker *w, struct replica *r, void (*drained)(voi
 
 /* --- what HTTP workers ask --- */
 
-static void refuse(struct desk *d, uint64_t id, enum err e)
+/* Its HTTP worker does not take the answers that there are. */
+static void refuse_another(struct desk *d, uint64_t id)
 {
-	const struct ipc_answer a = { .id = id, .error = (uint16_t)e, .applied = APPLIED_NO };
+	struct ipc_answer a = { .id = id, .error = ERR_BUSY, .applied = APPLIED_NO };
+	char text[128];
 
+	snprintf(text, sizeof(text),
+	    "answers of %zu bytes wait for this HTTP worker, the limit is %d; repeat it later",
+	    ipc_waiting(d->ipc), WAITING_BYTES_MAX);
+	a.text = bytes_text(text);
 	ipc_send_answer(d->ipc, &a);
 }
 
@@ -62,7 +69,7 @@ static void on_request(void *arg, const struct ipc_request *m)
 	struct desk *d = arg;
 
 	if (ipc_waiting(d->ipc) > WAITING_BYTES_MAX)
-		refuse(d, m->id, ERR_BUSY);
+		refuse_another(d, m->id);
 	else
 		replica_request(d->all->replica, d->client, m, loop_now(d->all->worker->loop));
 }

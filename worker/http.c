@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -73,11 +74,12 @@ static void count(struct http *h, const struct flight *f, const struct ipc_answe
 		meter_slow(h->meter, &f->match, h->response.status, took, a, now(h));
 }
 
-static void answer_error(struct http *h, struct flight *f, enum err e, enum applied applied)
+/* `text`: more than err_text(), or empty. */
+static void answer_error(struct http *h, struct flight *f, enum err e, enum applied applied, const char *text)
 {
 	struct conn *conn = f->conn;
 
-	dialect_refuse(&f->match, &f->note, e, applied, (struct bytes){ 0 }, h->revision, &h->response);
+	dialect_refuse(&f->match, &f->note, e, applied, bytes_text(text), h->revision, &h->response);
 	count(h, f, NULL);
 	flights_remove(h->flights, f);
 	conn_answer(conn, &h->response);
@@ -159,6 +161,17 @@ static struct flight *add_flight(struct http *h, struct conn *c, const struct ma
 	return f;
 }
 
+static void refuse_to_keep(struct http *h, struct flight *f, size_t bytes)
+{
+	char text[192];
+
+	snprintf(text, sizeof(text),
+	    "requests of %zu bytes wait here for the consensus worker, and this one has %zu, the limit is "
+	    "%zu; repeat it later",
+	    flights_kept(h->flights), bytes, KEPT_BYTES_MAX);
+	answer_error(h, f, ERR_BUSY, APPLIED_NO, text);
+}
+
 /* A read is kept, so that it can be asked again; a write only until it can be handed over. */
 static void submit(
     struct http *h, struct conn *c, const struct match *m, enum method method, struct operation *op)
@@ -170,7 +183,7 @@ static void submit(
 	if (h->here && is_handed_over_once(f))
 		hand_over(h, f, op->token, txn);
 	else if (flights_kept(h->flights) + op->token.size + txn.size > KEPT_BYTES_MAX)
-		answer_error(h, f, ERR_BUSY, APPLIED_NO);
+		refuse_to_keep(h, f, op->token.size + txn.size);
 	else {
 		flight_keep(h->flights, f, op->token, txn);
 		if (h->here)
@@ -178,12 +191,12 @@ static void submit(
 	}
 }
 
-static size_t on_body_max(void *arg, const struct request *q)
+static size_t on_body_max(void *arg, const struct request *q, const char **option)
 {
 	struct http *h = arg;
 	struct match m = route_find(dialects, h->operation.spoken, q->method, q->path);
 
-	return route_body_max(&m, &h->limits);
+	return route_body_max(&m, &h->limits, option);
 }
 
 static bool is_local(const struct match *m)
@@ -435,7 +448,7 @@ static void on_consensus_gone(void *arg)
 		if (f->streams) {
 			break_stream(h, f, bytes_text("the consensus worker is gone"));
 		} else if (f->handed_over && is_handed_over_once(f)) {
-			answer_error(h, f, ERR_RESTARTED, APPLIED_UNKNOWN);
+			answer_error(h, f, ERR_RESTARTED, APPLIED_UNKNOWN, "");
 			lost++;
 		} else
 			f->handed_over = false;
@@ -472,14 +485,14 @@ static const struct ipc_handlers consensus_handlers = {
 static void expire(struct http *h, struct flight *f)
 {
 	if (!f->handed_over) {
-		answer_error(h, f, ERR_STARTING, APPLIED_NO);
+		answer_error(h, f, ERR_STARTING, APPLIED_NO, "");
 		return;
 	}
 	cancel(h, f);
 	if (f->streams)
 		break_stream(h, f, bytes_text("nothing more came of it in time"));
 	else
-		answer_error(h, f, ERR_TIMEOUT, APPLIED_UNKNOWN);
+		answer_error(h, f, ERR_TIMEOUT, APPLIED_UNKNOWN, "");
 }
 
 static void on_sweep(void *arg)

@@ -18,11 +18,12 @@ void answer(struct fixture *f, struct conn *c, int status, struct bytes body)
 	conn_answer(c, &f->response);
 }
 
-static size_t on_body_max(void *arg, const struct request *q)
+static size_t on_body_max(void *arg, const struct request *q, const char **option)
 {
 	struct fixture *f = arg;
 
 	(void)q;
+	*option = "[http] body_max";
 	return f->body_max;
 }
 

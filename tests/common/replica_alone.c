@@ -189,7 +189,7 @@ static enum err open_replica(struct alone *a)
 		.log_budget = a->log_budget,
 		.image_budget = a->image_budget,
 		.requests_max = 1000,
-		.request_bytes_max = 1 << 20,
+		.request_bytes_max = a->request_bytes_max != 0 ? a->request_bytes_max : 1 << 20,
 		.cache_bytes = a->cache_bytes != 0 ? a->cache_bytes : 1 << 20,
 		.hash_every = ALONE_HASH_EVERY,
 	};

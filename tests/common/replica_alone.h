@@ -66,7 +66,8 @@ struct alone {
 	bool state_waits; /* the state lane does nothing, but by alone_state_turn() */
 	bool log_waits; /* nor the log lane, but by alone_log_turn() */
 	bool upkeep_waits; /* nor the maintenance lane */
-	uint64_t log_budget, image_budget, cache_bytes; /* from the next start on; 0: the default */
+	/* From the next start on; 0: the default. */
+	uint64_t log_budget, image_budget, cache_bytes, request_bytes_max;
 	uint64_t read, to_read; /* what the last start said of its log, last */
 	const char *state_lost; /* from the next start on; NULL: it is there */
 	bool repairs; /* from the next start on damage that is found at work is left to a repair */

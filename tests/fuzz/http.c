@@ -102,12 +102,12 @@ static void say_plainly(const struct request *q)
 
 /* --- the server's handlers --- */
 
-static size_t on_body_max(void *arg, const struct request *q)
+static size_t on_body_max(void *arg, const struct request *q, const char **option)
 {
 	struct match m = route_find(dialects, DIALECTS_ALL, q->method, q->path);
 
 	(void)arg;
-	return route_body_max(&m, &limits);
+	return route_body_max(&m, &limits, option);
 }
 
 static bool on_passes(void *arg, const struct request *q)
@@ -134,10 +134,11 @@ static void on_request(void *arg, struct conn *c, const struct request *q)
 {
 	struct match m = route_find(dialects, DIALECTS_ALL, q->method, q->path);
 	struct operation *op = &world.operation;
+	const char *option;
 	enum err e;
 
 	(void)arg;
-	assert(q->path.size > 0 && q->path.data[0] == '/' && q->body.size <= on_body_max(NULL, q));
+	assert(q->path.size > 0 && q->path.data[0] == '/' && q->body.size <= on_body_max(NULL, q, &option));
 	see(q);
 	say_plainly(q);
 	op->limits = &limits;

@@ -3,6 +3,7 @@
 Each node has a small filesystem of its own, and a foreign file on it takes what is free."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -106,6 +107,8 @@ def refused(answer):
     assert answer.headers["Retry-After"]
     assert answer.json()["code"] == "full"
     assert answer.json()["applied"] == "no"
+    found = re.search(r"free_bytes(?: is (\d+), free_mark is (\d+))?", answer.json()["error"])
+    assert found and found[2] in (None, str(6 * MIB)), answer.text  # the leader's are not known elsewhere
     return True
 
 

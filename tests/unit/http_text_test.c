@@ -254,9 +254,13 @@ static void a_value_has_its_own_limit(void **state)
 	struct match value = route_find(dialects, DIALECTS_ALL, METHOD_PUT, text("/a/b"));
 	struct match body = route_find(dialects, DIALECTS_ALL, METHOD_POST, text("/a"));
 
+	const char *option;
+
 	(void)state;
-	assert_int_equal(route_body_max(&value, &limits), 20);
-	assert_int_equal(route_body_max(&body, &limits), 30);
+	assert_int_equal(route_body_max(&value, &limits, &option), 20);
+	assert_string_equal(option, "[limits] value");
+	assert_int_equal(route_body_max(&body, &limits, &option), 30);
+	assert_string_equal(option, "[http] body_max");
 }
 
 /* --- heads --- */

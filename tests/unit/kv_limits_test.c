@@ -87,6 +87,7 @@ static void a_result_is_bounded(void **state)
 	for (int i = 0; i < 4; i++)
 		kv_get_step(&steps, T("big"));
 	assert_int_equal(drive_read(&d, &steps)->error, ERR_TOO_LARGE);
+	assert_int_equal(d.result.failed_guard, BOUND_RESULT);
 	assert_int_equal(d.result.revision, 1);
 }
 
@@ -99,6 +100,7 @@ static void a_delete_by_prefix_is_bounded_in_keys(void **state)
 	kv_delete_prefix_step(&steps, T("n"));
 	assert_int_equal(write_steps()->error, ERR_TOO_LARGE);
 	assert_int_equal(d.result.present, KV_DELETE_KEYS_MAX + 1);
+	assert_int_equal(d.result.failed_guard, BOUND_DELETE_KEYS);
 	assert_int_equal(kv_changes_count(d.changes), 0);
 	expect_held("other", NULL);
 	kv_delete_step(&steps, T("n010000"));
@@ -204,6 +206,7 @@ static void ten_thousand_steps_that_read_all_the_time_are_bounded(void **state)
 	for (unsigned i = 0; i < 200; i++)
 		kv_range_step(&steps, T("n"), NONE, 1000, true);
 	assert_int_equal(drive_read(&d, &steps)->error, ERR_TOO_LARGE);
+	assert_int_equal(d.result.failed_guard, BOUND_RESULT);
 }
 
 /* What an earlier version has let into the log means the same on every node. */

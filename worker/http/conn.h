@@ -46,6 +46,7 @@ struct conn {
 	struct buf body;
 	struct chunks chunks;
 	size_t body_max;
+	const char *body_option; /* which says so */
 	size_t charged; /* of server->buffered */
 	size_t charged_unsent; /* of server->unsent */
 	uint64_t given; /* bytes of answers, from the first on */

@@ -53,9 +53,8 @@ static void refuse_large(struct conn *c, const struct request *q)
 {
 	char text[192];
 
-	snprintf(text, sizeof(text),
-	    "the body has %llu bytes, the limit is %zu ([limits] value for a value, else [http] body_max)",
-	    (unsigned long long)c->framing.body_bytes, c->body_max);
+	snprintf(text, sizeof(text), "the body has %llu bytes, the limit is %zu (%s)",
+	    (unsigned long long)c->framing.body_bytes, c->body_max, c->body_option);
 	conn_refuse(c, q, ERR_TOO_LARGE, bytes_text(text));
 }
 
@@ -73,7 +72,7 @@ static void begin_request(struct conn *c, struct bytes in, size_t head_size)
 		return;
 	}
 	c->head_only = q->method == METHOD_HEAD;
-	c->body_max = s->handlers->body_max(s->arg, q);
+	c->body_max = s->handlers->body_max(s->arg, q, &c->body_option);
 	if (c->framing.body_bytes > c->body_max) {
 		refuse_large(c, q);
 	} else if (s->paused && !s->handlers->passes(s->arg, q)) {
@@ -111,6 +110,17 @@ static struct bytes skip_empty_lines(struct conn *c)
 	return in.size == 1 && in.data[0] == '\r' ? (struct bytes){ 0 } : in;
 }
 
+/* `size`: of what there is of it. */
+static void refuse_head(struct conn *c, size_t size)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text),
+	    "the head of the request has %zu bytes or more, the limit is %zu (32 KiB)", size,
+	    SERVER_HEAD_BYTES_MAX);
+	conn_refuse_unread(c, c->search.line == 0 ? ERR_KEY_TOO_LONG : ERR_HEADER_TOO_LARGE, text);
+}
+
 static bool take_head(struct conn *c)
 {
 	struct bytes in = c->phase == CONN_IDLE ? skip_empty_lines(c) : conn_input(c);
@@ -131,8 +141,7 @@ static bool take_head(struct conn *c)
 		conn_refuse_unread(c, ERR_BAD_REQUEST,
 		    "every line of the head ends with CR LF, and none begins with a blank");
 	else if (found == HEAD_WHOLE ? size > SERVER_HEAD_BYTES_MAX : in.size > SERVER_HEAD_BYTES_MAX)
-		conn_refuse_unread(c, c->search.line == 0 ? ERR_KEY_TOO_LONG : ERR_HEADER_TOO_LARGE,
-		    "the head of the request is over the limit of 32 KiB");
+		refuse_head(c, found == HEAD_WHOLE ? size : in.size);
 	else if (found == HEAD_WHOLE)
 		begin_request(c, in, size);
 	else if (c->at_end)
@@ -215,10 +224,8 @@ static bool take_body(struct conn *c)
 		    c, ERR_BAD_REQUEST, "the chunks of the body are malformed, or have trailers");
 		return true;
 	case CHUNK_TOO_LARGE:
-		snprintf(text, sizeof(text),
-		    "the body has more than %zu bytes, the limit ([limits] value for a value, else [http] "
-		    "body_max)",
-		    c->body_max);
+		snprintf(text, sizeof(text), "the body has more than %zu bytes, the limit (%s)", c->body_max,
+		    c->body_option);
 		conn_refuse_body(c, ERR_TOO_LARGE, text);
 		return true;
 	}

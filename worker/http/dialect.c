@@ -132,6 +132,38 @@ static bool redirect(const struct answer *a, struct bytes leader, struct respons
 	return good;
 }
 
+#define MIB (1024 * 1024)
+#define DELETE_BOUNDS                                                                                        \
+	"the limit is %d keys and %d MiB; delete the first N keys with limit=N, and repeat that while the "  \
+	"answer says more"
+
+/* Which limit it met, what was over that, and what to do about it. */
+static void put_excess(struct buf *why, const struct kv_result *r)
+{
+	switch ((enum kv_bound)r->failed_guard) {
+	case BOUND_RESULT:
+		buf_printf(why, "the result has more than %d bytes, the limit; ask for less at a time",
+		    KV_RESULT_BYTES_MAX);
+		break;
+	case BOUND_VISITS:
+		buf_printf(why,
+		    "the operation passes by more than %d keys, the limit; ask for less at a time",
+		    KV_TXN_VISITS_MAX);
+		break;
+	case BOUND_DELETE_KEYS:
+		buf_printf(why, "the prefix has more than %d keys, " DELETE_BOUNDS, KV_DELETE_KEYS_MAX,
+		    KV_DELETE_KEYS_MAX, KV_DELETE_BYTES_MAX / MIB);
+		break;
+	case BOUND_DELETE_BYTES:
+		buf_printf(why, "the prefix has more than %d MiB in the first %llu keys, " DELETE_BOUNDS,
+		    KV_DELETE_BYTES_MAX / MIB, (unsigned long long)r->present, KV_DELETE_KEYS_MAX,
+		    KV_DELETE_BYTES_MAX / MIB);
+		break;
+	case BOUND_UNSAID:
+		break;
+	}
+}
+
 /* A result says more than OK: a condition that does not hold is found when the entry is applied, and is an answer
  * like any other, but to the client it is an error. */
 static void take_result(struct answer *a, struct bytes encoded)
@@ -158,6 +190,7 @@ static void take_status(struct answer *a, struct bytes encoded)
 void dialect_render(const struct match *m, enum request_kind kind, const struct note *note,
     const struct ipc_answer *from, const struct about *about, struct response *out)
 {
+	struct buf why = { 0 };
 	struct answer a = {
 		.error = from->error < ERR_COUNT ? (enum err)from->error : ERR_INTERNAL,
 		.applied = from->applied == APPLIED_NO ? APPLIED_NO : APPLIED_UNKNOWN,
@@ -173,11 +206,16 @@ void dialect_render(const struct match *m, enum request_kind kind, const struct 
 		take_status(&a, from->result);
 	else if (a.error == ERR_OK)
 		take_result(&a, from->result);
+	if (a.error == ERR_TOO_LARGE && a.text.size == 0) {
+		put_excess(&why, &a.result);
+		a.text = buf_bytes(&why);
+	}
 	out->stream = a.error == ERR_OK && from->more != 0;
 	if (a.error == ERR_OK)
 		m->route->render(&a, out);
 	else if (!redirect(&a, from->result, out))
 		render_error(m, &a, out);
+	buf_free(&why);
 }
 
 void dialect_refuse(const struct match *m, const struct note *note, enum err e, enum applied applied,

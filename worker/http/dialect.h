@@ -82,8 +82,8 @@ struct match route_find(
     const struct dialect *const *dialects, unsigned spoken, enum method method, struct bytes path);
 /* "GET, HEAD, PUT", for Allow, valid until the next call. */
 const char *route_allow(unsigned methods);
-/* The most bytes of body that a request to this route may have. */
-size_t route_body_max(const struct match *m, const struct limits *limits);
+/* The most bytes of body that a request to this route may have, and the option that says so, in static memory. */
+size_t route_body_max(const struct match *m, const struct limits *limits, const char **option);
 
 /* What fails of it may have been applied, or not. */
 bool match_is_write(const struct match *m, enum method method);

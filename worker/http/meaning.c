@@ -55,10 +55,13 @@ static enum err take_token(struct operation *op, const struct request *q)
 
 	if (token == NULL)
 		return ERR_OK;
-	if (token->size == 0 || token->size > KV_TOKEN_BYTES_MAX ||
-	    request_header_count(q, headers[HEADER_NUMBER_IDEMPOTENCY_KEY].name) > 1)
+	if (request_header_count(q, headers[HEADER_NUMBER_IDEMPOTENCY_KEY].name) > 1)
 		return operation_refuse(
-		    op, ERR_BAD_REQUEST, "an Idempotency-Key has 1 to %d bytes", KV_TOKEN_BYTES_MAX);
+		    op, ERR_BAD_REQUEST, "a request has one Idempotency-Key; leave out the others");
+	if (token->size == 0 || token->size > KV_TOKEN_BYTES_MAX)
+		return operation_refuse(op, ERR_BAD_REQUEST,
+		    "the Idempotency-Key has %zu bytes, and may have 1 to %d", token->size,
+		    KV_TOKEN_BYTES_MAX);
 	op->token = *token;
 	return ERR_OK;
 }

@@ -4,8 +4,6 @@
 
 #include "worker/http/text.h"
 
-#define MIB (1024 * 1024)
-
 /* What several routes honour. */
 #define CONDITIONS (HEADER_IF_MATCH | HEADER_IF_NONE_MATCH)
 #define TOKEN HEADER_IDEMPOTENCY_KEY
@@ -184,29 +182,6 @@ static enum err parse_delete_prefix(const struct request *q, struct bytes rest, 
 	return ERR_OK;
 }
 
-/* What was over the limit, and what to do about it. */
-static void delete_prefix_error(const struct answer *a, struct response *out)
-{
-	struct answer told = *a;
-	char text[256], found[64];
-
-	if (a->error != ERR_TOO_LARGE || a->result.present == 0) {
-		native_error(a, out);
-		return;
-	}
-	if (a->result.present > KV_DELETE_KEYS_MAX)
-		snprintf(found, sizeof(found), "more than %d keys", KV_DELETE_KEYS_MAX);
-	else
-		snprintf(found, sizeof(found), "more than %d MiB in the first %llu keys",
-		    KV_DELETE_BYTES_MAX / MIB, (unsigned long long)a->result.present);
-	snprintf(text, sizeof(text),
-	    "the prefix has %s, the limit is %d keys and %d MiB; delete the first N keys with limit=N, and "
-	    "repeat that while the answer says more",
-	    found, KV_DELETE_KEYS_MAX, KV_DELETE_BYTES_MAX / MIB);
-	told.text = bytes_text(text);
-	native_error(&told, out);
-}
-
 /* If-None-Match of a read compares weakly (RFC 9110 §13.1.2): W/"N" is N behind a proxy that compressed it. */
 static enum err take_known_revision(struct operation *op, const struct request *q)
 {
@@ -306,8 +281,7 @@ static const struct route routes[] = {
 	{ METHOD_GET, "/v1/kv", "List keys, in pages.", 0, 0, READS | PAGES, parse_list, native_render_list,
 	    NULL, 0 },
 	{ METHOD_DELETE, "/v1/kv", "Delete all keys that begin with a prefix.", ROUTE_WRITE, TOKEN,
-	    WAITS | PARAMETER_PREFIX | PARAMETER_LIMIT, parse_delete_prefix, render_delete,
-	    delete_prefix_error, 0 },
+	    WAITS | PARAMETER_PREFIX | PARAMETER_LIMIT, parse_delete_prefix, render_delete, NULL, 0 },
 	{ METHOD_POST, "/v1/batch", "Put and delete several keys, all or nothing.", ROUTE_WRITE | ROUTE_BODY,
 	    TOKEN, WAITS, native_parse_batch, native_render_batch, NULL, 0 },
 	{ METHOD_GET, "/v1/status", "Show how this node is.", 0, 0, PARAMETER_TIMEOUT, native_parse_status,

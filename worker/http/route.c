@@ -68,9 +68,11 @@ const char *route_allow(unsigned methods)
 	return text;
 }
 
-size_t route_body_max(const struct match *m, const struct limits *limits)
+size_t route_body_max(const struct match *m, const struct limits *limits, const char **option)
 {
 	bool value = m->route != NULL && (m->route->flags & ROUTE_VALUE) != 0;
 
-	return value && limits->value_bytes < limits->body_bytes ? limits->value_bytes : limits->body_bytes;
+	value = value && limits->value_bytes < limits->body_bytes;
+	*option = value ? "[limits] value" : "[http] body_max";
+	return value ? limits->value_bytes : limits->body_bytes;
 }

@@ -37,8 +37,8 @@ struct server_options {
 #define SERVER_HEAD_BYTES_MAX ((size_t)32 * 1024)
 
 struct server_handlers {
-	/* A head is there; its body may have at most so many bytes. */
-	size_t (*body_max)(void *arg, const struct request *q);
+	/* A head is there; its body may have at most so many bytes, as *option says (static memory). */
+	size_t (*body_max)(void *arg, const struct request *q, const char **option);
 	/* Is this one to be begun although the server is paused? */
 	bool (*passes)(void *arg, const struct request *q);
 	/* A request is whole. Exactly one conn_answer() is due for it, from within or later, unless gone() comes first.

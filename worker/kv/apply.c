@@ -23,9 +23,9 @@ static enum err check_command(const struct kv *kv, struct bytes encoded, struct 
 static enum err do_or_refuse(struct kv *kv, uint64_t index, struct bytes txn, struct kv_changes *changes,
     struct buf *result, bool *done)
 {
-	struct kv_result refused = { .error = ERR_TOO_LARGE, .revision = index };
+	struct kv_result refused;
 	size_t start = result->size;
-	enum err e = run_txn(kv, index, txn, changes, result, &refused.present);
+	enum err e = run_txn(kv, index, txn, changes, result, &refused);
 
 	*done = e == ERR_OK;
 	if (e != ERR_TOO_LARGE)
@@ -136,18 +136,19 @@ enum err kv_members(struct kv *kv, uint64_t *index, struct buf *members)
 
 enum err kv_read(struct kv *kv, struct bytes txn, struct buf *result)
 {
-	uint64_t revision = kv->meta.applied_index, too_many;
+	uint64_t revision = kv->meta.applied_index;
 	size_t start = result->size;
+	struct kv_result refused;
 	enum err e = check_rules(txn, false, kv->meta.level);
-	bool refused = e != ERR_OK;
 
-	if (!refused) {
-		e = run_txn(kv, revision, txn, NULL, result, &too_many);
-		refused = e == ERR_TOO_LARGE;
+	if (e != ERR_OK) {
+		refuse(result, revision, e);
+		return ERR_OK;
 	}
-	if (!refused)
+	e = run_txn(kv, revision, txn, NULL, result, &refused);
+	if (e != ERR_TOO_LARGE)
 		return e;
 	result->size = start;
-	refuse(result, revision, e);
+	kv_result_put(result, &refused);
 	return ERR_OK;
 }

@@ -19,24 +19,38 @@ static const struct step_rule {
 	{ STEP_DELETE_PREFIX, 1, true, true, LIMIT },
 };
 
+/* What is too large: so many of a unit, of which there may be so many. Where counting ends at the limit `sent` is 0. */
+struct excess {
+	const char *what, *unit;
+	size_t sent, limit;
+};
+
 struct check {
 	unsigned level;
 	const struct kv_limits *limits;
 	bool writes;
 	unsigned depth;
 	unsigned steps, guards; /* seen so far, nested ones included */
+	struct excess excess; /* when something was */
 };
 
 static enum err check_txn(struct check *c, struct bytes txn);
 
-static enum err check_key(const struct check *c, struct bytes key, bool may_be_empty)
+static enum err note_excess(
+    struct check *c, enum err e, const char *what, const char *unit, size_t sent, size_t limit)
+{
+	c->excess = (struct excess){ what, unit, sent, limit };
+	return e;
+}
+
+static enum err check_key(struct check *c, struct bytes key, bool may_be_empty)
 {
 	if (key.size > c->limits->key_bytes)
-		return ERR_KEY_TOO_LONG;
+		return note_excess(c, ERR_KEY_TOO_LONG, "a key", "bytes", key.size, c->limits->key_bytes);
 	return key.size == 0 && !may_be_empty ? ERR_BAD_REQUEST : ERR_OK;
 }
 
-static enum err check_guard(const struct check *c, const struct kv_guard *g)
+static enum err check_guard(struct check *c, const struct kv_guard *g)
 {
 	switch ((enum kv_guard_kind)g->kind) {
 	case GUARD_MODIFY:
@@ -58,7 +72,10 @@ static enum err check_guards(struct check *c, struct bytes guards)
 
 		if (!kv_guard_get(&r, &g))
 			return ERR_BAD_REQUEST;
-		e = ++c->guards > c->limits->txn_steps ? ERR_TOO_LARGE : check_guard(c, &g);
+		if (++c->guards > c->limits->txn_steps)
+			return note_excess(
+			    c, ERR_TOO_LARGE, "the operation", "conditions", 0, c->limits->txn_steps);
+		e = check_guard(c, &g);
 	}
 	return e;
 }
@@ -94,8 +111,12 @@ static enum err check_step(struct check *c, const struct kv_step *s)
 	if ((e = check_key(c, s->key, rule->prefix)) != ERR_OK ||
 	    (e = check_key(c, s->after, true)) != ERR_OK)
 		return e;
-	if (s->value.size > c->limits->value_bytes || s->content_type.size > c->limits->content_type_bytes)
-		return ERR_TOO_LARGE;
+	if (s->value.size > c->limits->value_bytes)
+		return note_excess(
+		    c, ERR_TOO_LARGE, "a value", "bytes", s->value.size, c->limits->value_bytes);
+	if (s->content_type.size > c->limits->content_type_bytes)
+		return note_excess(c, ERR_TOO_LARGE, "a content type", "bytes", s->content_type.size,
+		    c->limits->content_type_bytes);
 	return ERR_OK;
 }
 
@@ -109,7 +130,10 @@ static enum err check_steps(struct check *c, struct bytes steps)
 
 		if (!kv_step_get(&r, &s))
 			return ERR_BAD_REQUEST;
-		e = ++c->steps > c->limits->txn_steps ? ERR_TOO_LARGE : check_step(c, &s);
+		if (++c->steps > c->limits->txn_steps)
+			return note_excess(
+			    c, ERR_TOO_LARGE, "the operation", "steps", 0, c->limits->txn_steps);
+		e = check_step(c, &s);
 	}
 	return e;
 }
@@ -124,23 +148,52 @@ static enum err check_txn(struct check *c, struct bytes txn)
 	if (!reader_done(&r))
 		return ERR_BAD_REQUEST;
 	if (++c->depth > c->limits->txn_depth)
-		return ERR_TOO_LARGE;
+		return note_excess(
+		    c, ERR_TOO_LARGE, "the operation", "levels of nesting", 0, c->limits->txn_depth);
 	if ((e = check_guards(c, t.guards)) == ERR_OK && (e = check_steps(c, t.steps)) == ERR_OK)
 		e = check_steps(c, t.otherwise);
 	c->depth--;
 	return e;
 }
 
+static struct check begin_check(bool writes, unsigned level)
+{
+	return (struct check){ .level = level, .limits = kv_limits(level), .writes = writes };
+}
+
+static enum err check_whole(struct check *c, struct bytes txn)
+{
+	if (txn.size > KV_TXN_BYTES_MAX)
+		return note_excess(c, ERR_TOO_LARGE, "the operation", "bytes", txn.size, KV_TXN_BYTES_MAX);
+	return check_txn(c, txn);
+}
+
 enum err check_rules(struct bytes txn, bool writes, unsigned level)
 {
-	struct check c = { .level = level, .limits = kv_limits(level), .writes = writes };
+	struct check c = begin_check(writes, level);
 
 	return check_txn(&c, txn);
 }
 
 enum err kv_txn_check(struct bytes txn, bool writes, unsigned level)
 {
-	return txn.size > KV_TXN_BYTES_MAX ? ERR_TOO_LARGE : check_rules(txn, writes, level);
+	struct check c = begin_check(writes, level);
+
+	return check_whole(&c, txn);
+}
+
+void kv_txn_excess(struct bytes txn, bool writes, unsigned level, struct buf *why)
+{
+	struct check c = begin_check(writes, level);
+	const struct excess *x = &c.excess;
+
+	check_whole(&c, txn);
+	if (x->what == NULL)
+		return;
+	if (x->sent == 0)
+		buf_printf(why, "%s has more than %zu %s, the limit", x->what, x->limit, x->unit);
+	else
+		buf_printf(why, "%s has %zu %s, the limit is %zu", x->what, x->sent, x->unit, x->limit);
 }
 
 unsigned kv_txn_level(struct bytes txn, bool writes, unsigned level, unsigned most)

@@ -33,10 +33,10 @@ enum err level_read(struct table *t, struct buf *room, unsigned *level);
 enum err check_rules(struct bytes txn, bool writes, unsigned level);
 
 /* run.c: does the txn (checked) and appends its encoded kv_result. With `changes` NULL it only reads. ERR_TOO_LARGE:
- * a limit was met on the way; what was appended and changed so far must be dropped; *too_many is which deletion of a prefix met the
- * limit, from 1, and 0 where it was another limit. Else the table's error. */
+ * a limit was met on the way; what was appended and changed so far must be dropped; *refused is the result instead. Else
+ * the table's error. */
 enum err run_txn(struct kv *kv, uint64_t revision, struct bytes txn, struct kv_changes *changes,
-    struct buf *result, uint64_t *too_many);
+    struct buf *result, struct kv_result *refused);
 
 /* tokens.c. The changes come from the caller's entry, which is at (index, time_ms). */
 struct token_use {

@@ -26,6 +26,15 @@ enum kv_step_kind {
 	STEP_TXN = 6, /* nested; its own guards */
 };
 
+/* Which limit of a TOO_LARGE result was met. In messages between nodes: never reused. */
+enum kv_bound {
+	BOUND_UNSAID = 0, /* by an earlier version */
+	BOUND_RESULT = 1, /* KV_RESULT_BYTES_MAX */
+	BOUND_VISITS = 2, /* KV_TXN_VISITS_MAX */
+	BOUND_DELETE_KEYS = 3, /* KV_DELETE_KEYS_MAX */
+	BOUND_DELETE_BYTES = 4, /* KV_DELETE_BYTES_MAX */
+};
+
 #define WIRE_TABLE "worker/kv/kv.def"
 #define WIRE_PREFIX kv
 #include "common/wire_declare.h"
@@ -94,6 +103,8 @@ const struct kv_meta *kv_meta(const struct kv *kv);
  * ERR_BAD_REQUEST, ERR_TOO_LARGE, ERR_KEY_TOO_LONG. `writes` tells whether it may have writing steps. What the feature level
  * does not know is ERR_BAD_REQUEST. */
 enum err kv_txn_check(struct bytes txn, bool writes, unsigned level);
+/* Appends which limit that is, its value and what there is, where it is TOO_LARGE or KEY_TOO_LONG; else nothing. */
+void kv_txn_excess(struct bytes txn, bool writes, unsigned level, struct buf *why);
 /* The lowest feature level, from `level` to `most`, at which the check of this operation comes to something else than
  * ERR_BAD_REQUEST; `level` where there is none. */
 unsigned kv_txn_level(struct bytes txn, bool writes, unsigned level, unsigned most);

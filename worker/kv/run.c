@@ -14,11 +14,18 @@ struct run {
 	struct buf *out;
 	size_t out_start;
 	unsigned visits, deleted;
-	uint64_t too_many; /* the deletion that was over a limit, counted from 1; 0: none was */
+	enum kv_bound bound; /* the limit that was met */
+	uint64_t too_many; /* the deletion that met it, counted from 1; 0: none did */
 	size_t deleted_bytes;
 };
 
 static enum err do_txn(struct run *r, struct bytes encoded);
+
+static enum err meet_bound(struct run *r, enum kv_bound bound)
+{
+	r->bound = bound;
+	return ERR_TOO_LARGE;
+}
 
 static enum err find_record(struct run *r, struct bytes key, struct record *out)
 {
@@ -116,9 +123,13 @@ static bool on_delete(void *arg, struct bytes key, struct bytes record)
 		return false;
 	}
 	r->deleted_bytes += key.size + record.size;
-	if (++r->deleted > r->limits->delete_keys || r->deleted_bytes > r->limits->delete_bytes ||
-	    ++r->visits > r->limits->txn_visits) {
-		d->e = ERR_TOO_LARGE;
+	if (++r->deleted > r->limits->delete_keys)
+		d->e = meet_bound(r, BOUND_DELETE_KEYS);
+	else if (r->deleted_bytes > r->limits->delete_bytes)
+		d->e = meet_bound(r, BOUND_DELETE_BYTES);
+	else if (++r->visits > r->limits->txn_visits)
+		d->e = meet_bound(r, BOUND_VISITS);
+	if (d->e != ERR_OK) {
 		r->too_many = r->deleted;
 		return false;
 	}
@@ -183,7 +194,7 @@ static bool on_page(void *arg, struct bytes key, struct bytes bytes)
 	if ((p->e = record_get(bytes, &record)) != ERR_OK)
 		return false;
 	if (++p->run->visits > p->run->limits->txn_visits) {
-		p->e = ERR_TOO_LARGE;
+		p->e = meet_bound(p->run, BOUND_VISITS);
 		return false;
 	}
 	if (p->said->count < p->limit) {
@@ -251,7 +262,9 @@ static enum err do_step(struct run *r, const struct kv_step *s)
 	kv_step_result_put(head, &said);
 	memcpy(r->out->data + at, head->data, head->size);
 	close_last_field(r->out, content_at);
-	return r->out->size - r->out_start > r->limits->result_bytes ? ERR_TOO_LARGE : ERR_OK;
+	if (r->out->size - r->out_start > r->limits->result_bytes)
+		return meet_bound(r, BOUND_RESULT);
+	return ERR_OK;
 }
 
 static enum err do_txn(struct run *r, struct bytes encoded)
@@ -283,7 +296,7 @@ static enum err do_txn(struct run *r, struct bytes encoded)
 }
 
 enum err run_txn(struct kv *kv, uint64_t revision, struct bytes txn, struct kv_changes *changes,
-    struct buf *result, uint64_t *too_many)
+    struct buf *result, struct kv_result *refused)
 {
 	enum err e;
 
@@ -299,6 +312,11 @@ enum err run_txn(struct kv *kv, uint64_t revision, struct bytes txn, struct kv_c
 
 	kv->view.changes = changes;
 	e = do_txn(&r, txn);
-	*too_many = r.too_many;
+	*refused = (struct kv_result){
+		.error = ERR_TOO_LARGE,
+		.revision = revision,
+		.failed_guard = r.bound,
+		.present = r.too_many,
+	};
 	return e;
 }

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "worker/replica/inside.h"
 
 /* A request leaves with its one answer: to the HTTP worker that handed it over, or to the node that passed it on. */
@@ -8,7 +10,7 @@ void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum er
 		r->prompt_room = r->prompt_room == 0 ? 16 : r->prompt_room * 2;
 		r->prompts = xreallocarray(r->prompts, r->prompt_room, sizeof(*r->prompts));
 	}
-	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e, text };
+	r->prompts[r->prompt_count++] = (struct prompt){ client, id, e, xstrdup(text) };
 }
 
 void answer_prompts(struct replica *r)
@@ -30,9 +32,29 @@ void answer_prompts(struct replica *r)
 			a.result = buf_bytes(&status);
 		}
 		r->env.answer(r->env.arg, p->client, &a);
+		free(p->text);
 	}
 	r->prompt_count = 0;
 	buf_free(&status);
+}
+
+void prompts_forget(struct replica *r, uint32_t client)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->prompt_count; i++)
+		if (r->prompts[i].client != client)
+			r->prompts[kept++] = r->prompts[i];
+		else
+			free(r->prompts[i].text);
+	r->prompt_count = kept;
+}
+
+void prompts_fini(struct replica *r)
+{
+	for (size_t i = 0; i < r->prompt_count; i++)
+		free(r->prompts[i].text);
+	free(r->prompts);
 }
 
 static void tell(struct replica *r, const struct pending *p, const struct ipc_answer *a)

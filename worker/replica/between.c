@@ -114,6 +114,18 @@ void on_forward(struct replica *r, uint64_t from, const struct peer_forward *m)
 		send_refuse(r, from, m->term, m->number, e);
 }
 
+/* Of a write by its leader, which says no more than that. */
+static const char *refusal_text(enum err e)
+{
+	if (e == ERR_BUSY)
+		return REFUSED_LATE;
+	if (e == ERR_FULL)
+		return "the leader, or a majority of the nodes, has no room on its disk: /v1/status of each "
+		       "node says free_bytes and free_mark; make room on the filesystem of the data "
+		       "directory";
+	return "";
+}
+
 void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
 {
 	struct pending *p = pending_find(&r->pendings, m->number);
@@ -129,7 +141,7 @@ void on_refuse(struct replica *r, uint64_t from, const struct peer_refuse *m)
 	else if (p->stage == STAGE_WRITTEN && e == ERR_VERSION)
 		route_refuse_level(r, p);
 	else if (p->stage == STAGE_WRITTEN)
-		answer_error(r, p, e, APPLIED_NO, e == ERR_BUSY ? REFUSED_LATE : "");
+		answer_error(r, p, e, APPLIED_NO, refusal_text(e));
 }
 
 static bool is_passed_on(const struct peer_ask *m)

@@ -210,12 +210,15 @@ struct acquaintance {
 	struct instant heard; /* the last frame of it, while there was no leader (outage.c) */
 };
 
+/* Of writes that a leader has proposed and that are not applied yet. */
+#define UNCOMMITTED_BYTES_MAX (64 * 1024 * 1024)
+
 /* A request that is answered as soon as this turn ends. */
 struct prompt {
 	uint32_t client;
 	uint64_t id;
 	enum err error; /* ERR_OK: it asked for the status */
-	const char *text; /* about the error */
+	char *text; /* about the error; owned */
 };
 
 /* The backup that there is one of at a time (backup.c). */
@@ -451,6 +454,9 @@ void answer_status(struct replica *r, struct pending *p);
 /* One that does not wait: the error, with a text in static memory, or for ERR_OK the status, when this turn ends. */
 void answer_at_turn_end(struct replica *r, uint32_t client, uint64_t id, enum err e, const char *text);
 void answer_prompts(struct replica *r);
+/* This client is gone. */
+void prompts_forget(struct replica *r, uint32_t client);
+void prompts_fini(struct replica *r);
 
 /* backup.c */
 

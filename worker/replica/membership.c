@@ -204,6 +204,27 @@ static void answer(struct replica *r, const struct change_ask *a, const struct p
 	send_frame(r, a->from);
 }
 
+_Static_assert(RAFT_MEMBERS_MAX == 32 && CHANGE_ASKS_MAX == 16, "the sentences below");
+
+static const char *reason(enum err e, enum member_kind kind)
+{
+	switch ((int)e) {
+	case ERR_NOT_FOUND:
+		return "the cluster has no member of this id";
+	case ERR_CONFLICT:
+		return kind == MEMBER_REMOVE
+			   ? "the last voter cannot be removed"
+			   : "the node at that address is a member already, under another id";
+	case ERR_TOO_LARGE:
+		return "the cluster has 32 members, the limit; remove one first";
+	case ERR_BUSY:
+		return "16 changes of members wait for the leader, the limit; repeat it later";
+	case ERR_UNREACHABLE:
+		return "the node to be added does not answer at its peer address";
+	}
+	return "";
+}
+
 void on_change(struct replica *r, uint64_t from, const struct peer_change *m)
 {
 	struct change_ask refused = { .from = from, .number = m->number, .term = m->term };
@@ -219,24 +240,9 @@ void on_change(struct replica *r, uint64_t from, const struct peer_change *m)
 		? take_ask(r, from, m->number, m->what, instant_add(r->now, span_ms(m->time_ms)))
 		: ERR_NOT_LEADER;
 	if (e != ERR_OK)
-		answer(r, &refused, &(struct peer_changed){ .error = (uint16_t)e });
-}
-
-static const char *reason(enum err e, enum member_kind kind)
-{
-	switch ((int)e) {
-	case ERR_NOT_FOUND:
-		return "the cluster has no member of this id";
-	case ERR_CONFLICT:
-		return kind == MEMBER_REMOVE
-			   ? "the last voter cannot be removed"
-			   : "the node at that address is a member already, under another id";
-	case ERR_TOO_LARGE:
-		return "the cluster has as many members as there can be";
-	case ERR_UNREACHABLE:
-		return "the node to be added does not answer at its peer address";
-	}
-	return "";
+		answer(r, &refused,
+		    &(struct peer_changed){
+			.error = (uint16_t)e, .text = bytes_text(reason(e, (enum member_kind)c.kind)) });
 }
 
 void membership_refused(struct replica *r, struct bytes address, const char *why)

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "worker/replica/inside.h"
@@ -150,14 +151,23 @@ static struct pending *next_of(struct replica *r, enum read_queue queue)
 	return NULL;
 }
 
-const char *reads_why_waiting(struct replica *r, const struct pending *p)
+void reads_refuse_waiting(struct replica *r, struct pending *p)
 {
 	const struct read_account *a = account_of(r, p);
+	bool takes = p->big ? a->takes_big : a->takes_small;
+	char text[256];
 
-	return (p->big ? a->takes_big : a->takes_small)
-		   ? "other reads with large results came before this one: try again"
-		   : "clients have not taken the results of their reads, which fill [limits] result_bytes: "
-		     "try again";
+	if (takes)
+		snprintf(text, sizeof(text),
+		    "other reads with large results came before this one, which share the %llu bytes of "
+		    "[limits] result_bytes: try again",
+		    (unsigned long long)r->o.result_bytes);
+	else
+		snprintf(text, sizeof(text),
+		    "clients have not taken the results of their reads, %zu bytes here, and the limit of all "
+		    "is %llu ([limits] result_bytes): try again",
+		    a->unsent, (unsigned long long)r->o.result_bytes);
+	answer_error(r, p, ERR_BUSY, APPLIED_NO, text);
 }
 
 /* --- those that other nodes are asked for --- */

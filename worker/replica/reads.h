@@ -54,8 +54,8 @@ void reads_begin_turn(struct replica *r);
 /* May this one be passed to another node now? If not, it waits. */
 bool reads_may_ask(struct replica *r, struct pending *p);
 
-/* A sentence about one that waits, in static memory. */
-const char *reads_why_waiting(struct replica *r, const struct pending *p);
+/* Answers one that waits, and whose time is up. */
+void reads_refuse_waiting(struct replica *r, struct pending *p);
 
 /* Once a turn: gives the reads that have nothing more to wait for to the state lane, as far as there is room. */
 void reads_turn(struct replica *r);

@@ -73,6 +73,8 @@ bool send_frame(struct replica *r, uint64_t to)
 static void copy_options(struct replica *r, const struct replica_options *o)
 {
 	r->o = *o;
+	if (r->o.uncommitted_bytes_max == 0)
+		r->o.uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX;
 	if (r->o.result_bytes == 0)
 		r->o.result_bytes = RESULT_BYTES;
 	r->o.id = xstrdup(o->id);
@@ -201,7 +203,7 @@ void replica_close(struct replica *r)
 	free(r->level_told);
 	identity_free(&r->identity);
 	free_options(r);
-	free(r->prompts);
+	prompts_fini(r);
 	health_fini(&r->health);
 	outage_fini(r);
 	free(r->held);

@@ -127,8 +127,38 @@ struct pending *request_take(
 	return p;
 }
 
+/* Why admit() said so, where it is a limit. */
+static void explain(const struct replica *r, const struct ipc_request *q, enum err e, struct buf *why)
+{
+	bool writes = q->kind == REQUEST_WRITE;
+
+	if (e == ERR_BUSY && q->kind == REQUEST_PROBE)
+		buf_printf(why,
+		    "%zu questions for the health of this node wait, the limit is %u ([limits] requests); "
+		    "repeat it later",
+		    r->health.count, (unsigned)r->o.requests_max);
+	else if (e == ERR_BUSY && r->pendings.count >= r->o.requests_max)
+		buf_printf(why,
+		    "%u requests are in flight at this node, the limit is %u ([limits] requests); repeat it "
+		    "later",
+		    (unsigned)r->pendings.count, (unsigned)r->o.requests_max);
+	else if (e == ERR_BUSY)
+		buf_printf(why,
+		    "requests of %llu bytes are in flight at this node, and this one has %zu, the limit is "
+		    "%llu ([limits] request_bytes); repeat it later",
+		    (unsigned long long)r->pendings.bytes, q->operation.size,
+		    (unsigned long long)r->o.request_bytes_max);
+	else if (e == ERR_TOO_LARGE && q->token.size > KV_TOKEN_BYTES_MAX)
+		buf_printf(
+		    why, "the token has %zu bytes, the limit is %d", q->token.size, KV_TOKEN_BYTES_MAX);
+	else if (e == ERR_TOO_LARGE || e == ERR_KEY_TOO_LONG)
+		kv_txn_excess(q->operation, writes,
+		    kv_txn_level(q->operation, writes, r->meta.level, r->o.level_most), why);
+}
+
 void replica_request(struct replica *r, uint32_t client, const struct ipc_request *q, struct instant now)
 {
+	struct buf text = { 0 };
 	const char *why = "";
 	enum err e = ERR_OK;
 
@@ -142,8 +172,12 @@ void replica_request(struct replica *r, uint32_t client, const struct ipc_reques
 	if (q->kind == REQUEST_PROBE)
 		e = ERR_BUSY;
 	if (q->kind == REQUEST_BACKUP || q->kind == REQUEST_STATUS || q->kind == REQUEST_PROBE ||
-	    request_take(r, client, q->id, q, &e) == NULL)
-		answer_at_turn_end(r, client, q->id, e, why);
+	    request_take(r, client, q->id, q, &e) == NULL) {
+		if (q->kind != REQUEST_BACKUP)
+			explain(r, q, e, &text);
+		answer_at_turn_end(r, client, q->id, e, text.size > 0 ? buf_text(&text) : why);
+	}
+	buf_free(&text);
 }
 
 void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
@@ -159,7 +193,6 @@ void replica_cancel(struct replica *r, uint32_t client, uint64_t id)
 void replica_forget(struct replica *r, uint32_t client)
 {
 	struct pending *p, *next;
-	size_t kept = 0;
 
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		for (p = pending_first(&r->pendings, (enum stage)stage); p != NULL; p = next) {
@@ -167,10 +200,7 @@ void replica_forget(struct replica *r, uint32_t client)
 			if (p->client == client)
 				pending_free(&r->pendings, p);
 		}
-	for (size_t i = 0; i < r->prompt_count; i++)
-		if (r->prompts[i].client != client)
-			r->prompts[kept++] = r->prompts[i];
-	r->prompt_count = kept;
+	prompts_forget(r, client);
 	reads_forget(r, client);
 	backup_forget(r, client);
 	health_forget(r, client);
@@ -186,7 +216,9 @@ void request_read_done(struct replica *r, const struct raft_read_done *done)
 		p->known = r->now;
 		/* While this node is full it may not be sent what it lacks. */
 		if (r->space.room != RAFT_ROOM_ENOUGH && done->index > raft_view(r->raft).last.index)
-			answer_error(r, p, ERR_FULL, APPLIED_NO, "this node is full and behind: ask another");
+			answer_error(r, p, ERR_FULL, APPLIED_NO,
+			    "this node has no room on its disk, as /v1/status says, and lacks what was "
+			    "written last: ask another");
 		else
 			pending_move(&r->pendings, p, STAGE_APPLIED);
 	}
@@ -377,7 +409,7 @@ static void expire(struct replica *r, struct pending *p)
 		    leaderless ? miss_leader(r, p) : "the leader did not answer in time");
 		break;
 	case STAGE_QUEUED:
-		answer_error(r, p, ERR_BUSY, APPLIED_NO, reads_why_waiting(r, p));
+		reads_refuse_waiting(r, p);
 		break;
 	case STAGE_APPLIED:
 	case STAGE_READING:

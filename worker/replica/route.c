@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "worker/replica/inside.h"
@@ -40,6 +41,38 @@ bool route_is_vain(const struct replica *r, struct span left)
 	return raft_backlog(r->raft, r->now).ns > left.ns;
 }
 
+/* This node is full, or so many are that a leader takes no writes. */
+static void refuse_full(struct replica *r, struct pending *p)
+{
+	bool here = r->space.room != RAFT_ROOM_ENOUGH;
+	unsigned long long free = r->space.seen.free, mark = r->space.marks.full;
+	char text[320];
+
+	if (here)
+		snprintf(text, sizeof(text),
+		    "this node has no room on its disk: free_bytes is %llu, free_mark is %llu, and it takes "
+		    "writes again from %llu on; make room on the filesystem of its data directory",
+		    free, mark, (unsigned long long)r->space.marks.again);
+	else
+		snprintf(text, sizeof(text),
+		    "too many nodes have no room on their disks, as free_bytes and free_mark in /v1/status "
+		    "of "
+		    "each say (here %llu and %llu); make room on the filesystems of their data directories",
+		    free, mark);
+	answer_error(r, p, ERR_FULL, APPLIED_NO, text);
+}
+
+static void refuse_more_writes(struct replica *r, struct pending *p)
+{
+	char text[192];
+
+	snprintf(text, sizeof(text),
+	    "the writes that wait for a majority of the nodes would have more than %zu bytes, the limit, "
+	    "with the %zu of this one; repeat it later",
+	    r->o.uncommitted_bytes_max, p->data->size);
+	answer_error(r, p, ERR_BUSY, APPLIED_NO, text);
+}
+
 bool route_propose(struct replica *r, struct pending *p)
 {
 	struct span left = instant_between(r->now, p->deadline);
@@ -59,9 +92,7 @@ bool route_propose(struct replica *r, struct pending *p)
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 		return true;
 	case ERR_FULL:
-		answer_error(r, p, ERR_FULL, APPLIED_NO,
-		    r->space.room != RAFT_ROOM_ENOUGH ? "this node has no room on its disk"
-						      : "too many nodes have no room on their disks");
+		refuse_full(r, p);
 		return true;
 	default:
 		return false;
@@ -84,7 +115,7 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 	}
 	/* What others accept is not sent here while there is no room for it, so nobody would learn what became of it. */
 	if (v->role != RAFT_LEADER && r->space.room != RAFT_ROOM_ENOUGH) {
-		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");
+		refuse_full(r, p);
 		return;
 	}
 	if (v->role != RAFT_LEADER && v->leader != 0) {
@@ -99,7 +130,7 @@ static void route_write(struct replica *r, struct pending *p, const struct raft_
 		r->slow.held++;
 		pending_move(&r->pendings, p, STAGE_HELD);
 	} else if (!route_propose(r, p)) {
-		answer_error(r, p, ERR_BUSY, APPLIED_NO, "too many writes wait for a majority of the nodes");
+		refuse_more_writes(r, p);
 	}
 }
 
@@ -162,7 +193,7 @@ static void route_unformed(struct replica *r, struct pending *p)
 	} else if (r->o.joins && (p->kind != REQUEST_READ || p->level != LEVEL_STALE)) {
 		pending_move(&r->pendings, p, STAGE_ROUTE);
 	} else if (p->kind == REQUEST_WRITE && r->space.room != RAFT_ROOM_ENOUGH) {
-		answer_error(r, p, ERR_FULL, APPLIED_NO, "this node has no room on its disk");
+		refuse_full(r, p);
 	} else if (p->kind == REQUEST_WRITE || p->kind == REQUEST_CHANGE) {
 		r->form_wanted = true;
 		pending_move(&r->pendings, p, STAGE_ROUTE);

@@ -11,7 +11,6 @@
 
 #define MESSAGE_BYTES_MAX (512 * 1024)
 #define WINDOW_BYTES_MAX (8 * 1024 * 1024)
-#define UNCOMMITTED_BYTES_MAX (64 * 1024 * 1024)
 #define TAIL_READ_BYTES (4 * 1024 * 1024)
 
 /* The largest message of each kind fits into a frame; RESERVE is for what stands around it. An append holds one operation,
@@ -129,7 +128,7 @@ enum err start_raft(struct replica *r, const struct wal_found *found)
 		.heartbeat = r->o.heartbeat,
 		.message_bytes_max = or_default(r->o.message_bytes_max, MESSAGE_BYTES_MAX),
 		.window_bytes_max = or_default(r->o.window_bytes_max, WINDOW_BYTES_MAX),
-		.uncommitted_bytes_max = or_default(r->o.uncommitted_bytes_max, UNCOMMITTED_BYTES_MAX),
+		.uncommitted_bytes_max = r->o.uncommitted_bytes_max,
 		.cache_bytes = r->o.cache_bytes,
 		.seed = r->env.seed,
 	};
