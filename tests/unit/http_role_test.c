@@ -575,6 +575,41 @@ static void but_no_longer_than_its_time(void **state)
 	expect(f, get, "503 Service Unavailable", "\"code\":\"starting\"");
 }
 
+#define WAITING_MOST 31 /* values of 1 MiB, which fit into the 32 MiB that may wait */
+
+static int put_large(struct fixture *f)
+{
+	static const uint8_t value[1024 * 1024];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char text[128];
+	int size = snprintf(text, sizeof(text),
+	    "PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", sizeof(value));
+	size_t sent = 0;
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&f->address, sizeof(f->address)), 0);
+	assert_int_equal(send(fd, text, (size_t)size, MSG_NOSIGNAL), size);
+	for (int i = 0; i < PATIENCE_TURNS && sent < sizeof(value); i++) {
+		ssize_t n = send(fd, value + sent, sizeof(value) - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		sent += n > 0 ? (size_t)n : 0;
+		turn(f);
+	}
+	assert_int_equal(sent, sizeof(value));
+	return fd;
+}
+
+static void too_much_that_waits_for_the_consensus_worker_is_refused_without_a_number(void **state)
+{
+	struct fixture *f = *state;
+	int fds[WAITING_MOST];
+
+	for (size_t i = 0; i < WAITING_MOST; i++)
+		fds[i] = put_large(f);
+	expect(f, put_large(f), "503 Service Unavailable", "the limit is 33554432; repeat it later");
+	for (size_t i = 0; i < WAITING_MOST; i++)
+		close(fds[i]);
+}
+
 static void live_is_said_without_the_consensus_worker(void **state)
 {
 	struct fixture *f = *state;
@@ -700,6 +735,7 @@ int main(void)
 		CASE(a_request_waits_for_the_consensus_worker),
 		CASE(a_request_for_the_leader_is_sent_there),
 		CASE(but_no_longer_than_its_time),
+		CASE(too_much_that_waits_for_the_consensus_worker_is_refused_without_a_number),
 		CASE(live_is_said_without_the_consensus_worker),
 		CASE(a_write_is_handed_over_once_and_a_read_again),
 		CASE(what_comes_while_the_consensus_worker_ends_waits_for_its_successor),

@@ -206,12 +206,42 @@ static void full_node_refuses_without_a_number(void **state)
 	alone_free(a);
 }
 
+/* Nobody accepts them, so none is applied. */
+static void leader_with_too_many_writes_refuses_without_a_number(void **state)
+{
+	struct alone *a = alone_new(LIST);
+	unsigned long long limit, own;
+	uint64_t id = 0;
+
+	(void)state;
+	a->request_bytes_max = 256 << 20;
+	alone_kill(a);
+	alone_form(a);
+	alone_elect(a);
+	alone_clear(a);
+	while (id < 100 && (id == 0 || alone_answered(a, id) == NULL)) {
+		alone_clear(a);
+		alone_write_bytes(a, ++id, "k", KV_VALUE_BYTES_MAX);
+		alone_pass(a, 0);
+	}
+	assert_int_equal(
+	    sscanf(refused(a, id, ERR_BUSY)->text,
+		"the writes that wait for a majority of the nodes would have more than %llu bytes, the "
+		"limit, with the %llu of this one; repeat it later",
+		&limit, &own),
+	    2);
+	assert_int_equal(limit, 64 << 20);
+	assert_in_range(own, KV_VALUE_BYTES_MAX, KV_VALUE_BYTES_MAX + 1000);
+	alone_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_too_large_is_refused_without_its_limit),
 		cmocka_unit_test(too_many_requests_are_refused_without_a_number),
 		cmocka_unit_test(too_many_bytes_are_refused_without_a_number),
+		cmocka_unit_test(leader_with_too_many_writes_refuses_without_a_number),
 		cmocka_unit_test(full_node_refuses_without_a_number),
 	};
 

@@ -73,6 +73,10 @@ static void a_list_that_waits_in_vain_is_answered_in_time(void **state)
 	assert_non_null(alone_answered(a, 1));
 	assert_int_equal(alone_answered(a, 1)->error, ERR_BUSY);
 	assert_int_equal(alone_answered(a, 1)->applied, APPLIED_NO);
+	assert_string_equal(alone_answered(a, 1)->text,
+	    "clients have not taken the results of their reads, 1000 bytes here, and the limit of all is "
+	    "1000 ([limits] "
+	    "result_bytes): try again");
 	alone_free(a);
 }
 
