@@ -63,6 +63,7 @@ def joined_cluster(nodes, count=3):
         n.options["join"] = made[0].http
         n.start()
     wait_known(made)
+    wait_until(lambda: all(m["role"] == "voter" for m in status(made[0])["members"]), "all to be voters")
     return made
 
 
