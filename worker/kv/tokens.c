@@ -4,6 +4,8 @@
 #include "worker/kv/inside.h"
 #include "worker/kv/record.h"
 
+_Static_assert(KV_TOKENS_MAX == 1000000 && KV_TOKEN_LIFE_MS == 10 * 60 * 1000, "common/err.def says so");
+
 /*
  * Idempotency: which operation a client's token stands for, and what it was answered first. Two kinds of keys lie in
  * TABLE_TOKENS: the tokens themselves, and their ages in the order of the log, so that the oldest are found without
