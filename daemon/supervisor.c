@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -310,6 +311,14 @@ static void open_metrics(struct supervisor *s)
 	process_measure(s->env.metrics);
 }
 
+static void log_where(const char *who, const char *listen, const char *advertise)
+{
+	if (strcmp(listen, advertise) == 0)
+		log_info("%s %s", who, listen);
+	else
+		log_info("%s %s; others are told %s", who, listen, advertise);
+}
+
 static void on_opened(void *arg)
 {
 	struct supervisor *s = arg;
@@ -319,9 +328,8 @@ static void on_opened(void *arg)
 		return;
 	s->phase = RUNNING;
 	log_info("node %s starts version=%s data=%s", c->node_id, PACKAGE_VERSION, c->node_data);
-	log_info("clients are served on %s, which others are told is %s; other nodes on %s, which they are "
-		 "told is %s",
-	    c->http_listen, c->http_advertise, c->peer_listen, c->peer_advertise);
+	log_where("clients are served on", c->http_listen, c->http_advertise);
+	log_where("other nodes connect to", c->peer_listen, c->peer_advertise);
 	crew_start(&s->crew);
 }
 

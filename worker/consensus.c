@@ -363,6 +363,9 @@ static void open_replica(struct consensus *c)
 	repair_begin(&c->repair, c->worker->conf, c->disk, c->tables);
 	while ((e = try_replica(c, &damaged)) == ERR_DAMAGED && damaged != PART_NONE)
 		repair_damage(&c->repair, damaged);
+	if (e == ERR_CONFLICT)
+		fatalx(worker_status(e), "cannot start from %s, which is another node's",
+		    c->worker->conf->node_data);
 	worker_must(e, "start from", c->worker->conf->node_data);
 	repair_done(&c->repair);
 }
@@ -440,8 +443,9 @@ static void find_cluster(struct consensus *c)
 	if (conf->cluster_join[0] == '\0' || v.removed)
 		return;
 	if (v.cluster != 0)
-		log_info(
-		    "join is ignored: this node belongs to the cluster %016" PRIx64 " already", v.cluster);
+		log_info("this node belongs to the cluster %016" PRIx64
+			 " already: the addresses of [cluster] join are only asked whether they do, too",
+		    v.cluster);
 	ask_about_cluster(c,
 	    v.cluster != 0            ? JOIN_COMPARE
 	    : conf->cluster_bootstrap ? JOIN_FOUND

@@ -163,7 +163,7 @@ def test_a_removed_node_that_is_started_again_says_everywhere_what_to_do(nodes):
     removed.start()
     remedy = "it must be stopped, its data directory emptied, and started with --join"
     said = removed.wait_log("error: (this node was removed from its cluster .*) revision=")[1]
-    assert remedy in said and "join is ignored" not in removed.log()
+    assert remedy in said and "[cluster] join are only asked" not in removed.log()
     assert status(removed)["problem"] == said
     answer = requests.get(f"{removed.url}/readyz", timeout=PATIENCE)
     assert answer.status_code == 503 and remedy in answer.text

@@ -130,7 +130,10 @@ enum err identity_open(struct identity *out, struct disk *d, const char *id)
 	if (e == ERR_NOT_FOUND)
 		e = make(out, d, id);
 	if (e == ERR_OK && strcmp(out->id, id) != 0) {
-		log_errorx("the data directory belongs to node %s, not to %s", out->id, id);
+		log_errorx(
+		    "the data directory belongs to node %s, not to %s: give the node that id, or a data "
+		    "directory that is empty",
+		    out->id, id);
 		e = ERR_CONFLICT;
 	}
 	if (e == ERR_OK) {

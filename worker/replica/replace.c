@@ -42,7 +42,8 @@ static bool is_wiped(const struct replica *r, const struct member_change *c, con
 static char *describe(const struct replica *r, const struct member_change *c, const struct raft_member *old)
 {
 	return xasprintf("the id %.*s is in use by the member at %.*s, which %s, so the node at %.*s is not "
-			 "added: give it an id of its own; where that member is lost for good, say "
+			 "added: give it an id of its own and an empty data directory; where that member is "
+			 "lost for good, say "
 			 "\"replace\":true, or start the new node with --replace",
 	    (int)old->id.size, (const char *)old->id.data, (int)old->peer.size, (const char *)old->peer.data,
 	    is_connected(r, old->incarnation) || old->incarnation == r->identity.incarnation
