@@ -186,6 +186,26 @@ static enum err check_members(const struct conf *c, struct buf *why)
 	return ERR_OK;
 }
 
+/* A list that names a former address of this node would be advertised, and nobody would find the node there. A listener on
+ * all addresses may lie behind a port mapping. */
+static enum err check_own_entry(const struct conf *c, struct buf *why)
+{
+	char *own = listed_address(c);
+	struct addr listed, listens;
+	enum err e = ERR_OK;
+
+	if (own != NULL && c->peer_advertise[0] == '\0' && addr_parse(bytes_text(own), &listed) &&
+	    addr_parse(bytes_text(c->peer_listen), &listens) && listens.host[0] != '\0' &&
+	    strcmp(listed.port, listens.port) != 0)
+		e = refuse(c, why, "cluster", "members",
+		    "this node, %s, is listed at %s and [peer] listen is %s: correct the list, or say in "
+		    "[peer] "
+		    "advertise where the others reach it",
+		    c->node_id, own, c->peer_listen);
+	free(own);
+	return e;
+}
+
 static enum err check_id(const struct conf *c, struct buf *why)
 {
 	if (c->node_id[0] != '\0' && c->node_id[strcspn(c->node_id, " =,/")] == '\0')
@@ -260,7 +280,8 @@ enum err conf_complete(struct conf *c, struct buf *why)
 		return e;
 	if ((e = fill_data(c, why)) != ERR_OK || (e = fill_run(c, why)) != ERR_OK)
 		return e;
-	if ((e = check_members(c, why)) != ERR_OK || (e = fill_addresses(c, why)) != ERR_OK)
+	if ((e = check_members(c, why)) != ERR_OK || (e = check_own_entry(c, why)) != ERR_OK ||
+	    (e = fill_addresses(c, why)) != ERR_OK)
 		return e;
 	fill_workers(c);
 	fill_cache(c);

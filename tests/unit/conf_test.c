@@ -286,6 +286,7 @@ static struct conf *unusual_conf(void)
 	assert_int_equal(conf_set(c, "log", "segment", "65537", &why), ERR_OK);
 	assert_int_equal(conf_set(c, "http", "listen", ":81", &why), ERR_OK);
 	assert_int_equal(conf_set(c, "cluster", "members", "n1=a:1,n2=b:2", &why), ERR_OK);
+	assert_int_equal(conf_set(c, "peer", "listen", ":2", &why), ERR_OK);
 	assert_int_equal(conf_set(c, "cluster", "new_cluster", "1", &why), ERR_OK);
 	assert_int_equal(conf_set(c, "log", "level", "error", &why), ERR_OK);
 	assert_int_equal(conf_complete(c, &why), ERR_OK);
@@ -424,6 +425,10 @@ static void options_must_agree(void **state)
 	    "port of this machine: HTTP clients and the other nodes need one each; change either");
 	assert_disagree(
 	    "cluster", "members", "n2=b:2, n3=c:3", "[cluster] members: this node, n1, is not among them");
+	assert_disagree("cluster", "members", "n1=b:9001, n2=c:9000",
+	    "[cluster] members: this node, n1, is listed at b:9001 and [peer] listen is 127.0.0.1:9000: "
+	    "correct "
+	    "the list, or say in [peer] advertise where the others reach it");
 	assert_disagree("cluster", "members", "n1=b:2, n2=b:2", "[cluster] members: n1=b:2 is there twice");
 	assert_disagree(
 	    "node", "id", "a b", "[node] id: \"a b\" is no name: blanks and = , / do not belong there");
