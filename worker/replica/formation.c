@@ -490,7 +490,8 @@ void on_adopt(struct replica *r, uint64_t from, const struct peer_adopt *m)
 	founding = blob_new(m->founding);
 	if (raft_config_get(&c, 1, founding)) {
 		if (is_founded_for_me(r, &c, m->cluster, from)) {
-			log_info("was added to the cluster %016" PRIx64 " by=%016" PRIx64, m->cluster, from);
+			log_info("this node was added to the cluster %016" PRIx64 " by=%016" PRIx64,
+			    m->cluster, from);
 			form(r, m->cluster, m->founding);
 		}
 		raft_config_free(&c);

@@ -275,7 +275,8 @@ static void warn_of_replacement(const struct replica *r, const struct raft_membe
 		if (raft_config_find(config, config->members[i], &old) && bytes_equal(old.id, m->id) &&
 		    old.incarnation != m->incarnation)
 			log_warnx("node %.*s is REPLACED: incarnation %016" PRIx64 " at %.*s by %016" PRIx64
-				  " at %.*s; the old one is out for good once the new one has caught up",
+				  " at %.*s; when the new one has caught up, the old one is removed and "
+				  "cannot come back",
 			    (int)m->id.size, (const char *)m->id.data, old.incarnation, (int)old.peer.size,
 			    (const char *)old.peer.data, m->incarnation, (int)m->peer.size,
 			    (const char *)m->peer.data);
@@ -434,7 +435,8 @@ static void tell_difference(const struct raft_config *was, const struct raft_con
 	}
 	for (size_t i = 0; i < was->count; i++)
 		if (!raft_config_has(is, was->members[i]) && raft_config_find(was, was->members[i], &old))
-			log_info("member %.*s at %.*s is out incarnation=%016" PRIx64 " revision=%" PRIu64,
+			log_info("member %.*s at %.*s was removed incarnation=%016" PRIx64
+				 " revision=%" PRIu64,
 			    (int)old.id.size, (const char *)old.id.data, (int)old.peer.size,
 			    (const char *)old.peer.data, old.incarnation, is->index);
 }
