@@ -95,7 +95,7 @@ static int on_option(void *arg, const char *section, const char *name, const cha
 	if (r->failed)
 		return 0;
 	if (has_comment(value))
-		return refuse(r, "a comment stands on a line of its own, not behind a value: %s", value);
+		return refuse(r, "a comment stands on a line of its own, not after a value: %s", value);
 	if (o != NULL && !type->repeats && r->seen[number_of(o)] != 0)
 		return refuse(
 		    r, "[%s] %s was given in line %u already", section, name, r->seen[number_of(o)]);

@@ -185,7 +185,7 @@ void args_print_help(FILE *to)
 	const struct conf_option *o;
 
 	fputs("holdfastd [FLAG...] [DATA]: a node of a replicated key-value store\n\n"
-	      "A flag has one dash or two; its value follows, or stands behind '='. DATA is [node] data.\n\n",
+	      "A flag has one dash or two; its value follows, or stands after '='. DATA is [node] data.\n\n",
 	    to);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		print_command(to, &commands[i]);

@@ -123,7 +123,7 @@ void recovery_explain(const struct recovery *r)
 		       " entries, of which this node did not know it: they may have been acknowledged\n",
 		    r->found.last.index - kv_meta(r->kv)->applied_index);
 	printf("- what only the others had is lost\n"
-	       "- it goes on behind revision %" PRIu64 ", so that none is given out twice\n"
+	       "- it goes on after revision %" PRIu64 ", so that none is given out twice\n"
 	       "- its old log and identity are kept in %s as log.%s and identity.%s\n",
 	    r->plan.base.index, r->o->conf->node_data, r->plan.aside, r->plan.aside);
 }
@@ -148,7 +148,7 @@ void recovery_show_end(const struct recovery *r)
 	const struct conf *c = r->o->conf;
 
 	printf(
-	    "node %s is the new cluster %016" PRIx64 ", which goes on behind revision %" PRIu64 "\n"
+	    "node %s is the new cluster %016" PRIx64 ", which goes on after revision %" PRIu64 "\n"
 	    "next:\n"
 	    "1. start this node as ever, and look at what it has\n"
 	    "2. empty the data directories of the others, or take new machines, and start each with --join "

@@ -59,9 +59,15 @@ static int check_directory(const struct offline *o)
 
 /* --- the backup --- */
 
+static const char *shown(const char *name)
+{
+	return strcmp(name, "-") == 0 ? "standard input" : name;
+}
+
 static enum err damaged(const struct backup *b, const char *reason)
 {
-	log_errorx("the backup %s is damaged offset=%" PRIu64 " reason=\"%s\"", b->name, b->offset, reason);
+	log_errorx(
+	    "%s: the backup is damaged offset=%" PRIu64 " reason=\"%s\"", shown(b->name), b->offset, reason);
 	return ERR_DAMAGED;
 }
 
@@ -74,8 +80,8 @@ static enum err read_up_to(struct backup *b, size_t size)
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1) {
-			log_error(
-			    "cannot read the backup %s offset=%" PRIu64, b->name, b->offset + b->buf.size);
+			log_error("cannot read the backup %s offset=%" PRIu64, shown(b->name),
+			    b->offset + b->buf.size);
 			return ERR_IO;
 		}
 		b->buf.size += (size_t)n;
@@ -138,7 +144,8 @@ static enum err load_frames(struct backup *b, struct image_load *load)
 	if (e == ERR_NOT_FOUND)
 		e = image_load_end(load);
 	if (e == ERR_VERSION)
-		log_errorx("the backup %s was made by a later version: %s", b->name, image_load_why(load));
+		log_errorx(
+		    "the backup %s was made by a later version: %s", shown(b->name), image_load_why(load));
 	else if (e != ERR_OK && image_load_why(load)[0] != '\0')
 		damaged(b, image_load_why(load));
 	return e;
@@ -228,11 +235,11 @@ int restore(struct offline *o, const char *name)
 
 	if (status != EX_OK)
 		return status;
-	log_info("restoring %s into %s", strcmp(name, "-") == 0 ? "standard input" : name, c->node_data);
+	log_info("restoring %s into %s", shown(name), c->node_data);
 	r = refound_new(REFOUND_RESTORE, c->node_id, c->peer_advertise, o->http);
 	if ((e = build(o, name, &r, &head, &keys)) == ERR_OK) {
 		printf("restored keys=%" PRIu64 " as of revision=%" PRIu64 " of the cluster %016" PRIx64 "\n"
-		       "node %s is the new cluster %016" PRIx64 ", which goes on behind revision=%" PRIu64
+		       "node %s is the new cluster %016" PRIx64 ", which goes on after revision=%" PRIu64
 		       "\n",
 		    keys, head.index, head.cluster, c->node_id, r.next.cluster, r.base.index);
 	} else {

@@ -60,7 +60,7 @@ def test_m9_m12_the_last_of_three_goes_on_alone(nodes):
     print(said)  # the transcript
     assert code == 0
     assert f"node n1 of the cluster {old}" in said and "Connection refused" in said
-    new = re.search(r"n1 is the new cluster ([0-9a-f]{16}), which goes on behind revision (\d+)", said)
+    new = re.search(r"n1 is the new cluster ([0-9a-f]{16}), which goes on after revision (\d+)", said)
     assert new[1] != old and int(new[2]) >= last + AHEAD
     kept = re.search(r"remove (log\.before-recovery-\w+) and (identity\.before-recovery-\w+) from", said)
     assert all(os.path.exists(os.path.join(a.data, name)) for name in kept.groups())

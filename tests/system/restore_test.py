@@ -188,7 +188,7 @@ def test_what_is_no_whole_backup_is_refused_with_the_place(nodes, backup):
         (backup + backup, f'offset={len(backup)} reason="frame '),
     ):
         code, said = restore(node, "-", text=text)
-        assert code == 65 and "the backup - is damaged offset=" in said and reason in said, said
+        assert code == 65 and "standard input: the backup is damaged offset=" in said and reason in said, said
         assert "nothing was restored" in said
         assert node.launch().wait_exit() == 78
         assert "a restore into this directory did not come to its end; repeat it" in node.log()

@@ -193,9 +193,9 @@ static void a_bad_file_is_refused_with_its_line(void **state)
 	assert_refused("[node]\nid = n1\nid = n2\n", ":3: [node] id was given in line 2 already");
 	assert_refused("[node]\nid\n", ":2: this is neither [section] nor name = value");
 	assert_refused("[node]\nid = n1 # the first\n",
-	    ":2: a comment stands on a line of its own, not behind a value: n1 # the first");
+	    ":2: a comment stands on a line of its own, not after a value: n1 # the first");
 	assert_refused("[raft]\nelection = # soon\n",
-	    ":2: a comment stands on a line of its own, not behind a value: # soon");
+	    ":2: a comment stands on a line of its own, not after a value: # soon");
 	assert_refused("[node\nid = 1\n", ":1: this is neither [section] nor name = value");
 }
 
