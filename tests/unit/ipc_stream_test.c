@@ -926,6 +926,92 @@ static void a_killed_process_is_gone_and_its_successor_here(void **state)
 	close_end(&http);
 }
 
+/* --- a process of another user --- */
+
+#define NOBODY 65534
+#define HEARD_NOTHING 0
+#define HEARD_SOMETHING 1
+#define FAILED_TO_TRY 2
+
+/* What a process of another user hears at that socket, which it listens on or dials. */
+static pid_t start_stranger(bool listens, int ready)
+{
+	uint8_t greeting[GREETING_BYTES];
+	struct sockaddr_un address;
+	pid_t pid = fork();
+	int fd;
+
+	assert_int_not_equal(pid, -1);
+	if (pid != 0)
+		return pid;
+	alarm(20);
+	if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+		_exit(FAILED_TO_TRY);
+	fd = new_socket(&address);
+	if (listens) {
+		if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 8) != 0 ||
+		    write(ready, "", 1) != 1 || (fd = accept(fd, NULL, NULL)) == -1)
+			_exit(FAILED_TO_TRY);
+	} else if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		_exit(FAILED_TO_TRY);
+	}
+	wire_store_u64(greeting, GREETING);
+	wire_store_u64(greeting + 8, 1);
+	send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL);
+	_exit(recv(fd, greeting, sizeof(greeting), 0) > 0 ? HEARD_SOMETHING : HEARD_NOTHING);
+}
+
+static void expect_heard_nothing(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		run_ms(1);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), HEARD_NOTHING);
+}
+
+static void a_dialer_of_another_user_is_refused(void **state)
+{
+	struct end consensus = { 0 }, http = { 0 };
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	listen_as(&consensus, 1);
+	assert_int_equal(chmod(folder, 0755), 0);
+	assert_int_equal(chmod(path, 0666), 0);
+	expect_heard_nothing(start_stranger(false, -1));
+	assert_int_equal(consensus.here, 0);
+	dial_as(&http, 2); /* and the listener still hears who is of its own */
+	wait_for(&consensus.here, 1);
+	close_end(&http);
+	wait_for(&consensus.gone, 1);
+	close_end(&consensus);
+}
+
+static void a_listener_of_another_user_is_refused(void **state)
+{
+	struct end http = { 0 };
+	int ready[2];
+	uint8_t byte;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chmod(folder, 0777), 0);
+	assert_int_equal(pipe(ready), 0);
+	pid = start_stranger(true, ready[1]);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	dial_as(&http, 2);
+	expect_heard_nothing(pid);
+	assert_int_equal(http.here, 0);
+	close_end(&http);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -975,6 +1061,8 @@ int main(int argc, char **argv)
 		TEST(p4_dialers_without_a_listener_pile_nothing_up),
 		TEST(a_path_over_the_limit_is_an_error),
 		TEST(a_killed_process_is_gone_and_its_successor_here),
+		TEST(a_dialer_of_another_user_is_refused),
+		TEST(a_listener_of_another_user_is_refused),
 	};
 
 	if (argc == 3)
