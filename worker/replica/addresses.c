@@ -116,8 +116,8 @@ static void set_astray(struct replica *r, bool on)
 {
 	r->astray.on = on;
 	if (on)
-		log_warnx("no leader is known: this node also dials the addresses of [cluster] members, and "
-			  "asks those of join where the other members are");
+		log_info("no leader is known: this node also dials the addresses of [cluster] members, and "
+			 "asks those of join where the other members are");
 	formation_set_peers(r);
 }
 
