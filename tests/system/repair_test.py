@@ -54,11 +54,31 @@ def segments(node):
     return sorted(glob.glob(os.path.join(node.data, "log", "*.log")))
 
 
-def first_segment(node):
-    """Of those that were not cut away, whose files are removed a little later (wal_format.h)."""
+def number_of(segment):
+    return int(os.path.basename(segment)[:16], 16)
+
+
+def first_number(node):
+    """As log/begins says: segments before it were cut away; their files are removed a little later (wal_format.h)."""
     with open(os.path.join(node.data, "log", "begins"), "rb") as f:
-        begins = int.from_bytes(f.read(36)[28:], "little")
-    return next(path for path in segments(node) if int(os.path.basename(path)[:16], 16) >= begins)
+        return int.from_bytes(f.read(36)[28:], "little")
+
+
+def first_segment(node):
+    return next(path for path in segments(node) if number_of(path) >= first_number(node))
+
+
+def kill_with_a_cut_log(node, removed):
+    """With `removed`, at a moment at which no file of a segment that was cut away is left: else log/begins is not missed."""
+    begins = FILES["log/begins"](node)
+    while True:
+        wait_until(lambda: len(segments(node)) > 3 and os.path.exists(begins), "the node to have a log that was cut")
+        before = status(node)
+        node.kill_all()
+        if not removed or number_of(segments(node)[0]) >= first_number(node):
+            return before
+        node.start()
+        wait_until(lambda: is_back(node), "the node to be back")
 
 
 def state(node, name):
@@ -80,7 +100,7 @@ FILES = {
 
 def what_it_said(node):
     """The first line that names damage, without its head."""
-    lines = [re.sub(r"^\S+ \S+ consensus\S* \w+: ", "", line) for line in node.log().splitlines() if " consensus[" in line]
+    lines = [re.sub(r"^\S+ consensus\S* \w+: ", "", line) for line in node.log().splitlines() if " consensus[" in line]
     wanted = r"damaged|missing|does not hold|torn|there was no link|BDB.*(error|PANIC|fail)"
     return next((line for line in lines if re.search(wanted, line)), "-")
 
@@ -128,10 +148,7 @@ def test_damage_of_one_of_three_under_load(nodes, cluster):
         for how in (flip, truncate, delete):
             if name == "link to the state" and how is not delete:
                 continue
-            begins = FILES["log/begins"](c)
-            wait_until(lambda: len(segments(c)) > 3 and os.path.exists(begins), "n3 to have a log that was cut")
-            before = status(c)
-            c.kill_all()
+            before = kill_with_a_cut_log(c, name == "log/begins")
             path = find(c)
             how(path)
             began = time.monotonic()
