@@ -249,6 +249,27 @@ static void s4_receiver_that_refuses_gets_another_one_later(void **state)
 	alone_free(a);
 }
 
+/* n3 was wiped: its former life is silent for good, and n2 waits behind it. */
+static void s4_receiver_that_is_silent_holds_nobody_up(void **state)
+{
+	struct alone *a = begin();
+	struct raft_message m = { .type = RAFT_HEARTBEAT_ANSWER, .from = 2, .term = alone_view(a).term };
+	int64_t ms;
+
+	(void)state;
+	for (ms = 0; ms < 30000 && kept_line(LOG_LEVEL_WARN)[0] == '\0'; ms += 50) {
+		m.heartbeat_answer =
+		    (struct raft_heartbeat_answer){ .round = 1, .frozen = 1 }; /* it needs an image */
+		alone_raft(a, &m);
+		alone_accept(a, 2);
+		alone_clear(a);
+		alone_pass(a, 50);
+	}
+	assert_non_null(strstr(kept_line(LOG_LEVEL_WARN), "nothing was heard of the receiver"));
+	assert_in_range(ms, 4000, 6000);
+	alone_free(a);
+}
+
 static void s4_receiver_that_is_silent_is_given_up(void **state)
 {
 	struct alone *a = begin();
@@ -434,6 +455,7 @@ int main(void)
 		cmocka_unit_test(s4_what_a_broken_connection_took_is_sent_again),
 		cmocka_unit_test(s4_what_was_not_taken_is_sent_again_when_it_is_asked_for),
 		cmocka_unit_test(s4_receiver_that_refuses_gets_another_one_later),
+		cmocka_unit_test(s4_receiver_that_is_silent_holds_nobody_up),
 		cmocka_unit_test(s4_receiver_that_is_silent_is_given_up),
 		cmocka_unit_test(s4_backup_holds_an_image_up_for_a_minute_and_no_longer),
 		cmocka_unit_test(s4_backup_is_not_broken_off_for_a_node_that_is_away),

@@ -9,6 +9,7 @@
 #define WINDOW_BYTES (8 * PIECE_BYTES)
 /* Nothing was heard from the receiver for so long: it may have another one later. */
 #define SILENCE_MS 30000
+#define SILENT_ELECTIONS 10 /* election timeouts of silence, where another node waits for an image */
 /* It answers, and writes nothing. */
 #define STANDSTILL_MS 600000
 #define AGAIN_MS 2000
@@ -260,6 +261,17 @@ static void tell_progress(struct replica *r)
 	    s->peer, s->bytes, span_to_ms(instant_between(s->begun, r->now)) / 1000);
 }
 
+/* Who was wiped comes back as another node, which waits behind its own former life. */
+static struct span patience(struct replica *r)
+{
+	struct sending *s = &r->sending;
+
+	for (size_t i = 0; i < s->wanted_count; i++)
+		if (is_there(r, s->wanted[i]))
+			return span_times(r->o.election, SILENT_ELECTIONS);
+	return span_ms(SILENCE_MS);
+}
+
 static void go_on(struct replica *r)
 {
 	struct sending *s = &r->sending;
@@ -269,7 +281,7 @@ static void go_on(struct replica *r)
 		stop(r); /* it is no member any more */
 		return;
 	}
-	if (instant_passed(instant_add(s->heard, span_ms(SILENCE_MS)), r->now)) {
+	if (instant_passed(instant_add(s->heard, patience(r)), r->now)) {
 		fail(r, "nothing was heard of the receiver");
 		return;
 	}
