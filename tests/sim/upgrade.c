@@ -27,7 +27,8 @@ void upgrade_outdated(struct node *n)
 {
 	struct universe *u = n->universe;
 
-	if (n->level_most >= u->laws.level)
+	/* What it does not know may lie in its own log, founded or raised there, and be applied nowhere yet. */
+	if (n->level_most >= FEATURE_LEVEL_MOST)
 		universe_fail(u, "n%d stops because of what it does not know, and knows feature level %u",
 		    n->number + 1, n->level_most);
 	node_crash(n, false);
