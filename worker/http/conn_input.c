@@ -110,13 +110,13 @@ static struct bytes skip_empty_lines(struct conn *c)
 	return in.size == 1 && in.data[0] == '\r' ? (struct bytes){ 0 } : in;
 }
 
-/* `size`: of what there is of it. */
-static void refuse_head(struct conn *c, size_t size)
+/* How much more there is depends on how it arrives, and the answer must not. */
+static void refuse_head(struct conn *c)
 {
 	char text[128];
 
 	snprintf(text, sizeof(text),
-	    "the head of the request has %zu bytes or more, the limit is %zu (32 KiB)", size,
+	    "the head of the request has more than %zu bytes (32 KiB), which is the limit",
 	    SERVER_HEAD_BYTES_MAX);
 	conn_refuse_unread(c, c->search.line == 0 ? ERR_KEY_TOO_LONG : ERR_HEADER_TOO_LARGE, text);
 }
@@ -141,7 +141,7 @@ static bool take_head(struct conn *c)
 		conn_refuse_unread(c, ERR_BAD_REQUEST,
 		    "every line of the head ends with CR LF, and none begins with a blank");
 	else if (found == HEAD_WHOLE ? size > SERVER_HEAD_BYTES_MAX : in.size > SERVER_HEAD_BYTES_MAX)
-		refuse_head(c, found == HEAD_WHOLE ? size : in.size);
+		refuse_head(c);
 	else if (found == HEAD_WHOLE)
 		begin_request(c, in, size);
 	else if (c->at_end)
