@@ -186,4 +186,5 @@ void mem_tables_crash(struct tables *ts, size_t lose)
 {
 	forget_beside(mem_of(ts));
 	mem_table_crash(mem_tables_in_force(ts), lose);
+	mem_of(ts)->open = false; /* whoever had it open is dead */
 }
