@@ -545,6 +545,8 @@ def stalled_log(world, dice, seconds):
 def draw(dice):
     """The names of one to three, of different kinds."""
     kinds = dice.sample(["process", "network", "disk", "clock", "backup", "log"], dice.choice([1, 1, 1, 2, 2, 3]))
+    if "process" in kinds and "log" in kinds:  # that a node is up again is seen by a line of its log
+        kinds.remove("log")
     return [dice.choice([name for name, n in NEMESES.items() if n.kind == kind]) for kind in kinds]
 
 
