@@ -29,14 +29,18 @@ static void stop_for_a_while(struct universe *u, struct node *n)
 	node_restart_later(n, dice_span_skewed(&u->nemesis.dice, span_ms(1), span_ms(3000)));
 }
 
-/* Everybody must be of the cluster already: who is not looks for the founders where they were. */
+/* Everybody must know the cluster already, also who is down: who does not looks for the founders where they were. */
 static bool may_move(struct universe *u)
 {
-	for (int i = 0; i < u->plan.nodes; i++)
-		if (!laws_member(u, &u->nodes[i]) ||
-		    (node_up(&u->nodes[i]) && replica_view(u->nodes[i].replica).cluster == 0))
-			return false;
-	return true;
+	bool all = true;
+
+	for (int i = 0; i < u->plan.nodes; i++) {
+		struct node *n = &u->nodes[i];
+
+		n->formed |= node_up(n) && replica_view(n->replica).cluster != 0;
+		all = all && n->formed && laws_member(u, n);
+	}
+	return all;
 }
 
 bool strike_move(struct universe *u)

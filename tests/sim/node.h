@@ -34,6 +34,7 @@ struct node {
 	int number; /* from 0; shown from 1 */
 	char id[8], address[24], http[40];
 	unsigned moves; /* how often its addresses have changed */
+	bool formed; /* it was seen to belong to a cluster */
 	bool told; /* where the others are, since it has lost them */
 	struct random dice;
 	struct disk *disk;
