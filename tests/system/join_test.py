@@ -286,7 +286,7 @@ def test_a_clone_with_the_list_of_the_member_says_that_it_is_none(nodes):
     n1, n2, n3 = cluster = listed(nodes, (1, 2, 3), (1, 2, 3), (1, 2, 3))
     launch_all(cluster)
     wait_voters(cluster, "n1", "n2", "n3")
-    clone = clone_of(nodes, n3, members=n3.options["members"]).start()  # which says its address, too
+    clone = clone_of(nodes, n3, members=n3.options["members"], peer_advertise=n3.peer).start()  # says its address, too
     clone.wait_log(f"does not answer this node at the peer address {n3.peer} that it advertises")
     assert "of which this one is a copy?" in readyz(clone)[1]
     clone.stop()
