@@ -168,7 +168,7 @@ def test_a_misspelt_option_changes_nothing(configured):
     [
         ({"node_id": "n9"}, '[node] id: it cannot change while the node runs; it is "n1", and would be "n9"'),
         ({"log_segment": "1MiB"}, "[log] segment: it cannot change while the node runs"),
-        ({"cluster_members": "n1=127.0.0.1:9000"}, "[cluster] members: it cannot change while the node runs"),
+        ({"cluster_members": "n1=127.0.0.1:9000", "peer_advertise": "127.0.0.1:9000"}, "[cluster] members: it cannot change while the node runs"),
     ],
 )
 def test_what_never_changes_is_refused_with_its_line_and_nothing_else_changes(configured, change, said):
@@ -319,7 +319,7 @@ def test_a_directory_is_read_in_order_and_the_last_word_counts(nodes, tmp_path):
     program = os.path.join(BUILD, "holdfastd")
     parts = tmp_path / "conf.d"
     parts.mkdir()
-    (tmp_path / "holdfast.conf").write_text("[node]\nid = a\n[log]\nlevel = warn\n[cluster]\nmembers = a=h1:1\nmembers = b=h2:1\n")
+    (tmp_path / "holdfast.conf").write_text("[node]\nid = a\n[peer]\nlisten = :1\n[log]\nlevel = warn\n[cluster]\nmembers = a=h1:1\nmembers = b=h2:1\n")
     (parts / "20-b.conf").write_text("[log]\nlevel = debug\n")
     (parts / "10-a.conf").write_text("[log]\nlevel = error\n[cluster]\nmembers = a=h3:1\nmembers = c=h4:1\n")
     (parts / "30-c.conf~").write_text("nonsense\n")
