@@ -1,5 +1,7 @@
 """What a node says of its health, on real processes: it is what a client would get."""
 
+import threading
+
 import requests
 
 from nodes import PATIENCE, wait_until
@@ -56,3 +58,28 @@ def test_a_node_that_joins_is_ready_when_it_counts(nodes):
     n1.kill_all()
     wait_until(lambda: requests.put(f"{n2.url}/v1/kv/a", data=b"2", timeout=PATIENCE).status_code == 200, "a write")
     assert requests.get(f"{n3.url}/v1/kv/a", timeout=PATIENCE).content == b"2"
+
+
+def test_nodes_stay_ready_under_writes_and_when_leadership_is_handed_over(nodes):
+    """What was committed and not applied yet, between two batches, said that every node was not ready, the leader too."""
+    cluster = nodes.cluster(3)
+    wait_until(lambda: all(code(n, "/readyz") == 200 for n in cluster), "all to be ready")
+    over = threading.Event()
+
+    def write(name):
+        session = requests.Session()
+        while not over.is_set():
+            session.put(f"{cluster[0].url}/v1/kv/{name}", data=bytes(2000), timeout=PATIENCE)
+
+    writers = [threading.Thread(target=write, args=(i,)) for i in range(12)]
+    for w in writers:
+        w.start()
+    try:
+        said = [(code(n, "/readyz"), n.id) for _ in range(60) for n in cluster]
+    finally:
+        over.set()
+        for w in writers:
+            w.join()
+    assert [s for s in said if s[0] != 200] == []
+    assert requests.post(f"{cluster[0].url}/v1/leader", timeout=PATIENCE).status_code == 200
+    assert [code(n, "/readyz") for n in cluster] == [200, 200, 200]

@@ -298,24 +298,26 @@ static struct bytes say_place(const struct status_node *n)
 	return n->foreign;
 }
 
+static bool serves_reads(const struct status_node *n)
+{
+	return n->served != 0;
+}
+
+/* Why reads are not served, if they are not. While they are, a change of leaders or a batch that is not applied yet counts
+ * for nothing: it would take every node out of a load balancer. */
 static bool knows_leader(const struct status_node *n)
 {
-	return n->leader != 0;
+	return n->leader != 0 || serves_reads(n);
 }
 
 static bool is_caught_up(const struct status_node *n)
 {
-	return n->caught_up != 0;
+	return n->caught_up != 0 || serves_reads(n);
 }
 
 static bool does_count(const struct status_node *n)
 {
 	return n->counts != 0;
-}
-
-static bool serves_reads(const struct status_node *n)
-{
-	return n->served != 0;
 }
 
 static bool has_room(const struct status_node *n)
@@ -341,12 +343,12 @@ static const struct check checks[] = {
 	{ "agreement", "no majority is missing for what the state is",
 	    "the states of the voters differ, and no majority of them has the same: no writes are taken",
 	    is_agreed_upon, NULL },
-	{ "leader", "a leader is known", "no leader is known", knows_leader, NULL },
+	{ "leader", "a leader is known, or was moments ago", "no leader is known", knows_leader, NULL },
 	{ "member", "this node counts in its cluster",
 	    "this node does not count in its cluster yet: it joins, or learns what it lacks", does_count,
 	    NULL },
-	{ "state", "what was committed is applied", "it has not yet applied what was committed", is_caught_up,
-	    NULL },
+	{ "state", "what was committed is applied, or was moments ago",
+	    "it has not yet applied what was committed", is_caught_up, NULL },
 	{ "reads", "a linearizable read is served", "no read could be confirmed for two election timeouts",
 	    serves_reads, NULL },
 	{ "room", "there is room on the filesystem", "the filesystem is full: no writes are taken", has_room,
